@@ -1,0 +1,71 @@
+"""What a detector, an upscaler and a scorer must offer to take part in the pipeline."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.values import Candidates
+
+Image = NDArray[np.uint8]  # (H, W, 3) RGB
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What one detector said of one view of an image (the whole, a slice set, a flip), before NMS, in image pixels."""
+
+    name: str
+    candidates: Candidates
+
+
+class Detector(Protocol):
+    """Proposes boxes."""
+
+    @property
+    def key(self) -> str:
+        """Content key: the checkpoints' digests and every setting that changes boxes."""
+
+    def propose(self, images: Sequence[Image]) -> list[list[View]]:
+        """Per image one View per member and view, before NMS, at confidence >= 0.001, in original-image pixels."""
+
+
+class Upscaler(Protocol):
+    """Enlarges crops."""
+
+    @property
+    def key(self) -> str:
+        """Content key: the checkpoint's digest and every setting that changes pixels."""
+
+    @property
+    def policy(self) -> str:
+        """The name and padding policy, which a scorer remembers having been trained on."""
+
+    @property
+    def scale(self) -> int:
+        """Enlargement factor of width and height."""
+
+    def upscale(self, crops: Sequence[Image]) -> list[Image]:
+        """Each crop enlarged `scale` times, in the same order."""
+
+
+class Scorer(Protocol):
+    """Compares crops with captions."""
+
+    @property
+    def key(self) -> str:
+        """Content key: the checkpoint's digest, template and preprocessing."""
+
+    @property
+    def calibration(self) -> dict[str, Any]:
+        """`scale`, `bias` and `sigmoid`: how a cosine becomes a score."""
+
+    def embed_images(self, crops: Sequence[Image]) -> NDArray[np.float32]:
+        """(N) crops -> (N, D) unit vectors."""
+
+    def embed_texts(self, captions: Sequence[str]) -> NDArray[np.float32]:
+        """(M) captions -> (M, D) unit vectors."""
+
+    def scores(self, image_emb_ND: NDArray[np.float32], text_emb_MD: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(N, D) and (M, D) -> (N, M): sigmoid probabilities for SigLIP, raw logits for softmax-trained families."""

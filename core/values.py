@@ -1,0 +1,66 @@
+"""The nouns of the house: annotations (what is true), candidates (what the detector offers), predictions (answers)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Annotation:
+    """One described object: its caption and its box `[left, top, width, height]` in pixels of the named image."""
+
+    caption: str
+    box_ltwh: Box
+
+
+@dataclass(frozen=True, slots=True)
+class AnnotatedImage:
+    """One image's name and its annotations; `line` is its 1-based place in the annotation file."""
+
+    image: str
+    annotations: tuple[Annotation, ...]
+    line: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """Boxes the detector offers for one image.
+
+    boxes_xyxy: (N, 4) float32, pixels of the original image. confidence: (N,) float32 in 0..1.
+    """
+
+    boxes_xyxy: NDArray[np.float32]
+    confidence: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        if self.boxes_xyxy.shape != (len(self.confidence), 4):
+            raise ValueError(f"{self.boxes_xyxy.shape} boxes for {len(self.confidence)} confidences")
+
+    def __len__(self) -> int:
+        return len(self.confidence)
+
+    def take(self, index: NDArray[np.intp] | NDArray[np.bool_] | slice) -> "Candidates":
+        """The candidates at `index` (integers, a mask or a slice), in that order."""
+        return Candidates(self.boxes_xyxy[index], self.confidence[index])
+
+    @staticmethod
+    def empty() -> "Candidates":
+        """No candidates at all."""
+        return Candidates(np.zeros((0, 4), np.float32), np.zeros(0, np.float32))
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """The answer to one caption of one image: a box in pixels, or None where nothing was found.
+
+    score: the scorer's, higher is better. confidence: the detector's, 0..1. Either may be unknown.
+    """
+
+    image: str
+    caption: str
+    box_ltwh: Box | None
+    score: float | None = None
+    confidence: float | None = None
