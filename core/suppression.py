@@ -16,7 +16,7 @@ def nms(boxes_xyxy: NDArray[np.floating], confidence: NDArray[np.floating], nms_
     order = np.argsort(-np.asarray(confidence), kind="stable")
     x1, y1, x2, y2 = (np.ascontiguousarray(boxes[order, i]) for i in range(4))
     areas = (x2 - x1) * (y2 - y1)
-    threshold = np.float32(nms_iou) if boxes.dtype == np.float32 else nms_iou
+    threshold = np.float64(nms_iou)  # torchvision compares its float32 overlap with a double
     alive = np.ones(len(order), bool)
     kept: list[int] = []
     for i in range(len(order)):
