@@ -62,7 +62,7 @@ class RunFolder:
             if earlier != self.command:
                 raise InputError(f"{self.path}: field 'run_dir': already holds a run of {earlier}; name another folder")
         write_text(self.path / "config.yaml", config_yaml)
-        self._write_record("running")
+        self.record("running")
 
     def add_parent(self, path: str | os.PathLike[str]) -> None:
         """Record that this run used something of the run folder that holds `path`, if one does."""
@@ -77,13 +77,14 @@ class RunFolder:
 
     def close(self, metrics: dict[str, Any] | None) -> None:
         """Write `metrics.json` and the final `run.json`."""
+        if self.is_main and metrics is not None:
+            write_json(self.path / "metrics.json", metrics)
+        self.record("done")
+
+    def record(self, state: str) -> None:
+        """Write `run.json` with the run's state: running, done or failed."""
         if not self.is_main:
             return
-        if metrics is not None:
-            write_json(self.path / "metrics.json", metrics)
-        self._write_record("done")
-
-    def _write_record(self, state: str) -> None:
         write_json(
             self.path / "run.json",
             {

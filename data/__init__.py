@@ -1,0 +1,1 @@
+"""Annotation files, splits, crop sets, drawn scenes, noise and the augmentation both trainers share."""

@@ -1,0 +1,1 @@
+"""Trains and runs the single-class YOLO that finds every target."""

@@ -1,0 +1,1 @@
+"""Scores files and says how far the scores can be believed; never loads a model."""

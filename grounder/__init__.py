@@ -1,0 +1,1 @@
+"""The command line: settings composed by Hydra, one clear line for a wrong one, a run folder for each command."""

@@ -1,0 +1,1 @@
+"""Fine-tunes and runs the scorer that compares a crop with a caption."""

@@ -1,0 +1,1 @@
+"""Enlarges crops by super-resolution."""

@@ -1,0 +1,25 @@
+"""The list of commands; each is a module `<room>.<verb>` with a `main(argv)`."""
+
+import ast
+import importlib.util
+from pathlib import Path
+
+COMMANDS = (
+    "data.scenes", "data.split", "data.yolo", "data.coco", "data.crops", "data.merge", "data.noise", "data.check",
+    "detector.train", "detector.recipes", "detector.predict", "detector.export",
+    "siglip.train", "siglip.evaluate", "siglip.export", "siglip.convert",
+    "upscale.crops", "upscale.standin",
+    "pipeline.export", "pipeline.locate", "pipeline.server",
+    "eval.coco", "eval.grounding", "eval.sweep", "eval.compare", "eval.robustness", "eval.correlation", "eval.report",
+)  # fmt: skip
+
+ALIASES = {"locate": "pipeline.locate"}
+
+
+def help_line(command: str) -> str:
+    """The first line of the command's module docstring, read without importing the module."""
+    spec = importlib.util.find_spec(command)
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError(f"the command {command} has no module")
+    docstring = ast.get_docstring(ast.parse(Path(spec.origin).read_text(encoding="utf-8"))) or ""
+    return docstring.partition("\n")[0]

@@ -1,0 +1,156 @@
+"""From `key=value` words to a checked configuration: Hydra's composition, with one clear line for each mistake."""
+
+import difflib
+import importlib.resources
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_module
+from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Glob, Override
+from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from core.errors import InputError
+
+CONFIGS = "configs"  # the package that ships the YAML values
+
+
+def register(command: str, schema: type) -> str:
+    """Make `schema` known to Hydra; returns the name of the command's primary config."""
+    store = ConfigStore.instance()
+    store.store(name=f"{command}_schema", node=schema)
+    has_yaml = importlib.resources.files(CONFIGS).joinpath(f"{command}.yaml").is_file()
+    return command if has_yaml else f"{command}_schema"
+
+
+def compose_config(config_name: str, overrides: Sequence[str], config_dir: str | None = None) -> DictConfig:
+    """The complete configuration of one run.
+
+    A group that has a `weights` setting also takes a path or a hub name in place of a preset: `scorer=PATH` means
+    `scorer.weights=PATH`. Raises InputError, one line that names the setting, the value and the nearest valid one.
+    """
+    GlobalHydra.instance().clear()
+    search = _search_path(config_dir)
+    with initialize_config_module(CONFIGS, version_base="1.3"):
+        parsed = _parse(overrides)
+        words = [_weights_rule(o, config_name, search) for o in parsed]
+        try:
+            config = compose(config_name, overrides=[*search, *words])
+            OmegaConf.resolve(config)
+        except (HydraException, OmegaConfBaseException) as error:
+            raise InputError(_explain(error, words, config_name, search)) from error
+    missing = sorted(OmegaConf.missing_keys(config))
+    if missing:
+        raise InputError(f"{missing[0]}: must be given: {missing[0]}=...")
+    return config
+
+
+def first_of_sweeps(overrides: Sequence[str]) -> list[str]:
+    """The overrides of one job of a multirun, to check before any job starts; glob sweeps are left to Hydra."""
+    words = []
+    for override in _parse(overrides):
+        if not override.is_sweep_override():
+            words.append(override.input_line or "")
+        elif override.is_discrete_sweep() and not isinstance(override.value(), Glob):
+            words.append(f"{override.get_key_element()}={next(iter(override.sweep_string_iterator()))}")
+    return words
+
+
+def _search_path(config_dir: str | None) -> list[str]:
+    if config_dir is None:
+        return []
+    if not Path(config_dir).is_dir():
+        raise InputError(f"--config-dir {config_dir}: no such folder")
+    return [f"hydra.searchpath=['file://{Path(config_dir).resolve()}']"]
+
+
+def _parse(overrides: Sequence[str]) -> list[Override]:
+    parser = OverridesParser.create()
+    parsed = []
+    for word in overrides:
+        try:
+            parsed.append(parser.parse_override(word))
+        except HydraException as error:
+            raise InputError(f"{word}: not of the form key=value that Hydra reads ({_first_line(error)})") from error
+    return parsed
+
+
+def _weights_rule(override: Override, config_name: str, search: list[str]) -> str:
+    word = override.input_line or ""
+    value = override.value()
+    group = override.key_or_group
+    if not isinstance(value, str) or override.package is not None or "/" in group or override.is_delete():
+        return word
+    options = _options(group)
+    if not options or value in options:
+        return word
+    base = compose(config_name, overrides=search)
+    node = base.get(group) if group in base else None
+    if not (OmegaConf.is_dict(node) and "weights" in node):
+        raise InputError(f"{group}: {value!r} is not one of {', '.join(options)}{_nearest(value, options)}")
+    looks_like_path = any(mark in value for mark in ("/", ".", os.sep)) or Path(value).exists()
+    if not looks_like_path:
+        known = ", ".join(options)
+        raise InputError(f"{group}: {value!r} is neither a preset ({known}) nor a file or folder{_nearest(value, options)}")
+    return f"{group}.weights={word.partition('=')[2]}"
+
+
+def _options(group: str) -> list[str]:
+    loader = GlobalHydra.instance().config_loader()
+    return [o for o in loader.get_group_options(group) if not o.endswith("_schema")] if group else []
+
+
+def _explain(error: Exception, words: list[str], config_name: str, search: list[str]) -> str:
+    cause = error.__cause__ if isinstance(error, ConfigCompositionException) and error.__cause__ else error
+    key = getattr(cause, "full_key", None)
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
+        group, _, name = str(error.missing_cfg_file).rpartition("/")
+        options = list(error.options or []) or _options(group)
+        return f"{group or 'config'}: {name!r} is not one of {', '.join(options)}{_nearest(name, options)}"
+    text = _first_line(cause)
+    if " not in '" in text or "Could not override" in str(error) or "is not in struct" in text:
+        name = str(error).partition("'")[2].partition("'")[0] if "Could not override" in str(error) else (key or text)
+        return f"{name}: no such setting{_nearest(name, list(_keys(config_name, search)))}"
+    word = next((w for w in words if key and w.lstrip("+").startswith(f"{key}=")), None)
+    return f"{word or key or config_name}: {text}{_enum_hint(text)}"
+
+
+def _enum_hint(text: str) -> str:
+    if "expected one of [" not in text:
+        return ""
+    given = text.partition("'")[2].partition("'")[0]
+    return _nearest(given, [w.strip() for w in text.partition("[")[2].partition("]")[0].split(",")])
+
+
+def _keys(config_name: str, search: list[str]) -> Iterator[str]:
+    """Every dotted setting of a command, and its groups."""
+    yield from _flatten(compose(config_name, overrides=search), "")
+    for group in GlobalHydra.instance().config_loader().get_group_options(""):
+        yield group
+
+
+def _flatten(node: Any, prefix: str) -> Iterator[str]:
+    for key in node:
+        yield f"{prefix}{key}"
+        child = None if OmegaConf.is_missing(node, key) or OmegaConf.is_interpolation(node, key) else node[key]
+        if OmegaConf.is_dict(child):
+            yield from _flatten(child, f"{prefix}{key}.")
+
+
+def _nearest(word: str, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    if not close:
+        tails = {k.rpartition(".")[2]: k for k in known}
+        close = [tails[t] for t in difflib.get_close_matches(word.rpartition(".")[2], list(tails), n=1, cutoff=0.6)]
+    return f"; the nearest is '{close[0]}'" if close else ""
+
+
+def _first_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__

@@ -1,0 +1,35 @@
+"""The console script: `grounder` lists the commands, `grounder <room>.<verb> key=value ...` runs one."""
+
+import difflib
+import importlib
+import sys
+
+from grounder.commands import ALIASES, COMMANDS, help_line
+
+
+def main() -> None:
+    """Dispatch to a command's own `main`; exit status 2 for an unknown one."""
+    words = sys.argv[1:]
+    if not words or words[0] in {"-h", "--help", "help"}:
+        print(listing())
+        return
+    name = ALIASES.get(words[0], words[0])
+    if name not in COMMANDS:
+        close = difflib.get_close_matches(words[0], [*COMMANDS, *ALIASES], n=1, cutoff=0.4)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        print(f"grounder: unknown command '{words[0]}'{hint} ('grounder' alone lists them)", file=sys.stderr)
+        raise SystemExit(2)
+    importlib.import_module(name).main(words[1:])
+
+
+def listing() -> str:
+    """The commands with one line each."""
+    width = max(map(len, COMMANDS))
+    lines = ["usage: grounder COMMAND key=value ...      (COMMAND --help lists its settings)", ""]
+    lines += [f"  {name:<{width}}  {help_line(name)}" for name in COMMANDS]
+    lines += [f"  {'locate':<{width}}  grounder locate IMAGE CAPTION pipeline=RUN, short for pipeline.locate"]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
