@@ -37,6 +37,8 @@ def decode_image(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> NDArra
     The header's size is checked before a pixel is decoded. Raises InputError naming `name`.
     """
     _header_size(data, name, max_pixels)
+    if _is_truncated(data):  # decoders fill the rest with grey and say nothing
+        raise InputError(f"{name}: the image is truncated")
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
     except cv2.error as error:
@@ -44,6 +46,13 @@ def decode_image(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> NDArra
     if image is None:
         raise InputError(f"{name}: cannot be decoded as an image (truncated or broken)")
     return image
+
+
+def _is_truncated(data: bytes) -> bool:
+    """Whether a JPEG lacks its end marker after the last scan, or a PNG its last chunk."""
+    if data.startswith(b"\xff\xd8"):
+        return data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")
+    return data.startswith(b"\x89PNG") and b"IEND" not in data[-64:]
 
 
 def _header_size(data: bytes, name: str, max_pixels: int) -> tuple[int, int]:

@@ -53,7 +53,7 @@ def _dispatch(command: str, schema: type, run: Run, words: list[str]) -> None:
     from grounder.compose import compose_config, first_of_sweeps, register
 
     config_name = register(command, schema)
-    flags, unknown = get_args_parser().parse_known_args(words)
+    flags, unknown = get_args_parser().parse_known_intermixed_args(words)
     if unknown:
         raise InputError(f"{unknown[0]}: no such flag (--help lists the settings)")
     if flags.help:

@@ -97,7 +97,9 @@ def _weights_rule(override: Override, config_name: str, search: list[str]) -> st
     looks_like_path = any(mark in value for mark in ("/", ".", os.sep)) or Path(value).exists()
     if not looks_like_path:
         known = ", ".join(options)
-        raise InputError(f"{group}: {value!r} is neither a preset ({known}) nor a file or folder{_nearest(value, options)}")
+        raise InputError(
+            f"{group}: {value!r} is neither a preset ({known}) nor a file or folder{_nearest(value, options)}"
+        )
     return f"{group}.weights={word.partition('=')[2]}"
 
 

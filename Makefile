@@ -1,0 +1,50 @@
+# Python 3.11, make and a C compiler are all that must be present; the rest comes from requirements.lock.
+PYTHON ?= python3.11
+VENV := .venv
+RUN := $(VENV)/bin/python
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+
+help:  ## list these targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */  make \1\t/' | expand -t 20
+
+$(READY): requirements.lock requirements-uv.lock
+	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) not found; name another with PYTHON=..." >&2; exit 2; }
+	test -x $(RUN) || $(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-uv.lock
+	$(VENV)/bin/uv pip sync --quiet --require-hashes --python $(RUN) requirements.lock requirements-uv.lock
+	$(VENV)/bin/uv pip install --quiet --python $(RUN) --no-deps --no-build-isolation --editable .
+	touch $@
+
+install: $(READY)  ## build .venv from the hash-pinned lock
+
+demo: $(READY)  ## the whole system on drawn scenes: train, export, judge, report (goes on where it stopped)
+	$(RUN) scripts/chain.py size=demo run_dir=runs/demo
+
+test: $(READY)  ## the test suite, with short fault tests (under 12 minutes on 2 cores)
+	$(RUN) -m pytest -n 2 --dist worksteal
+
+faults: $(READY)  ## the fault tests with their full counts (at most 60 minutes), summary in runs/faults
+	mkdir -p runs/faults
+	$(RUN) -m pytest -n 2 --dist worksteal -m faults --full --durations=0 2>&1 | tee runs/faults/$$(date -u +%Y-%m-%d_%H-%M-%S).txt
+
+lint: $(READY)  ## ruff, mypy and the layers of the design
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
+	$(VENV)/bin/lint-imports
+
+format: $(READY)  ## let ruff format and sort what it can
+	$(RUN) -m ruff check --fix .
+	$(RUN) -m ruff format .
+
+lock: $(READY)  ## renew requirements.lock from pyproject.toml
+	$(VENV)/bin/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-annotate --overrides requirements-overrides.txt --custom-compile-command "make lock" \
+	  --output-file requirements.lock
+
+clean:  ## remove the environment and the tools' caches (not runs/ nor datasets/)
+	rm -rf $(VENV) .mypy_cache .ruff_cache .import_linter_cache .pytest_cache grounder.egg-info
+
+.PHONY: help install demo test faults lint format lock clean

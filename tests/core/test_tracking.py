@@ -1,0 +1,42 @@
+import json
+
+import numpy as np
+
+from core.runs import RunFolder
+from core.tracking import TrackingConfig, TrackingMode, start_tracker
+
+
+def test_an_offline_run_is_kept_and_taken_up_again(tmp_path, monkeypatch, capsys):
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    folder = RunFolder(tmp_path / "run", "siglip.train")
+    folder.open("")
+    tracker = start_tracker(TrackingConfig(), folder, "siglip.train", {"lr": 1e-3})
+    run_id = tracker.run_id
+    tracker.log({"loss": 2.0, "bad": float("nan")}, step=1)
+    tracker.log_images("crops", [np.zeros((8, 8, 3), np.uint8)], step=1)
+    tracker.log_table("table", ["a"], [[1]])
+    tracker.finish()
+    assert "wandb sync" in capsys.readouterr().err
+    assert json.loads((folder.path / "history.jsonl").read_text()) == {"step": 1, "loss": 2.0, "bad": None}
+    assert list(folder.path.glob("wandb/offline-run-*/*.wandb"))
+    again = start_tracker(TrackingConfig(), folder, "siglip.train")
+    assert again.run_id == run_id
+    again.finish()
+
+
+def test_a_tracker_that_cannot_start_stops_nothing(tmp_path, monkeypatch, capsys):
+    """Online with a key and no way out: one line, and the local history goes on."""
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
+    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("WANDB_INIT_TIMEOUT", "5")
+    folder = RunFolder(tmp_path / "run", "siglip.train")
+    folder.open("")
+    tracker = start_tracker(TrackingConfig(mode=TrackingMode.online), folder, "siglip.train")
+    tracker.log({"loss": 1.0}, step=1)
+    tracker.finish()
+    assert "the run goes on" in capsys.readouterr().err
+    assert json.loads((folder.path / "history.jsonl").read_text())["loss"] == 1.0
