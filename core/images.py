@@ -7,13 +7,13 @@ from pathlib import Path
 # OpenCV reads this once, when it loads; the header check below refuses large files before that matters.
 os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(2**28))
 
-import cv2  # noqa: E402
-import numpy as np  # noqa: E402
-from numpy.typing import NDArray  # noqa: E402
-from PIL import Image as PillowImage  # noqa: E402
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as PillowImage
 
-from core.errors import InputError  # noqa: E402
-from core.files import open_atomic  # noqa: E402
+from core.errors import InputError
+from core.files import open_atomic
 
 MAX_PIXELS = 100_000_000
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")

@@ -15,7 +15,7 @@ def _files(folder: Path) -> list[Path]:
 
 
 def write_manifest(folder: str | os.PathLike[str]) -> None:
-    """Write `manifest.json` with the size and SHA-256 of every other file of `folder`, after all of them are on disk."""
+    """Write `manifest.json`: the size and SHA-256 of every other file of `folder`, after all are on disk."""
     folder = Path(folder)
     entries = {}
     for path in _files(folder):

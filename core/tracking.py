@@ -70,7 +70,7 @@ class Tracker:
         def send(run: Any) -> None:
             import wandb
 
-            texts = captions or [None] * len(images)
+            texts: Sequence[str | None] = captions or [None] * len(images)
             run.log({name: [wandb.Image(i, caption=c) for i, c in zip(images, texts, strict=True)]}, step=step)
 
         self._quietly(send)
@@ -108,7 +108,7 @@ class Tracker:
         self._quietly(send)
 
     def use_artifact(self, name: str, kind: str) -> None:
-        """Record that this run used an artifact of another (online only: offline runs keep it in run.json's parents)."""
+        """Record that this run used another's artifact (online; an offline run keeps it in run.json's parents)."""
         self._quietly(lambda run: None if run.offline else run.use_artifact(f"{name}:latest", type=kind))
 
     def summary(self, values: Mapping[str, Any]) -> None:

@@ -92,7 +92,7 @@ def _weights_rule(override: Override, config_name: str, search: list[str]) -> st
         return word
     base = compose(config_name, overrides=search)
     node = base.get(group) if group in base else None
-    if not (OmegaConf.is_dict(node) and "weights" in node):
+    if not (isinstance(node, DictConfig) and "weights" in node):
         raise InputError(f"{group}: {value!r} is not one of {', '.join(options)}{_nearest(value, options)}")
     looks_like_path = any(mark in value for mark in ("/", ".", os.sep)) or Path(value).exists()
     if not looks_like_path:
@@ -133,8 +133,7 @@ def _enum_hint(text: str) -> str:
 def _keys(config_name: str, search: list[str]) -> Iterator[str]:
     """Every dotted setting of a command, and its groups."""
     yield from _flatten(compose(config_name, overrides=search), "")
-    for group in GlobalHydra.instance().config_loader().get_group_options(""):
-        yield group
+    yield from GlobalHydra.instance().config_loader().get_group_options("")
 
 
 def _flatten(node: Any, prefix: str) -> Iterator[str]:
