@@ -1,0 +1,56 @@
+"""Every command of the list: its help, its schema, and how fast it answers."""
+
+import importlib
+import subprocess
+import sys
+
+import pytest
+
+from grounder.commands import COMMANDS, help_line
+
+HEAVY = ("torch", "transformers", "ultralytics", "albumentations", "sahi", "wandb", "datasets", "matplotlib", "fastapi")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_imports_nothing_heavy(command):
+    """Speed itself is not asserted: what makes it slow is an import, and that can be seen exactly."""
+    code = f"""
+import sys
+sys.argv = ["{command}", "--help"]
+import runpy
+try:
+    runpy.run_module("{command}", run_name="__main__")
+finally:
+    print("HEAVY", [name for name in {HEAVY!r} if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert "HEAVY []" in done.stdout
+    assert f"usage: python -m {command} key=value" in done.stdout
+    assert help_line(command) in done.stdout
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_typo_is_one_line_with_the_command_name(command, capsys):
+    with pytest.raises(SystemExit) as stop:
+        importlib.import_module(command).main(["run_dri=x"])
+    assert stop.value.code == 2
+    error = capsys.readouterr().err
+    assert error == f"{command}: run_dri: no such setting; the nearest is 'run_dir'\n"
+
+
+def test_bare_grounder_lists_every_command():
+    done = subprocess.run([sys.executable, "-m", "grounder.main"], capture_output=True, text=True, check=True)
+    for command in COMMANDS:
+        assert f"  {command} " in done.stdout
+    assert "locate" in done.stdout
+
+
+def test_an_unknown_command_names_the_nearest():
+    words = [sys.executable, "-m", "grounder.main", "data.splot"]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert (
+        done.stderr
+        == "grounder: unknown command 'data.splot'; did you mean data.split? ('grounder' alone lists them)\n"
+    )
