@@ -1,0 +1,121 @@
+"""The steps of the chain: which public command with which settings, for each size."""
+
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Step:
+    """One public command and its run folder."""
+
+    title: str
+    command: str
+    folder: Path
+    settings: tuple[str, ...]
+    in_process: bool = False
+    launcher: tuple[str, ...] = ()
+
+    @property
+    def words(self) -> list[str]:
+        """The `key=value` words of the command."""
+        return [*self.settings, f"run_dir={self.folder}"]
+
+    @property
+    def shown(self) -> list[str]:
+        """The command as a user would type it."""
+        return [*(self.launcher or ("python",)), "-m", self.command, *self.words]
+
+    @property
+    def argv(self) -> list[str]:
+        """The same with this interpreter, so that no environment need be active."""
+        if not self.launcher:
+            return [sys.executable, *self.shown[1:]]
+        return [sys.executable, "-m", "accelerate.commands.accelerate_cli", *self.shown[1:]]
+
+
+@dataclass(frozen=True)
+class Size:
+    """What the chain's models and sets are at one size; each tuple is passed on to the step of that name."""
+
+    scenes: tuple[str, ...]
+    val_fraction: float
+    detector: tuple[str, ...]
+    standin: tuple[str, ...] | None
+    upscaler: str
+    scorer: tuple[str, ...]
+    export: tuple[str, ...] = ()
+    accelerate: tuple[str, ...] = field(default=("accelerate", "launch"))
+
+
+DEMO = Size(
+    scenes=("num_images=280", "seed=0", "size=[640,368]"),
+    val_fraction=0.25,
+    detector=("detector=demo", "recipe=v3"),
+    standin=("features=16", "convolutions=4"),
+    upscaler="",
+    scorer=("scorer=demo", "recipe=demo"),
+    accelerate=("accelerate", "launch", "--num_processes=1", "--cpu"),
+)
+
+# The demo's models at the pictures' own size: what a CPU can do with a user's set in tens of minutes.
+SMALL = DEMO
+
+PUBLISHED = Size(
+    scenes=("num_images=5107", "seed=0"),
+    val_fraction=0.2,
+    detector=("detector=yolov9e", "recipe=v3"),
+    standin=None,
+    upscaler="realesr_general_x4v3",
+    scorer=("scorer=siglip_large_384", "recipe=augv2"),
+)
+
+SIZES = {"demo": DEMO, "small": SMALL, "published": PUBLISHED}
+
+
+def plan(size: Size, root: Path, annotations: str | None, images: str | None) -> list[Step]:
+    """Every step of the chain under `root`, in order; without `annotations` it draws its own scenes."""
+    steps: list[Step] = []
+
+    def step(title: str, command: str, name: str, *settings: str, **more: object) -> Path:
+        steps.append(Step(title, command, root / name, settings, **more))  # type: ignore[arg-type]
+        return root / name
+
+    if annotations is None:
+        scenes = step("draw labelled scenes", "data.scenes", "scenes", *size.scenes, in_process=True)
+        annotations, images = str(scenes / "annotations.jsonl"), str(scenes / "images")
+    elif images is None:
+        scenes = step("draw its boxes", "data.scenes", "scenes", f"annotations={annotations}", in_process=True)
+        annotations, images = str(scenes / "annotations.jsonl"), str(scenes / "images")
+    split = step("hold scenes out", "data.split", "split", f"annotations={annotations}",
+                 f"val_fraction={size.val_fraction}", in_process=True)  # fmt: skip
+    train, val = f"{split}/train.jsonl", f"{split}/val.jsonl"
+    yolo = step("lay out for YOLO", "data.yolo", "yolo", f"annotations={train}", f"val={val}", f"images={images}",
+                in_process=True)  # fmt: skip
+    crops = step("cut crops", "data.crops", "crops", f"annotations={train}", f"images={images}", in_process=True)
+    detector = step("train the detector", "detector.train", "detector", f"data={yolo}", *size.detector)
+    upscaler = size.upscaler
+    if size.standin is not None:
+        standin = step("make a stand-in upscaler", "upscale.standin", "upscaler", *size.standin)
+        upscaler = f"{standin}/standin.safetensors"
+    enlarged = step("enlarge the crops", "upscale.crops", "crops_x4", f"crops={crops}", f"upscaler={upscaler}")
+    scorer = step("train the scorer", "siglip.train", "scorer", f"crops={enlarged}", *size.scorer,
+                  launcher=size.accelerate)  # fmt: skip
+    converted = step("clean its checkpoint", "siglip.convert", "converted", f"source={scorer}/last",
+                     f"out={root}/converted/scorer")  # fmt: skip
+    export = step("run all stages over the held-out scenes", "pipeline.export", "export", f"annotations={val}",
+                  f"images={images}", f"detector={detector}/weights/best.pt", f"upscaler={upscaler}",
+                  f"scorer={converted}/scorer", *size.export)  # fmt: skip
+    _judge(step, root, val, str(images), export)
+    return steps
+
+
+def _judge(step, root: Path, val: str, images: str, export: Path) -> None:  # type: ignore[no-untyped-def]
+    step("judge the detector", "eval.coco", "coco", f"truth={val}", f"detections={export}/detections.json",
+         in_process=True)  # fmt: skip
+    step("judge the answers", "eval.grounding", "grounding", f"truth={val}", f"predictions={export}/predictions.jsonl",
+         in_process=True)  # fmt: skip
+    step("sweep confidence and IoU", "eval.sweep", "sweep", f"candidates={export}/candidates", f"truth={val}",
+         "confidence=[0.05,0.1,0.25,0.5]", "nms_iou=[0.1,0.3,0.5,0.7]", in_process=True)  # fmt: skip
+    step("write the report", "eval.report", "report", f"run={root}", f"truth={val}", f"images={images}",
+         in_process=True)  # fmt: skip
