@@ -3,6 +3,7 @@ PYTHON ?= python3.11
 VENV := .venv
 RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
+SHELL := /bin/bash
 
 .DEFAULT_GOAL := help
 
@@ -13,7 +14,7 @@ $(READY): requirements.lock requirements-uv.lock
 	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) not found; name another with PYTHON=..." >&2; exit 2; }
 	test -x $(RUN) || $(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-uv.lock
-	$(VENV)/bin/uv pip sync --quiet --require-hashes --python $(RUN) requirements.lock requirements-uv.lock
+	$(VENV)/bin/uv pip sync --quiet --compile-bytecode --require-hashes --python $(RUN) requirements.lock requirements-uv.lock
 	$(VENV)/bin/uv pip install --quiet --python $(RUN) --no-deps --no-build-isolation --editable .
 	touch $@
 
@@ -27,7 +28,7 @@ test: $(READY)  ## the test suite, with short fault tests (under 12 minutes on 2
 
 faults: $(READY)  ## the fault tests with their full counts (at most 60 minutes), summary in runs/faults
 	mkdir -p runs/faults
-	$(RUN) -m pytest -n 2 --dist worksteal -m faults --full --durations=0 2>&1 | tee runs/faults/$$(date -u +%Y-%m-%d_%H-%M-%S).txt
+	set -o pipefail; $(RUN) -m pytest -n 2 --dist worksteal -m faults --full --durations=0 2>&1 | tee runs/faults/$$(date -u +%Y-%m-%d_%H-%M-%S).txt
 
 lint: $(READY)  ## ruff, mypy and the layers of the design
 	$(RUN) -m ruff check .
