@@ -1,0 +1,93 @@
+"""Annotations put into their pictures' frames: where the file is, how large it is, what of each box is inside."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.boxes import box_area, clip_xyxy, ltwh_to_xyxy
+from core.errors import InputError
+from core.images import image_size
+from core.progress import progress
+from core.values import AnnotatedImage
+from data.captions import StrPath, place
+
+
+@dataclass(frozen=True, slots=True)
+class FramedImage:
+    """An annotated image with its frame.
+
+    path: the picture's file, None when only its size is known. width, height: pixels. boxes_xyxy: (N, 4) float64
+    pixels, cut to the frame, each with some area. hanging: (N,) bool, which boxes the cut changed.
+    """
+
+    annotated: AnnotatedImage
+    path: Path | None
+    width: int
+    height: int
+    boxes_xyxy: NDArray[np.float64]
+    hanging: NDArray[np.bool_]
+
+
+def find_image(images_dir: StrPath, image: str, where: str) -> Path:
+    """The file of an annotated image in its folder; InputError, naming `where`, when there is none."""
+    path = Path(images_dir) / image
+    if not path.is_file():
+        folder = "" if Path(images_dir).is_dir() else " (there is no such folder)"
+        raise InputError(f"{where}: field 'image': {path} does not exist{folder}")
+    return path
+
+
+def frame_image(
+    source: StrPath, annotated: AnnotatedImage, size: tuple[int, int], path: Path | None = None
+) -> FramedImage:
+    """Cut an image's boxes to its `size` (width, height); InputError when one lies wholly outside."""
+    width, height = size
+    boxes = ltwh_to_xyxy(np.asarray([a.box_ltwh for a in annotated.annotations], np.float64).reshape(-1, 4))
+    inside = clip_xyxy(boxes, width, height)
+    for number in np.flatnonzero(box_area(inside) <= 0):
+        box = list(annotated.annotations[number].box_ltwh)
+        raise InputError(
+            f"{place(source, annotated.line)}: field 'annotations[{number}].bbox': {box} lies wholly outside the "
+            f"{width} x {height} image {annotated.image}"
+        )
+    return FramedImage(annotated, path, width, height, inside, (inside != boxes).any(axis=1))
+
+
+def frame_images(source: StrPath, images: Sequence[AnnotatedImage], images_dir: StrPath) -> list[FramedImage]:
+    """Find every picture, read its size from its header and cut its boxes to it.
+
+    Raises InputError naming `source`, line and field for the first picture that is missing or unreadable and the first
+    box that lies wholly outside. Says in one line on standard error how many boxes hang over an edge.
+    """
+    framed = []
+    for annotated in progress(images, "reading image sizes"):
+        path = find_image(images_dir, annotated.image, place(source, annotated.line))
+        try:
+            size = image_size(path)
+        except InputError as error:
+            raise InputError(f"{place(source, annotated.line)}: field 'image': {error}") from error
+        framed.append(frame_image(source, annotated, size, path))
+    say_hanging(source, framed)
+    return framed
+
+
+def count_hanging(framed: Sequence[FramedImage]) -> int:
+    """How many boxes hang over an edge of their image."""
+    return sum(int(f.hanging.sum()) for f in framed)
+
+
+def say_hanging(source: StrPath, framed: Sequence[FramedImage]) -> None:
+    """Tell in one line how many boxes hang over an edge, and where the first is."""
+    hanging = count_hanging(framed)
+    if hanging:
+        first = next(f.annotated for f in framed if f.hanging.any())
+        total = sum(len(f.hanging) for f in framed)
+        print(
+            f"{source}: {hanging} of {total} boxes hang over the edge of their image (first: line {first.line}, "
+            f"{first.image}); kept as truth, clipped for crops, labels and drawing",
+            file=sys.stderr,
+        )

@@ -1,0 +1,182 @@
+"""YOLO trees: the folder layout that Ultralytics trains on, out of annotations and back.
+
+    data.yaml                what Ultralytics is given: the parts and `names: {0: target}`
+    images/train/NAME        the pictures, linked or copied
+    labels/train/STEM.txt    one label line a box, cut to the picture
+    train.jsonl              the annotations with the captions and boxes that labels cannot hold
+    tree.json                what the tree was made from
+
+Reading one back, the labels are the truth: a line that is what `train.jsonl`'s box gives returns that box to the bit,
+caption and number type included; a line somebody changed is read as it stands. A tree from elsewhere has no
+`train.jsonl`; its captions are its class names.
+"""
+
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from core.errors import InputError
+from core.files import read_text, write_json, write_text
+from core.images import IMAGE_SUFFIXES, image_size
+from core.progress import progress
+from core.values import AnnotatedImage, Annotation
+from data.captions import place, read_annotations, write_annotations
+from data.frames import FramedImage, frame_image
+from data.labels import label_box, label_lines, parse_label
+
+MARK = "tree.json"
+TARGET = "target"
+
+
+def label_path(picture: Path) -> Path:
+    """Where Ultralytics looks for a picture's labels: the last folder `images` of its path becomes `labels`."""
+    head, found, tail = str(picture).rpartition(f"{os.sep}images{os.sep}")
+    if not found:
+        raise InputError(f"{picture}: not below a folder named images")
+    return Path(f"{head}{os.sep}labels{os.sep}{tail}").with_suffix(".txt")
+
+
+def prepare_tree(tree: Path) -> None:
+    """Make room for a tree in a folder: an earlier tree of ours is removed, anything else refused with InputError."""
+    folders = [tree / "images", tree / "labels"]
+    if (tree / MARK).is_file():
+        for folder in folders:
+            shutil.rmtree(folder, ignore_errors=True)
+        for name in ("data.yaml", "train.jsonl", "val.jsonl"):
+            (tree / name).unlink(missing_ok=True)
+    taken = next((folder for folder in folders if folder.exists()), None)
+    if taken is not None:
+        raise InputError(f"{taken}: field 'run_dir': exists and is no tree of ours; name another folder")
+    write_json(tree / MARK, {"complete": False})
+
+
+def write_part(tree: Path, part: str, framed: Sequence[FramedImage], copy: bool) -> None:
+    """Write one part (`train`, `val`): pictures, labels and its annotations."""
+    _refuse_shared_labels(part, framed)
+    for entry in progress(framed, f"writing {part}"):
+        if entry.path is None:
+            raise ValueError(f"{entry.annotated.image}: a YOLO tree needs the picture")
+        picture = tree / "images" / part / entry.annotated.image
+        label = label_path(picture)
+        for folder in (picture.parent, label.parent):
+            folder.mkdir(parents=True, exist_ok=True)
+        if copy:
+            shutil.copyfile(entry.path, picture)
+        else:
+            picture.symlink_to(entry.path.resolve())
+        lines = label_lines(entry.boxes_xyxy, entry.width, entry.height)
+        label.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    (tree / "images" / part).mkdir(parents=True, exist_ok=True)
+    write_annotations(tree / f"{part}.jsonl", [entry.annotated for entry in framed])
+
+
+def _refuse_shared_labels(part: str, framed: Sequence[FramedImage]) -> None:
+    """Two pictures that differ in their suffix only would share one label file."""
+    seen: dict[str, str] = {}
+    for entry in framed:
+        stem = str(Path(entry.annotated.image).with_suffix(""))
+        if stem in seen:
+            raise InputError(
+                f"{part}: field 'image': {entry.annotated.image} and {seen[stem]} would share one label file"
+            )
+        seen[stem] = entry.annotated.image
+
+
+def finish_tree(tree: Path, has_val: bool, record: dict[str, Any]) -> None:
+    """Write `data.yaml` (paths relative to itself, so that a tree can be moved) and the record, last."""
+    val = "images/val" if has_val else "images/train  # no validation file was given: these are the training images"
+    write_text(tree / "data.yaml", f"train: images/train\nval: {val}\nnames:\n  0: {TARGET}\n")
+    write_json(tree / MARK, {"complete": True, **record})
+
+
+def read_tree(data: Path) -> dict[str, list[AnnotatedImage]]:
+    """The annotations of a YOLO tree, part by part, given its folder or its YAML.
+
+    Raises InputError naming file, line and field; parts given as lists of files or several folders are read too.
+    """
+    config = _read_data_yaml(data / "data.yaml" if data.is_dir() else data)
+    parts = {}
+    for part in ("train", "val", "test"):
+        if config.get(part):
+            parts[part] = _read_part(config, part)
+    if not parts:
+        raise InputError(f"{data}: field 'train': names no part to read")
+    return parts
+
+
+def _read_data_yaml(path: Path) -> dict[str, Any]:
+    import yaml
+
+    try:
+        value = yaml.safe_load(read_text(path))
+    except yaml.YAMLError as error:
+        raise InputError(f"{path}: not valid YAML: {error}") from error
+    if not isinstance(value, dict):
+        raise InputError(f"{path}: not a mapping with 'train', 'val' and 'names'")
+    names = value.get("names", {0: TARGET})
+    names = dict(enumerate(names)) if isinstance(names, list) else names
+    if not isinstance(names, dict):
+        raise InputError(f"{path}: field 'names': neither a list nor a mapping of class names")
+    root = path.parent / str(value.get("path") or "")
+    return {**value, "names": {int(k): str(v) for k, v in names.items()}, "root": root, "file": path}
+
+
+def _read_part(config: dict[str, Any], part: str) -> list[AnnotatedImage]:
+    known = config["root"] / f"{part}.jsonl"
+    recorded = {a.image: a for a in read_annotations(known)} if known.is_file() else {}
+    order = {name: i for i, name in enumerate(recorded)}
+    pictures = sorted(_pictures(config, part), key=lambda p: (order.get(p[0], len(order)), p[0]))
+    images = []
+    for line, (name, picture) in enumerate(progress(pictures, f"reading {part}"), start=1):
+        images.append(_read_labels(name, picture, config["names"], recorded.get(name), line))
+    return images
+
+
+def _pictures(config: dict[str, Any], part: str) -> Iterator[tuple[str, Path]]:
+    """(name, path) of a part's pictures; a name is relative to the part's folder, or to the list file's."""
+    sources = config[part] if isinstance(config[part], list) else [config[part]]
+    for source in sources:
+        start = config["root"] / str(source)
+        if start.is_file():
+            for line in read_text(start).splitlines():
+                if line.strip():
+                    yield Path(line.strip()).name, start.parent / line.strip()
+        elif start.is_dir():
+            for path in start.rglob("*"):
+                if path.suffix.lower() in IMAGE_SUFFIXES:
+                    yield path.relative_to(start).as_posix(), path
+        else:
+            raise InputError(f"{config['file']}: field '{part}': {start} does not exist")
+
+
+def _read_labels(
+    name: str, picture: Path, names: dict[int, str], recorded: AnnotatedImage | None, line: int
+) -> AnnotatedImage:
+    """One picture's annotations: the recorded one where a label still says the same, else the label's own."""
+    path = label_path(picture)
+    if not path.is_file():  # a picture without labels is a background
+        return AnnotatedImage(name, (), line)
+    width, height = image_size(picture)
+    pending: dict[str, list[Annotation]] = {}
+    if recorded is not None:
+        framed = frame_image(path, recorded, (width, height))
+        texts = label_lines(np.asarray(framed.boxes_xyxy), width, height)
+        for text, annotation in zip(texts, recorded.annotations, strict=True):
+            pending.setdefault(text, []).append(annotation)
+    annotations = []
+    for number, text in enumerate(read_text(path).splitlines(), start=1):
+        if not text.strip():
+            continue
+        if pending.get(text.strip()):
+            annotations.append(pending[text.strip()].pop(0))
+            continue
+        where = place(path, number)
+        kind, fractions = parse_label(text, where)
+        if kind not in names:
+            raise InputError(f"{where}: field 'class': {kind} is not among the names of the tree")
+        annotations.append(Annotation(names[kind], label_box(fractions, width, height)))
+    return AnnotatedImage(name, tuple(annotations), line)
