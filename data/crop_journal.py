@@ -1,7 +1,8 @@
 """How cropping goes on after a kill: a journal line for every finished image, believed only by digest."""
 
+import contextlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -28,18 +29,16 @@ class Done:
         return all(path.is_file() and sha256_file(path) == digest for path, digest in paths.items())
 
 
-def begin_journal(folder: Path, plan: dict[str, Any]) -> IO[str]:
-    """Open the journal to append to, or begin a new one whose first line is the plan."""
+@contextlib.contextmanager
+def open_journal(folder: Path, plan: dict[str, Any]) -> Iterator[IO[str]]:
+    """The journal to append to, or a new one whose first line is the plan; from here on the set is unfinished."""
     path = folder / JOURNAL
-    if path.is_file() and _plan_of(path) == plan:
-        stream = open(path, "a", encoding="utf-8")
-        stream.write("\n")  # a kill may have left half a line
-        return stream
-    (folder / SET).unlink(missing_ok=True)  # from here on the set is unfinished
-    stream = open(path, "w", encoding="utf-8")
-    stream.write(json.dumps(plan) + "\n")
-    stream.flush()
-    return stream
+    going_on = path.is_file() and _plan_of(path) == plan
+    with open(path, "a" if going_on else "w", encoding="utf-8") as stream:
+        stream.write("\n" if going_on else json.dumps(plan) + "\n")  # a kill may have left half a line
+        stream.flush()
+        (folder / SET).unlink(missing_ok=True)
+        yield stream
 
 
 def _plan_of(path: Path) -> Any:
@@ -67,27 +66,29 @@ def read_journal(folder: Path, plan: dict[str, Any]) -> dict[str, Done]:
     return done
 
 
-def complete_set(
-    folder: Path, pictures: Sequence[tuple[str, Path, list[str]]], plan: dict[str, Any]
-) -> dict[str, Done]:
-    """The images of a finished set of the same plan over the same pictures; empty otherwise.
+@dataclass(frozen=True)
+class Source:
+    """A picture to cut: its name in the annotation file, its file, the names of its crops."""
 
-    pictures: image name, file, and the names of its crops.
-    """
+    image: str
+    path: Path
+    crops: list[str]
+
+
+def complete_set(folder: Path, sources: Sequence[Source], plan: dict[str, Any]) -> dict[str, Done]:
+    """The images of a finished set of the same plan over the same pictures; empty otherwise."""
     if not (folder / SET).is_file():
         return {}
     record = read_json(folder / SET)
     digests = record.get("digests", {}) if isinstance(record, dict) else {}
-    if (
-        any(record.get(k) != plan[k] for k in ("format", "quality"))
-        or digests.get("annotations") != plan["annotations"]
-    ):
+    made_as = {**{k: record.get(k) for k in ("format", "quality")}, "annotations": digests.get("annotations")}
+    if made_as != plan:
         return {}
-    sha256 = {image: sha256_file(path) for image, path, _ in pictures}
+    sha256 = {source.image: sha256_file(source.path) for source in sources}
     if digests.get("images") != pictures_digest(sha256):
         return {}
     crops = read_digests(folder)
-    return {image: Done(image, sha256[image], {n: crops.get(n, "") for n in names}) for image, _, names in pictures}
+    return {s.image: Done(s.image, sha256[s.image], {n: crops.get(n, "") for n in s.crops}) for s in sources}
 
 
 def pictures_digest(sha256: dict[str, str]) -> str:
@@ -96,7 +97,7 @@ def pictures_digest(sha256: dict[str, str]) -> str:
 
 
 def clear_set(folder: Path, planned: Sequence[str]) -> None:
-    """Remove an earlier set of another plan from the folder; InputError when a planned name is taken by another file."""
+    """Remove an earlier set of another plan; InputError when a file that is not ours has a planned name."""
     journal = folder / JOURNAL
     ours = journal.is_file() or (folder / SET).is_file()
     old = set(read_digests(folder)) if ours else set()

@@ -18,7 +18,7 @@ from core.progress import progress
 from core.runs import RunConfig, RunFolder
 from core.values import AnnotatedImage
 from data.captions import place, read_annotations
-from data.crop_journal import Done, begin_journal, clear_set, complete_set, pictures_digest, read_journal
+from data.crop_journal import Done, Source, clear_set, complete_set, open_journal, pictures_digest, read_journal
 from data.cropping import crop_box
 from data.cropset import Crop, crop_name, finish_set, write_index
 from data.frames import FramedImage, count_hanging, frame_images
@@ -101,12 +101,12 @@ def run(config: CropsConfig, folder: RunFolder) -> dict[str, Any]:
 
 def _cut_all(config: CropsConfig, framed: Sequence[FramedImage], folder: Path, plan: dict[str, Any]) -> list[Done]:
     """Cut the crops of every image, or take them from an earlier run of the same plan; journals each finished image."""
-    pictures = [(f.annotated.image, f.path, _names(f, config.format.value)) for f in framed if f.path is not None]
-    earlier = complete_set(folder, pictures, plan) or read_journal(folder, plan)
+    sources = [Source(f.annotated.image, f.path, _names(f, config.format.value)) for f in framed if f.path is not None]
+    earlier = complete_set(folder, sources, plan) or read_journal(folder, plan)
     if not earlier:
-        clear_set(folder, [name for _, _, names in pictures for name in names])
+        clear_set(folder, [name for source in sources for name in source.crops])
     done = []
-    with begin_journal(folder, plan) as journal, ThreadPoolExecutor(config.workers) as pool:
+    with open_journal(folder, plan) as journal, ThreadPoolExecutor(config.workers) as pool:
         results: Iterator[Done] = pool.map(lambda f: _cut(config, f, folder, earlier.get(f.annotated.image)), framed)
         try:
             for entry in progress(results, "cropping", total=len(framed)):

@@ -47,7 +47,7 @@ def frame_image(
     """Cut an image's boxes to its `size` (width, height); InputError when one lies wholly outside."""
     width, height = size
     boxes = ltwh_to_xyxy(np.asarray([a.box_ltwh for a in annotated.annotations], np.float64).reshape(-1, 4))
-    inside = clip_xyxy(boxes, width, height)
+    inside = np.asarray(clip_xyxy(boxes, width, height), np.float64)
     for number in np.flatnonzero(box_area(inside) <= 0):
         box = list(annotated.annotations[number].box_ltwh)
         raise InputError(
