@@ -1,0 +1,63 @@
+"""The chain of public commands: every step composes, finished steps are reused, a killed chain goes on."""
+
+import importlib
+import importlib.util
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
+sys.path.insert(0, str(SCRIPTS))
+
+chain = importlib.import_module("chain")
+chain_steps = importlib.import_module("chain_steps")
+
+
+@pytest.mark.parametrize("size", chain_steps.SIZES)
+@pytest.mark.parametrize("own", [True, False])
+def test_every_step_composes(size, own, capsys):
+    given = ("mine.jsonl", "pictures") if own else (None, None)
+    for step in chain_steps.plan(chain_steps.SIZES[size], Path("runs/chain"), *given):
+        importlib.import_module(step.command).main([*step.words, "--cfg", "job"])
+        assert f"run_dir: {step.folder}" in capsys.readouterr().out
+
+
+def data_steps(root):
+    """The chain's first steps, as it plans them, over three small scenes."""
+    steps = chain_steps.plan(chain_steps.DEMO, root, None, None)[:2]
+    small = ("num_images=3", "seed=0", "size=[320,184]", "workers=1")
+    return [chain_steps.Step(steps[0].title, steps[0].command, steps[0].folder, small, in_process=True), steps[1]]
+
+
+def test_finished_steps_are_reused_and_what_follows_a_new_one_is_not(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(chain.Chain, "_summary", lambda self: None)
+    root = tmp_path / "run"
+    for expected in (0, 2):
+        chain.Chain(root).run(data_steps(root))
+        assert capsys.readouterr().out.count("already done, reused") == expected
+    (root / "scenes" / "run.json").unlink()
+    chain.Chain(root).run(data_steps(root))
+    assert "reused" not in capsys.readouterr().out
+
+
+def test_a_step_that_a_kill_left_half_way_runs_again(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(chain.Chain, "_summary", lambda self: None)
+    root = tmp_path / "run"
+    chain.Chain(root).run(data_steps(root))
+    record = root / "split" / "run.json"
+    record.write_text(record.read_text().replace('"done"', '"running"'))
+    capsys.readouterr()
+    chain.Chain(root).run(data_steps(root))
+    text = capsys.readouterr().out
+    assert "[1/2] draw labelled scenes: already done, reused" in text
+    assert "$ python -m data.split" in text
+
+
+@pytest.mark.parametrize("words", [["size=huge"], ["sise=demo"], ["demo"]])
+def test_wrong_words_are_one_line(words, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["chain.py", *words])
+    with pytest.raises(SystemExit) as stop:
+        chain.main()
+    assert stop.value.code == 2
+    assert capsys.readouterr().err.count("\n") == 1
