@@ -1,7 +1,6 @@
 """Make a YOLO tree with data.yaml from an annotation file, or annotation files from a tree."""
 
 from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +9,8 @@ from core.files import sha256_file
 from core.runs import RunConfig, RunFolder
 from data.captions import read_annotations, write_annotations
 from data.frames import count_hanging, frame_images
+from data.placing import Place
 from data.yolo_tree import finish_tree, prepare_tree, read_tree, write_part
-
-
-class Place(Enum):
-    """How a picture gets into the tree."""
-
-    link = "link"
-    copy = "copy"
 
 
 @dataclass
@@ -52,7 +45,7 @@ def run(config: YoloConfig, folder: RunFolder) -> dict[str, Any]:
     prepare_tree(folder.path)
     for part, framed in parts.items():
         folder.add_parent(str(sources[part]))
-        write_part(folder.path, part, framed, copy=config.place is Place.copy)
+        write_part(folder.path, part, framed, config.place)
         metrics[f"num_{part}"] = len(framed)
         metrics[f"num_{part}_boxes"] = sum(len(f.boxes_xyxy) for f in framed)
     metrics["num_partly_outside"] = sum(count_hanging(framed) for framed in parts.values())

@@ -27,6 +27,7 @@ from core.values import AnnotatedImage, Annotation
 from data.captions import place, read_annotations, write_annotations
 from data.frames import FramedImage, frame_image
 from data.labels import label_box, label_lines, parse_label
+from data.placing import Place, put_file
 
 MARK = "tree.json"
 TARGET = "target"
@@ -54,7 +55,7 @@ def prepare_tree(tree: Path) -> None:
     write_json(tree / MARK, {"complete": False})
 
 
-def write_part(tree: Path, part: str, framed: Sequence[FramedImage], copy: bool) -> None:
+def write_part(tree: Path, part: str, framed: Sequence[FramedImage], how: Place) -> None:
     """Write one part (`train`, `val`): pictures, labels and its annotations."""
     _refuse_shared_labels(part, framed)
     for entry in progress(framed, f"writing {part}"):
@@ -62,12 +63,8 @@ def write_part(tree: Path, part: str, framed: Sequence[FramedImage], copy: bool)
             raise ValueError(f"{entry.annotated.image}: a YOLO tree needs the picture")
         picture = tree / "images" / part / entry.annotated.image
         label = label_path(picture)
-        for folder in (picture.parent, label.parent):
-            folder.mkdir(parents=True, exist_ok=True)
-        if copy:
-            shutil.copyfile(entry.path, picture)
-        else:
-            picture.symlink_to(entry.path.resolve())
+        label.parent.mkdir(parents=True, exist_ok=True)
+        put_file(entry.path, picture, how)
         lines = label_lines(entry.boxes_xyxy, entry.width, entry.height)
         label.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     (tree / "images" / part).mkdir(parents=True, exist_ok=True)

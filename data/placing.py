@@ -1,0 +1,25 @@
+"""How a file gets into a folder we make: as a link to where it is, or as a copy."""
+
+import os
+import shutil
+from enum import Enum
+from pathlib import Path
+
+
+class Place(Enum):
+    """Link to the file, or copy it."""
+
+    link = "link"
+    copy = "copy"
+
+
+def put_file(source: Path, target: Path, how: Place) -> None:
+    """Make `target`, and the folders above it, stand for `source`; an earlier file of that name is replaced at once."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.tmp")
+    temporary.unlink(missing_ok=True)
+    if how is Place.copy:
+        shutil.copyfile(source, temporary)
+    else:
+        temporary.symlink_to(source.resolve())
+    os.replace(temporary, target)
