@@ -90,7 +90,7 @@ def _add_targets(
         left, top = place[0] // grid * grid, place[1] // grid * grid
         box = (left + inside[0], top + inside[1], inside[2], inside[3])
         _paste(image, sprite, left, top, rng)
-        annotations.append(Annotation(caption, tuple(float(v) for v in box)))
+        annotations.append(Annotation(caption, box))
     return annotations
 
 
