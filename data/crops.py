@@ -1,11 +1,9 @@
 """Cut every annotated box out of its image: a crop set for training the scorer."""
 
-import json
-import os
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +12,15 @@ from omegaconf import MISSING
 from core.errors import InputError
 from core.files import sha256_bytes, sha256_file
 from core.images import decode_image, encode_image
-from core.progress import progress
 from core.runs import RunConfig, RunFolder
 from core.values import AnnotatedImage
 from data.captions import place, read_annotations
-from data.crop_journal import Done, Source, clear_set, complete_set, open_journal, pictures_digest, read_journal
 from data.cropping import crop_box
-from data.cropset import Crop, crop_name, finish_set, write_index
+from data.cropset import SET, Crop, crop_name, finish_set, write_index
+from data.earlier_crops import Source, clear_set, complete_set, pictures_digest
 from data.frames import FramedImage, count_hanging, frame_images
+from data.journal import Done, open_journal, read_journal, work_through
+from data.placing import write_plain
 
 
 class Format(Enum):
@@ -90,7 +89,7 @@ def run(config: CropsConfig, folder: RunFolder) -> dict[str, Any]:
         "num_partly_outside": count_hanging(framed),
         "num_reused_images": sum(entry.reused for entry in done),
     }
-    sha256 = {name: digest for entry in done for name, digest in entry.crops.items()}
+    sha256 = {name: digest for entry in done for name, digest in entry.files.items()}
     images_digest = pictures_digest({entry.image: entry.sha256 for entry in done})
     digests = {"annotations": plan["annotations"], "images": images_digest}
     finish_set(
@@ -105,18 +104,9 @@ def _cut_all(config: CropsConfig, framed: Sequence[FramedImage], folder: Path, p
     earlier = complete_set(folder, sources, plan) or read_journal(folder, plan)
     if not earlier:
         clear_set(folder, [name for source in sources for name in source.crops])
-    done = []
-    with open_journal(folder, plan) as journal, ThreadPoolExecutor(config.workers) as pool:
-        results: Iterator[Done] = pool.map(lambda f: _cut(config, f, folder, earlier.get(f.annotated.image)), framed)
-        try:
-            for entry in progress(results, "cropping", total=len(framed)):
-                journal.write(json.dumps([entry.image, entry.sha256, entry.crops]) + "\n")
-                journal.flush()
-                done.append(entry)
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
-    return done
+    with open_journal(folder, plan, SET) as journal:
+        cut = partial(_cut, config, folder, earlier)
+        return work_through(framed, cut, journal, config.workers, "cropping")
 
 
 def _names(framed: FramedImage, suffix: str) -> list[str]:
@@ -124,33 +114,26 @@ def _names(framed: FramedImage, suffix: str) -> list[str]:
     return [crop_name(image.image, i, suffix) for i in range(len(image.annotations))]
 
 
-def _cut(config: CropsConfig, framed: FramedImage, folder: Path, earlier: Done | None) -> Done:
+def _cut(config: CropsConfig, folder: Path, earlier: Mapping[str, Done], framed: FramedImage) -> Done:
     """One image's crops, cut anew unless the picture and the files are those of the earlier run."""
+    before = earlier.get(framed.annotated.image)
     if framed.path is None:
         raise ValueError(f"{framed.annotated.image}: cropping needs the picture")
     where = f"{place(config.annotations, framed.annotated.line)}: field 'image'"
     try:
         data = framed.path.read_bytes()
         digest = sha256_bytes(data)
-        if earlier is not None and earlier.still_true(folder, digest):
-            return Done(framed.annotated.image, digest, earlier.crops, reused=True)
+        if before is not None and before.still_true(folder, digest):
+            return Done(framed.annotated.image, digest, before.files, reused=True)
         image = decode_image(data, str(framed.path))
     except (InputError, OSError) as error:
         raise InputError(f"{where}: {error}") from error
     crops = {}
     for name, box in zip(_names(framed, config.format.value), framed.boxes_xyxy, strict=True):
         encoded = encode_image(crop_box(image, box), config.format.value, config.quality)
-        _write(folder / name, encoded)
+        write_plain(folder / name, encoded)
         crops[name] = sha256_bytes(encoded)
     return Done(framed.annotated.image, digest, crops)
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Write a crop whole or not at all, without waiting for the disk: its digest is checked before it is reused."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_bytes(data)
-    os.replace(temporary, path)
 
 
 def main(argv: list[str] | None = None) -> None:

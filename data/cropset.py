@@ -18,8 +18,9 @@ from typing import Any
 
 from core.errors import InputError
 from core.files import open_atomic, read_json, read_jsonl, read_text, sha256_file, write_json, write_text
+from data.journal import JOURNAL
 
-SET, METADATA, DIGESTS, CARD, JOURNAL = "set.json", "metadata.jsonl", "crops.sha256", "README.md", "journal.jsonl"
+SET, METADATA, DIGESTS, CARD = "set.json", "metadata.jsonl", "crops.sha256", "README.md"
 VERSION = 1
 
 

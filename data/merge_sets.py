@@ -10,9 +10,10 @@ from core.errors import InputError
 from core.files import sha256_file, write_json
 from core.progress import progress
 from data.captions import place, read_annotations
-from data.crop_journal import clear_set, open_journal
-from data.cropset import Crop, CropSet, finish_set, read_crop_set, read_digests, verify_set
+from data.cropset import SET, Crop, CropSet, finish_set, read_crop_set, read_digests, verify_set
+from data.earlier_crops import clear_set
 from data.frames import find_image
+from data.journal import open_journal
 from data.merge_names import Collisions, refuse_collisions
 from data.placing import put_file
 from data.split import read_lines, write_lines
@@ -91,7 +92,7 @@ def merge_crops(config: "MergeConfig", names: Sequence[str], folder: Path) -> di
     merged = [{"name": n, "num_crops": len(s.crops), **_digests(s)} for n, s in zip(names, sets, strict=True)]
     clear_set(folder, [crop.file_name for part in parts for crop in part])
     sha256: dict[str, str] = {}
-    with open_journal(folder, {"merged": merged}):  # until it is finished, no reader takes the folder for a set
+    with open_journal(folder, {"merged": merged}, SET):  # until it is finished, no reader takes the folder for a set
         for crop_set, part in zip(sets, parts, strict=True):
             known = read_digests(crop_set.folder)
             for old, new in progress(list(zip(crop_set.crops, part, strict=True)), "merging"):

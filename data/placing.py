@@ -23,3 +23,14 @@ def put_file(source: Path, target: Path, how: Place) -> None:
     else:
         temporary.symlink_to(source.resolve())
     os.replace(temporary, target)
+
+
+def write_plain(path: Path, data: bytes) -> None:
+    """Write one of very many files whole or not at all, without waiting for the disk.
+
+    For files whose digest is checked before they are used again.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_bytes(data)
+    os.replace(temporary, path)
