@@ -31,7 +31,9 @@ class RecipesConfig(RunConfig):
 def run(config: RecipesConfig, folder: RunFolder) -> dict[str, Any]:
     """Write `grid.png`; returns each step's asked and seen probability and the parameters it drew."""
     if len(config.grid) != 2 or min(config.grid) < 1 or config.tile < 64 or config.draws < 1:
-        raise InputError("fields 'grid', 'tile', 'draws': want two counts from 1, a side from 64 px, and 1 or more draws")
+        raise InputError(
+            "fields 'grid', 'tile', 'draws': want two counts from 1, a side from 64 px, and 1 or more draws"
+        )
     check_steps(config.recipe)
 
     from core.images import write_image
