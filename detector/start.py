@@ -1,0 +1,37 @@
+"""What a training starts from: weights, or a model description of ours or Ultralytics'."""
+
+import importlib.resources
+from pathlib import Path
+
+from core.errors import InputError
+from detector.build import DetectorConfig
+from detector.weights import find_weights
+
+MODELS = "configs/detector/models"
+
+
+def find_start(detector: DetectorConfig) -> Path | str:
+    """The weights file or the model description that training begins with; InputError when there is none."""
+    start = detector.weights or detector.train.model
+    if start is None:
+        raise InputError("detector: names nothing to start from; give a preset, weights or detector.train.model")
+    if not str(start).endswith((".yaml", ".yml")):
+        path = find_weights(str(start))
+        if path.suffix != ".pt":
+            raise InputError(f"{path}: training starts from a .pt checkpoint or a .yaml model description")
+        return path
+    return _description(str(start))
+
+
+def _description(name: str) -> Path:
+    given = Path(name).expanduser()
+    shipped = Path(str(importlib.resources.files("configs").joinpath("detector", "models", name)))
+    for path in (given, shipped):
+        if path.is_file():
+            return path
+    from ultralytics.utils.checks import check_yaml
+
+    try:
+        return Path(check_yaml(name)) if Path(check_yaml(name)).name == name else Path(name)
+    except FileNotFoundError as error:
+        raise InputError(f"{name}: no such model description, neither here, in {MODELS} nor in Ultralytics") from error

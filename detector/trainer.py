@@ -1,0 +1,206 @@
+"""Ultralytics' detection trainer, made exact, rectangular and tracked by subclassing; its files stay Ultralytics' own."""
+
+import random
+import shutil
+from copy import copy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from detector import environment as environment  # before any import of ultralytics
+
+from ultralytics.models.yolo.detect import DetectionTrainer  # isort: skip
+from ultralytics.utils import DEFAULT_CFG, LOCAL_RANK, RANK, colorstr  # isort: skip
+from ultralytics.utils.torch_utils import strip_optimizer, torch_distributed_zero_first, unwrap_model  # isort: skip
+
+import data.augment  # noqa: F401  (registers our transforms, so that A.from_dict can rebuild them in any process)
+from core.tracking import Tracker
+from detector.checkpoint import StateFolder, capture, restore
+from detector.dataset import TrainingSet, require_live_recipe
+from detector.plan import METRICS, StagePlan
+
+
+class StageTrainer(DetectionTrainer):
+    """Trains one stage; `plan.json` in its folder says which.
+
+    An epoch depends on the state at its beginning and on (seed, epoch) only, so a run that was killed goes on from its
+    last complete epoch to the same weights, bit for bit on a CPU.
+    """
+
+    tracker: Tracker | None = None
+
+    def __init__(self, cfg: Any = DEFAULT_CFG, overrides: dict[str, Any] | None = None, _callbacks: Any = None) -> None:
+        folder = Path((overrides or {})["save_dir"])
+        self.plan = StagePlan.read(folder)
+        self.states = StateFolder(folder / "state")
+        saved = self.states.load()
+        self.state = None if saved is None else saved[0]
+        super().__init__(cfg, overrides, _callbacks)
+        if saved is not None and RANK in {-1, 0}:  # the rows of an epoch that was not completed are dropped
+            self.csv.write_bytes(saved[1])
+        self.last_step = -1  # number of the batch after which the optimizer last stepped
+        self.batch_number = -1
+        self.pending: list[torch.Tensor | None] | None = None  # gradients to put back once the loop has zeroed them
+        for event in ("on_train_epoch_start", "on_train_batch_start", "on_train_batch_end", "on_fit_epoch_end"):
+            ours = getattr(StageTrainer, f"_{event}")
+            if ours not in self.callbacks[event]:  # the processes of a multi-GPU run are handed the parent's callbacks
+                self.add_callback(event, ours)
+
+    # data: our training set, the recipe that must be live in it, and its order
+
+    def build_dataset(self, img_path: str, mode: str = "train", batch: int | None = None) -> Any:
+        """Our training set for training, Ultralytics' own for validation."""
+        if mode != "train":
+            return super().build_dataset(img_path, mode, batch)
+        stride = max(int(unwrap_model(self.model).stride.max()), 32)
+        return TrainingSet(
+            img_path=img_path, imgsz=self.args.imgsz, batch_size=batch, augment=True, hyp=copy(self.args), rect=False,
+            cache=self.args.cache or None, single_cls=self.args.single_cls or False, stride=stride, pad=0.0,
+            prefix=colorstr("train: "), task="detect", classes=self.args.classes, data=self.data,
+            fraction=self.args.fraction, plan=self.plan,
+        )  # fmt: skip
+
+    def _build_train_pipeline(self) -> None:
+        super()._build_train_pipeline()
+        self.last_step = -1
+        require_live_recipe(self.train_loader.dataset.transforms, self.args.augmentations)
+
+    def _close_dataloader_mosaic(self) -> None:
+        super()._close_dataloader_mosaic()
+        require_live_recipe(self.train_loader.dataset.transforms, self.args.augmentations)
+        self._seed_epoch()
+
+    def _seed_epoch(self) -> None:
+        """Make everything random in this epoch a function of (seed, epoch, rank), and forget the epochs before it."""
+        seed = int(np.random.SeedSequence([self.args.seed, self.epoch, RANK + 1]).generate_state(1)[0])
+        random.seed(seed)
+        np.random.seed(seed)
+        torch.manual_seed(seed)
+        self.train_loader.generator.manual_seed(seed)
+        self.train_loader.dataset.forget_buffer()
+        self.train_loader.reset()
+
+    def _on_train_epoch_start(self) -> None:
+        self._seed_epoch()
+        if self.pending is not None:
+            for parameter, gradient in zip(unwrap_model(self.model).parameters(), self.pending, strict=True):
+                parameter.grad = None if gradient is None else gradient.to(parameter.device)
+            self.pending = None
+        self.batch_number = self.epoch * len(self.train_loader) - 1
+
+    # optimizer steps: Ultralytics counts them in a local variable that a resumed run cannot set
+
+    def optimizer_step(self) -> None:
+        """Do nothing: the step is taken at the end of the batch, by a count that survives a kill."""
+
+    def _on_train_batch_start(self) -> None:
+        self.batch_number += 1
+
+    def _on_train_batch_end(self) -> None:
+        if self.batch_number - self.last_step >= self.accumulate:
+            super().optimizer_step()
+            self.last_step = self.batch_number
+
+    # the stage's beginning and end
+
+    def resume_training(self, ckpt: Any) -> None:
+        """Go on from this stage's own state, or begin with the full state that the previous stage ended with."""
+        self.first_epoch = 0
+        if self.plan.previous is not None:
+            inherited = StateFolder(Path(self.plan.previous) / "state").load()
+            if inherited is None:
+                raise RuntimeError(f"{self.plan.previous}: the stage to go on from has no state")
+            self.first_epoch = inherited[0]["epoch"] + 1
+            if self.state is None:
+                restore(self, inherited[0])
+                # Another resolution is another contest: the epoch that is best at it is sought anew.
+                self.best_fitness, self.fitness = None, None
+                self.stopper.best_fitness, self.stopper.best_epoch = None, self.first_epoch
+                self.last_step, self.pending = self.first_epoch * len(self.train_loader) - 1, None
+                self.start_epoch = self.first_epoch
+        if self.state is not None:
+            restore(self, self.state)
+            self.start_epoch = self.state["epoch"] + 1
+            print(f"going on from epoch {self.start_epoch} of {self.epochs}")
+        self.end_epoch = min(self.first_epoch + (self.plan.num_epochs or self.epochs), self.epochs)
+
+    def _do_train(self) -> None:
+        if self.state is None or not self.state["finished"]:
+            super()._do_train()
+            return
+        if self.world_size > 1:  # killed after its last epoch: only the closing remains
+            self._setup_ddp()
+        self._setup_train()
+        self.epoch = self.state["epoch"]
+        self.final_eval()
+
+    def _on_fit_epoch_end(self) -> None:
+        if self.epoch + 1 >= self.end_epoch:
+            self.stop = True
+        if RANK in {-1, 0} and self.tracker is not None and self.epoch < self.end_epoch:
+            self._track()
+
+    def validate(self) -> tuple[Any, Any]:
+        """Ultralytics' validation, with the fitness that the plan asks for."""
+        best = self.best_fitness
+        metrics, fitness = super().validate()
+        if metrics is None:
+            return None, None
+        name = METRICS[self.plan.best_metric]
+        fitness = float(metrics.get(name, fitness))
+        self.best_fitness = fitness if best is None else max(best, fitness)
+        return metrics, fitness
+
+    # files
+
+    def save_model(self) -> bool:
+        """Write last.pt, best.pt and epochN.pt as Ultralytics does but atomically, then the exact state."""
+        last, best, folder = self.last, self.best, self.wdir
+        partial = folder / "partial"
+        shutil.rmtree(partial, ignore_errors=True)
+        self.wdir, self.last, self.best = partial, partial / last.name, partial / best.name
+        try:
+            saved = super().save_model()
+        finally:
+            self.wdir, self.last, self.best = folder, last, best
+        for path in sorted(partial.glob("*.pt")):
+            path.replace(folder / path.name)
+        shutil.rmtree(partial, ignore_errors=True)
+        finished = bool(self.stop) or self.epoch + 1 >= self.end_epoch
+        self.states.save(capture(self, finished), self.csv.read_bytes())
+        return bool(saved)
+
+    def final_eval(self) -> None:
+        """Strip the optimizer from last.pt and best.pt, atomically, then validate the best as Ultralytics does."""
+        with torch_distributed_zero_first(LOCAL_RANK):
+            if RANK in {-1, 0}:
+                results = self.read_results_csv()
+                for path in (self.last, self.best):
+                    if path.is_file():
+                        partial = path.with_suffix(".partial")
+                        strip_optimizer(path, s=str(partial), updates={"train_results": results})
+                        partial.replace(path)
+        if self.best.is_file():
+            self.validator.args.plots = self.args.plots
+            self.validator.args.compile = False
+            self.metrics = self.validator(model=self.best)
+            self.metrics.pop("fitness", None)
+
+    def train(self) -> None:
+        """Train in this process, or start one process a GPU."""
+        if self.ddp:
+            self.resume = True  # or Ultralytics deletes the folder, with our plan and states in it
+        super().train()
+
+    def _handle_nan_recovery(self, epoch: int) -> bool:
+        recovered = bool(super()._handle_nan_recovery(epoch))
+        if recovered:
+            self.last_step = -1
+        return recovered
+
+    def _track(self) -> None:
+        assert self.tracker is not None
+        values = {**self.label_loss_items(self.tloss), **self.metrics, **self.lr} if self.tloss else dict(self.metrics)
+        self.tracker.log({"stage": self.plan.index, "epoch": self.epoch + 1, **values}, step=None)
