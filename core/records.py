@@ -1,0 +1,142 @@
+"""Prediction files and detection files: what a system answered, read with the place of every entry kept."""
+
+import json
+import math
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from core.errors import InputError
+from core.files import open_atomic, read_json, read_jsonl, read_text, write_json
+from core.values import Box, Prediction
+
+StrPath = str | os.PathLike[str]
+
+
+@dataclass(frozen=True, slots=True)
+class PredictedImage:
+    """One entry of a prediction file; `place` is `FILE line N` (or entry N of a JSON list)."""
+
+    place: str
+    image: str
+    predictions: tuple[Prediction, ...]
+
+
+def read_predictions(path: StrPath, box_format: str = "ltwh") -> list[PredictedImage]:
+    """The entries of a prediction file (JSON Lines or a JSON list), in file order, repeats included.
+
+    box_format: `ltwh` (left, top, width, height) or `xyxy`; the predictions hold ltwh. A null or empty box is a
+    prediction without a box. Raises InputError naming file, entry and field, NaN and infinite numbers included.
+    """
+    return [_entry(value, place, box_format) for place, value in _entries(path)]
+
+
+def _entries(path: StrPath) -> Iterator[tuple[str, Any]]:
+    if read_text(path).lstrip()[:1] != "[":
+        for number, value in read_jsonl(path):
+            yield f"{path} line {number}", value
+        return
+    for number, value in enumerate(read_json(path), start=1):
+        yield f"{path} entry {number}", value
+
+
+def _entry(value: Any, place: str, box_format: str) -> PredictedImage:
+    if not isinstance(value, dict) or not isinstance(value.get("image"), str):
+        raise InputError(f"{place}: field 'image': a prediction entry needs an image name")
+    if not isinstance(value.get("annotations"), list):
+        raise InputError(f"{place}: field 'annotations': not a list")
+    image = value["image"]
+    found = []
+    for number, item in enumerate(value["annotations"]):
+        field = f"annotations[{number}]"
+        if not isinstance(item, dict) or not isinstance(item.get("caption"), str):
+            raise InputError(f"{place}: field '{field}.caption': not a text")
+        box = _box(item.get("bbox"), place, f"{field}.bbox", box_format)
+        numbers = [_optional(item.get(name), place, f"{field}.{name}") for name in ("score", "confidence")]
+        found.append(Prediction(image, item["caption"], box, *numbers))
+    return PredictedImage(place, image, tuple(found))
+
+
+def _box(value: Any, place: str, field: str, box_format: str) -> Box | None:
+    if value is None or value == []:
+        return None
+    if not isinstance(value, list) or len(value) != 4 or not all(_is_finite(v) for v in value):
+        raise InputError(f"{place}: field '{field}': not four finite numbers but {json.dumps(value)[:60]}")
+    a, b, c, d = value
+    return (a, b, c - a, d - b) if box_format == "xyxy" else (a, b, c, d)
+
+
+def _is_finite(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _optional(value: Any, place: str, field: str) -> float | None:
+    if value is not None and not _is_finite(value):
+        raise InputError(f"{place}: field '{field}': not a finite number but {json.dumps(value)[:60]}")
+    return value
+
+
+def write_predictions(path: StrPath, predictions: Iterable[Prediction]) -> None:
+    """Write predictions as JSON Lines, one image a line in order of first appearance; atomic."""
+    images: dict[str, list[dict[str, Any]]] = {}
+    for p in predictions:
+        box = None if p.box_ltwh is None else [float(v) for v in p.box_ltwh]
+        entry: dict[str, Any] = {"caption": p.caption, "bbox": box, "score": p.score, "confidence": p.confidence}
+        images.setdefault(p.image, []).append(entry)
+    with open_atomic(path, "w") as stream:
+        for image, entries in images.items():
+            stream.write(json.dumps({"image": image, "annotations": entries}, allow_nan=False) + "\n")
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """One box of a detection file. `image` is the file name, or the 1-based truth line where the file has no names."""
+
+    image: str | int
+    box_ltwh: Box
+    score: float
+
+
+def read_detections(path: StrPath) -> list[Detection]:
+    """The boxes of a COCO results file; `file_name` is the join key and `image_id` serves only where it is absent.
+
+    Raises InputError naming file, entry and field.
+    """
+    values = read_json(path)
+    if not isinstance(values, list):
+        raise InputError(f"{path}: not a COCO results file: a JSON list of boxes")
+    return [_detection(value, f"{path} entry {number}") for number, value in enumerate(values, start=1)]
+
+
+def _detection(value: Any, place: str) -> Detection:
+    if not isinstance(value, dict):
+        raise InputError(f"{place}: not an object")
+    image = value.get("file_name", value.get("image_id"))
+    if not isinstance(image, str | int) or isinstance(image, bool):
+        raise InputError(f"{place}: field 'file_name': missing (and 'image_id' is no number)")
+    box = _box(value.get("bbox"), place, "bbox", "ltwh")
+    if box is None:
+        raise InputError(f"{place}: field 'bbox': missing")
+    if box[2] < 0 or box[3] < 0:
+        raise InputError(f"{place}: field 'bbox': width or height is negative: {list(box)}")
+    if not _is_finite(value.get("score")):
+        raise InputError(f"{place}: field 'score': not a finite number but {json.dumps(value.get('score'))[:60]}")
+    return Detection(image, box, value["score"])
+
+
+def write_detections(path: StrPath, detections: Iterable[Detection], image_ids: dict[str, int]) -> None:
+    """Write a COCO results file; `image_ids` gives each file name its 1-based truth line."""
+    write_json(
+        path,
+        [
+            {
+                "file_name": d.image,
+                "image_id": image_ids.get(str(d.image)),
+                "category_id": 1,
+                "bbox": [float(v) for v in d.box_ltwh],
+                "score": float(d.score),
+            }
+            for d in detections
+        ],
+    )
