@@ -42,7 +42,7 @@ def parse_label(line: str, where: str) -> tuple[int, tuple[float, float, float, 
 
 
 def label_box(fractions: Sequence[float], width: int, height: int) -> Box:
-    """Four fractions -> the box in pixels; an edge within a millionth of a pixel of a whole one is that whole one.
+    """Four fractions -> the box in pixels, to nine decimals; what is within a millionth of a whole pixel is that one.
 
     Whole numbers come back as integers: they are what most annotation files hold, and dividing hides them.
     """
@@ -55,4 +55,4 @@ def label_box(fractions: Sequence[float], width: int, height: int) -> Box:
 
 def _whole(value: float) -> float:
     nearest = round(value)
-    return nearest if abs(value - nearest) < 1e-6 else value
+    return nearest if abs(value - nearest) < 1e-6 else round(value, 9)

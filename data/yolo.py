@@ -10,7 +10,7 @@ from core.runs import RunConfig, RunFolder
 from data.captions import read_annotations, write_annotations
 from data.frames import count_hanging, frame_images
 from data.placing import Place
-from data.yolo_tree import finish_tree, prepare_tree, read_tree, write_part
+from data.yolo_tree import finish_tree, prepare_tree, read_tree, refuse_shared_labels, write_part
 
 
 @dataclass
@@ -42,6 +42,8 @@ def run(config: YoloConfig, folder: RunFolder) -> dict[str, Any]:
         print("no val=FILE given: data.yaml names the training images for validation too")
     metrics: dict[str, Any] = {}
     sources = {"train": config.annotations, "val": config.val}
+    for part, framed in parts.items():
+        refuse_shared_labels(part, framed)
     prepare_tree(folder.path)
     for part, framed in parts.items():
         folder.add_parent(str(sources[part]))

@@ -57,7 +57,6 @@ def prepare_tree(tree: Path) -> None:
 
 def write_part(tree: Path, part: str, framed: Sequence[FramedImage], how: Place) -> None:
     """Write one part (`train`, `val`): pictures, labels and its annotations."""
-    _refuse_shared_labels(part, framed)
     for entry in progress(framed, f"writing {part}"):
         if entry.path is None:
             raise ValueError(f"{entry.annotated.image}: a YOLO tree needs the picture")
@@ -71,8 +70,8 @@ def write_part(tree: Path, part: str, framed: Sequence[FramedImage], how: Place)
     write_annotations(tree / f"{part}.jsonl", [entry.annotated for entry in framed])
 
 
-def _refuse_shared_labels(part: str, framed: Sequence[FramedImage]) -> None:
-    """Two pictures that differ in their suffix only would share one label file."""
+def refuse_shared_labels(part: str, framed: Sequence[FramedImage]) -> None:
+    """Raise InputError for two pictures that differ in their suffix only: they would share one label file."""
     seen: dict[str, str] = {}
     for entry in framed:
         stem = str(Path(entry.annotated.image).with_suffix(""))

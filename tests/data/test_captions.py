@@ -1,0 +1,183 @@
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from core.errors import InputError
+from core.values import AnnotatedImage, Annotation
+from data.captions import read_annotations, read_captions, write_annotations
+from data.coco import main as coco_main
+from data.split import main as split_main
+
+ENTRY = {"image": "a.jpg", "annotations": [{"caption": "red drone", "bbox": [1, 2, 3, 4]}]}
+
+size = st.one_of(st.integers(1, 2000), st.floats(0.01, 2000))
+edge = st.one_of(st.integers(0, 2000), st.floats(0, 2000))
+caption = st.text(min_size=1, max_size=20).filter(lambda t: t.strip() and t.isprintable())
+box = st.tuples(edge, edge, size, size)
+annotation_lists = st.lists(st.builds(Annotation, caption, box), max_size=5).map(tuple)
+
+
+@given(st.lists(annotation_lists, max_size=6), st.sampled_from(["f.jsonl", "f.json"]))
+@settings(max_examples=150, deadline=None)
+def test_what_is_written_is_read_again_to_the_bit(tmp_path_factory, lists, name):
+    path = tmp_path_factory.getbasetemp() / name
+    images = [AnnotatedImage(f"é{i}.jpg", annotations, i + 1) for i, annotations in enumerate(lists)]
+    write_annotations(path, images)
+    again = read_annotations(path)
+    assert again == images
+    types = [[type(v) for a in image.annotations for v in a.box_ltwh] for image in again]
+    assert types == [[type(v) for a in image.annotations for v in a.box_ltwh] for image in images]
+    first = path.read_bytes()
+    write_annotations(path, again)
+    assert path.read_bytes() == first
+
+
+def test_the_file_comes_back_byte_for_byte(tmp_path):
+    text = (
+        '{"image": "image_0.jpg", "annotations": [{"caption": "grey missile", "bbox": [912, 164.0, 48.5, 152]}]}\n'
+        '{"image": "sub/b.png", "annotations": []}\n'
+        '{"image": "c.jpg", "annotations": [{"caption": "naïve, “quoted”", "bbox": [184, -4, 92, 1e-07]}, '
+        '{"caption": "b", "bbox": [0, 0, 1, 1]}]}\n'
+    ).replace("-4, 92, 1e-07", "-4, 92, 4.5")
+    (tmp_path / "a.jsonl").write_text(text, encoding="utf-8")
+    images = read_annotations(tmp_path / "a.jsonl")
+    write_annotations(tmp_path / "b.jsonl", images)
+    assert (tmp_path / "b.jsonl").read_text(encoding="utf-8") == text
+    assert [type(v) for v in images[0].annotations[0].box_ltwh] == [int, float, float, int]
+    assert images[2].annotations[0].box_ltwh == (184, -4, 92, 4.5)
+
+
+def test_the_real_file_comes_back_byte_for_byte(reference_dir, tmp_path):
+    source = reference_dir / "til24" / "vlm.jsonl"
+    images = read_annotations(source)
+    assert len(images) == 5107
+    assert sum(len(i.annotations) for i in images) == 27_913
+    assert len({a.caption for i in images for a in i.annotations}) == 126
+    assert {v % 4 for i in images for a in i.annotations for v in a.box_ltwh} == {0}
+    over = [(i.line, i.image) for i in images for a in i.annotations if min(a.box_ltwh[:2]) < 0]
+    assert over == [(1450, "image_1449.jpg")]
+    write_annotations(tmp_path / "again.jsonl", images)
+    assert (tmp_path / "again.jsonl").read_bytes() == source.read_bytes()
+
+
+def test_blank_lines_count_as_lines_and_unknown_fields_are_passed_over(tmp_path):
+    extra = {**ENTRY, "image": "b.jpg", "source": "x", "annotations": [{**ENTRY["annotations"][0], "id": 7}]}
+    (tmp_path / "a.jsonl").write_text(f"{json.dumps(ENTRY)}\n\n  \n{json.dumps(extra)}\n")
+    assert [image.line for image in read_annotations(tmp_path / "a.jsonl")] == [1, 4]
+
+
+def test_a_json_list_is_the_same_as_lines(tmp_path):
+    entries = [{**ENTRY, "image": f"{i}.jpg"} for i in range(3)]
+    (tmp_path / "a.json").write_text(json.dumps(entries, indent=1))
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(e) + "\n" for e in entries))
+    assert read_annotations(tmp_path / "a.json") == read_annotations(tmp_path / "a.jsonl")
+
+
+def test_captions_may_come_without_boxes(tmp_path):
+    entries = [
+        {"image": "a.jpg", "annotations": [{"caption": "x"}, {"caption": "y", "bbox": None}]},
+        {**ENTRY, "image": "b"},
+    ]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(e) + "\n" for e in entries))
+    first, second = read_captions(tmp_path / "a.jsonl")
+    assert (first.captions, first.boxes_ltwh) == (("x", "y"), (None, None))
+    assert second.boxes_ltwh == ((1, 2, 3, 4),)
+    with pytest.raises(InputError, match=r"line 1: field 'annotations\[0\].bbox': missing"):
+        read_annotations(tmp_path / "a.jsonl")
+
+
+def with_box(value: str) -> str:
+    boxes = ', "bbox": '.join(['{"caption": "x"', '[1, 1, 2, 2]}, {"caption": "y"', value])
+    return f'{{"image": "b.jpg", "annotations": [{boxes}}}]}}'
+
+
+BAD = {
+    '{"image": "b.jpg", "annotations": [': "not valid JSON",
+    "[1, 2]": "not an object",
+    '{"annotations": []}': "field 'image': missing",
+    '{"image": 7, "annotations": []}': "field 'image': not a file name but 7",
+    '{"image": " ", "annotations": []}': "field 'image': not a file name",
+    '{"image": "../b.jpg", "annotations": []}': "field 'image': '../b.jpg' leads out of the folder",
+    '{"image": "/etc/b.jpg", "annotations": []}': "field 'image': '/etc/b.jpg' leads out of the folder",
+    '{"image": "a.jpg", "annotations": []}': "field 'image': 'a.jpg' is already on line 1",
+    '{"image": "b.jpg"}': "field 'annotations': missing",
+    '{"image": "b.jpg", "annotations": {}}': "field 'annotations': not a list",
+    '{"image": "b.jpg", "annotations": [3]}': "field 'annotations[0]': not an object",
+    '{"image": "b.jpg", "annotations": [{"bbox": [1, 1, 2, 2]}]}': "field 'annotations[0].caption': missing",
+    '{"image": "b.jpg", "annotations": [{"caption": "", "bbox": [1, 1, 2, 2]}]}': "field 'annotations[0].caption': not",
+    '{"image": "b.jpg", "annotations": [{"caption": "x", "box": [1, 1, 2]}]}': "field 'annotations[0].bbox': missing",
+    with_box("[1, 2, 3]"): "field 'annotations[1].bbox': not four numbers but [1, 2, 3]",
+    with_box("null"): "field 'annotations[1].bbox': not four numbers but null",
+    with_box('["1", 2, 3, 4]'): "field 'annotations[1].bbox': not four finite numbers",
+    with_box("[true, 2, 3, 4]"): "field 'annotations[1].bbox': not four finite numbers",
+    with_box("[NaN, 2, 3, 4]"): "field 'annotations[1].bbox': not four finite numbers",
+    with_box("[1, Infinity, 3, 4]"): "field 'annotations[1].bbox': not four finite numbers",
+    with_box("[1, 2, 1e999, 4]"): "field 'annotations[1].bbox': not four finite numbers",
+    with_box(f"[1, 2, {10**400}, 4]"): "field 'annotations[1].bbox': not four finite numbers",
+    with_box("[1, 2, 0, 4]"): "field 'annotations[1].bbox': [1, 2, 0, 4] has no area",
+    with_box("[1, 2, 3, -4]"): "field 'annotations[1].bbox': [1, 2, 3, -4] has no area",
+    with_box("[-9, 2, 3, 4]"): "field 'annotations[1].bbox': [-9, 2, 3, 4] lies wholly outside the image",
+}
+
+
+@pytest.mark.parametrize("line", BAD)
+def test_a_bad_line_is_named_with_its_field_and_nothing_is_written(tmp_path, complaint, line):
+    (tmp_path / "a.jsonl").write_text(f"{json.dumps(ENTRY)}\n\n{line}\n")
+    said = complaint(split_main, "annotations=a.jsonl", "val_fraction=0.5", "run_dir=out")
+    assert said.startswith("data.split: a.jsonl line 3: ")
+    assert BAD[line] in said
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {"config.yaml", "run.json"}
+
+
+def test_a_bad_entry_of_a_json_list_is_named_by_its_place(tmp_path, complaint):
+    (tmp_path / "a.json").write_text(
+        json.dumps([ENTRY, {"image": "b.jpg", "annotations": [{"caption": "x", "bbox": 1}]}])
+    )
+    said = complaint(split_main, "annotations=a.json", "val_fraction=0.5")
+    assert "a.json line 2: field 'annotations[0].bbox': not four numbers but 1" in said
+
+
+@pytest.mark.parametrize(
+    ("content", "message"), [(b"\xff\xfe{", "is not UTF-8"), (b"[{]", "a.jsonl line 1: not valid JSON")]
+)
+def test_a_file_that_is_no_text_or_no_json(tmp_path, complaint, content, message):
+    (tmp_path / "a.jsonl").write_bytes(content)
+    assert message in complaint(split_main, "annotations=a.jsonl")
+
+
+def test_a_missing_file_and_a_folder_in_its_place(tmp_path, complaint):
+    assert "none.jsonl: cannot be read: No such file" in complaint(split_main, "annotations=none.jsonl")
+    assert "cannot be read: Is a directory" in complaint(split_main, f"annotations={tmp_path}")
+
+
+def test_a_coco_file_is_pointed_to_its_command(tmp_path, complaint):
+    coco = {"images": [], "annotations": [], "categories": []}
+    (tmp_path / "a.json").write_text(json.dumps(coco, indent=1))
+    assert "data.coco coco=a.json" in complaint(split_main, "annotations=a.json")
+    coco_main(["coco=a.json", "run_dir=out"])
+    assert (tmp_path / "out" / "annotations.jsonl").read_text() == ""
+
+
+def test_the_command_line_itself_ends_with_status_2_and_one_line(tmp_path):
+    (tmp_path / "a.jsonl").write_text(f"{json.dumps(ENTRY)}\n{with_box('[1, 2, NaN, 4]')}\n")
+    words = [sys.executable, "-m", "data.split", "annotations=a.jsonl", "run_dir=out"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert "a.jsonl line 2: field 'annotations[1].bbox'" in done.stderr
+    assert not Path("out/train.jsonl").exists()
+
+
+def test_numbers_survive_as_written(tmp_path):
+    text = with_box("[0.1, 1e2, 3.0, 12345678901]")
+    (tmp_path / "a.jsonl").write_text(text + "\n")
+    box = read_annotations(tmp_path / "a.jsonl")[0].annotations[1].box_ltwh
+    assert box == (0.1, 100.0, 3.0, 12345678901)
+    assert isinstance(box[3], int)
+    assert math.copysign(1, box[2]) == 1
