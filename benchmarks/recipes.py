@@ -18,16 +18,16 @@ from importlib.metadata import version
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
 
-import albumentations as A  # noqa: E402, N812
-import cv2  # noqa: E402
-import numpy as np  # noqa: E402
-from omegaconf import OmegaConf  # noqa: E402
+import albumentations as A  # noqa: N812
+import cv2
+import numpy as np
+from omegaconf import OmegaConf
 
-from data.augment import BUILDERS, build_recipe  # noqa: E402
-from data.augment_noise import gauss_noise, iso_noise  # noqa: E402
-from data.recipe import RecipeConfig, Step, check_steps  # noqa: E402
-from data.scenes_draw import SceneSettings, draw_scene  # noqa: E402
-from data.scenes_layout import Layout  # noqa: E402
+from data.augment import BUILDERS, build_recipe
+from data.augment_noise import gauss_noise, iso_noise
+from data.recipe import RecipeConfig, Step, check_steps
+from data.scenes_draw import SceneSettings, draw_scene
+from data.scenes_layout import Layout
 
 Run = Callable[[np.ndarray], np.ndarray]
 RNG = np.random.default_rng(0)

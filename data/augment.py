@@ -106,7 +106,7 @@ class JpegCompression(A.ImageOnlyTransform):
         done, data = cv2.imencode(".jpg", cv2.cvtColor(img, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
         if not done:
             raise ValueError(f"no JPEG of quality {quality}")
-        return cv2.imdecode(data, cv2.IMREAD_COLOR_RGB)
+        return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR_RGB), np.uint8)
 
 
 class SwapRedBlue(A.ImageOnlyTransform):

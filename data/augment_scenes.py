@@ -7,6 +7,7 @@ every picture and the rest as often as the training lists do.
 """
 
 from functools import lru_cache
+from typing import Any
 
 import albumentations as A  # noqa: N812  (the name everybody knows it by)
 import numpy as np
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from data.augment import build_recipe
 from data.recipe import RecipeConfig
 
-_OPERATIONS = (
+_OPERATIONS: tuple[dict[str, Any], ...] = (
     {"op": "gauss_noise", "variance": [0, 500]},
     {"op": "iso_noise"},
     {"op": "multiplicative_noise"},

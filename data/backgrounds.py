@@ -6,8 +6,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from data.backgrounds_land import draw_ground, draw_ridges, draw_trees, draw_water
+from data.backgrounds_land import draw_ground, draw_ridges, draw_water
 from data.backgrounds_noise import blend, colourise, ramp, smooth_noise
+from data.backgrounds_plants import draw_trees, scatter
 from data.targets import Light
 
 RGB = tuple[float, float, float]
@@ -27,9 +28,9 @@ class Sky:
 
 
 SKIES = {
-    "noon": Sky((38, 92, 176), (96, 150, 214), (186, 212, 236), (252, 252, 250), (168, 178, 194), (0.0, 0.55)),
-    "pale": Sky((132, 172, 214), (176, 204, 230), (224, 232, 236), (250, 250, 250), (196, 204, 214), (0.0, 0.5)),
-    "deep": Sky((12, 46, 112), (34, 88, 164), (134, 176, 214), (246, 248, 252), (128, 146, 172), (0.0, 0.45)),
+    "noon": Sky((38, 92, 176), (96, 150, 214), (186, 212, 236), (252, 252, 250), (168, 178, 194), (0.1, 0.75)),
+    "pale": Sky((132, 172, 214), (176, 204, 230), (224, 232, 236), (250, 250, 250), (196, 204, 214), (0.05, 0.7)),
+    "deep": Sky((12, 46, 112), (34, 88, 164), (134, 176, 214), (246, 248, 252), (128, 146, 172), (0.05, 0.7)),
     "overcast": Sky(
         (150, 156, 164), (178, 182, 188), (208, 210, 212), (226, 228, 230), (122, 128, 136), (0.6, 1.0), 0.9
     ),
@@ -39,6 +40,8 @@ SKIES = {
     "hazy": Sky((70, 110, 190), (128, 152, 216), (206, 208, 232), (240, 238, 244), (160, 166, 196), (0.0, 0.2), 0.95),
 }
 
+SCENES = {"mountains": 0.22, "hills": 0.2, "plain": 0.16, "lake": 0.16, "forest": 0.12, "cliff": 0.08, "sky": 0.06}
+
 
 def draw_background(rng: np.random.Generator, width: int, height: int) -> tuple[NDArray[np.uint8], Light]:
     """A landscape of the given size as (H, W, 3) uint8 RGB, and the light that targets in it should be drawn under."""
@@ -46,18 +49,16 @@ def draw_background(rng: np.random.Generator, width: int, height: int) -> tuple[
     sun = float(rng.choice([-1.0, 1.0]))
     unit = width / 1520
     image = _draw_sky(rng, sky, width, height, sun, unit)
-    scene = str(
-        rng.choice(["mountains", "hills", "plain", "lake", "forest", "sky"], p=[0.24, 0.2, 0.18, 0.16, 0.16, 0.06])
-    )
-    horizon = int(height * rng.uniform(0.42, 0.72))
-    if scene == "sky":
-        horizon = height + 1
-    if scene in ("mountains", "hills", "forest", "lake"):
+    scene = str(rng.choice(list(SCENES), p=list(SCENES.values())))
+    horizon = height + 1 if scene == "sky" else int(height * rng.uniform(0.38, 0.7))
+    if scene in ("mountains", "hills", "forest", "lake", "cliff"):
         image = draw_ridges(rng, image, scene, horizon, sun, sky.horizon, unit)
     if scene == "lake":
         image = draw_water(rng, image, horizon, unit)
     elif scene in ("plain", "hills") or (scene == "mountains" and rng.random() < 0.6):
         image = draw_ground(rng, image, horizon, sky.horizon, unit)
+        if rng.random() < 0.75:
+            scatter(rng, image, horizon, unit)
     if scene not in ("sky", "mountains") and rng.random() < 0.4:
         image = draw_trees(rng, image, unit)
     light = Light((-0.55 * sun, 0.7, 0.5), float(rng.uniform(0.5, 0.72)))
@@ -94,8 +95,8 @@ def _add_clouds(
     mask = np.clip((density - threshold) / soft, 0, 1)
     mask = mask * mask * (3 - 2 * mask)
     shift = int(max(8 * unit * 2, 1))
-    lit = density - cv2.warpAffine(density, np.float32([[1, 0, sun * shift], [0, 1, -1.4 * shift]]), (width, height),
-                                   borderMode=cv2.BORDER_REFLECT)  # fmt: skip
+    move = np.array([[1, 0, sun * shift], [0, 1, -1.4 * shift]], np.float32)
+    lit = density - cv2.warpAffine(density, move, (width, height), borderMode=cv2.BORDER_REFLECT)
     shade = 0.5 + 0.55 * lit - 0.3 * (density - threshold)
     clouds = colourise(shade, ramp([(0, sky.cloud_shade), (1, sky.cloud_lit)]), -0.1, 0.9)
     return blend(image, clouds, mask.astype(np.float32) * np.float32(rng.uniform(0.8, 1.0)))
@@ -103,7 +104,7 @@ def _add_clouds(
 
 def _grade(rng: np.random.Generator, image: NDArray[np.uint8], brightness: float) -> NDArray[np.uint8]:
     """Exposure, contrast, white balance, a slight vignette and film grain, as cameras add them."""
-    contrast, gamma = rng.uniform(0.85, 1.2), rng.uniform(0.85, 1.2)
+    contrast, gamma = rng.uniform(0.88, 1.18), rng.uniform(0.72, 1.05)
     balance = rng.normal(1, 0.025, 3)
     level = np.arange(256) / 255
     curve = (

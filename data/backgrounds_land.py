@@ -4,7 +4,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from data.backgrounds_noise import blend, colourise, ramp, relief, ridge_line, smooth_noise
+from data.backgrounds_noise import blend, colourise, even, ramp, relief, ridge_line, smooth_noise
+from data.backgrounds_plants import GREENS, foliage, tree_tops
 
 RGB = tuple[float, float, float]
 _Image = NDArray[np.uint8]
@@ -14,12 +15,6 @@ ROCKS = (
     ((58, 40, 28), (130, 92, 62), (196, 158, 116)),
     ((30, 34, 42), (74, 84, 98), (140, 150, 162)),
     ((50, 38, 34), (120, 96, 84), (190, 172, 156)),
-)
-GREENS = (
-    ((10, 22, 10), (38, 62, 26), (92, 118, 52)),
-    ((14, 20, 12), (48, 58, 30), (112, 112, 62)),
-    ((8, 18, 14), (26, 50, 36), (70, 98, 70)),
-    ((34, 22, 10), (104, 62, 24), (184, 122, 52)),  # autumn
 )
 GROUNDS = (
     ((30, 50, 14), (74, 104, 34), (138, 160, 72)),  # meadow
@@ -37,84 +32,69 @@ def draw_ridges(
     """Several ridges one behind another, paler with distance; the nearest reaches the bottom of the picture."""
     height, width = image.shape[:2]
     count = int(rng.integers(2, 5))
-    tall = {"mountains": 0.34, "lake": 0.26, "hills": 0.12, "forest": 0.16}[scene] * height
-    palette = ROCKS[rng.integers(len(ROCKS))] if scene in ("mountains", "lake") else GREENS[rng.integers(len(GREENS))]
-    snow = scene in ("mountains", "lake") and rng.random() < 0.45
-    thickness = rng.uniform(0.25, 0.85)
+    tall = {"mountains": 0.34, "lake": 0.26, "hills": 0.12, "forest": 0.16, "cliff": 0.5}[scene] * height
+    rocky = scene in ("mountains", "lake", "cliff")
+    palette = ROCKS[rng.integers(len(ROCKS))] if rocky else GREENS[rng.integers(len(GREENS))]
+    snow = rocky and rng.random() < 0.45
+    thickness = rng.uniform(0.2, 0.75)
+    ridges = []
     for index in range(count):
         near = (index + 1) / count
-        rough = 0.58 if scene in ("mountains", "lake") and near < 0.9 else 0.42
+        rough = 0.58 if rocky and (near < 0.9 or scene == "cliff") else 0.42
         line = ridge_line(rng, width, rough, width * rng.uniform(0.25, 0.6))
         base = horizon - tall * (1 - near) * 0.9
         top = base - tall * (0.55 - 0.3 * near) * (1 + line)
-        if scene == "forest" or (near > 0.7 and rng.random() < 0.6):
-            top = top - _tree_tops(rng, width, (5 + 22 * near**2) * unit)
-            layer = _foliage(rng, width, height, GREENS[rng.integers(len(GREENS))], sun, unit * (0.35 + 0.65 * near))
+        wooded = scene == "forest" or (near > 0.7 and scene != "cliff" and rng.random() < 0.6)
+        if wooded:
+            top = top - tree_tops(rng, width, (5 + 22 * near**2) * unit)
+        ridges.append((near, top, wooded))
+    below = [*(int(min(top.max() for _, top, _ in ridges[i + 1 :])) + 2 for i in range(count - 1)), height]
+    for (near, top, wooded), bottom in zip(ridges, below, strict=True):
+        first = int(np.clip(np.floor(top.min()) - 1, 0, height - 1))
+        rows = int(np.clip(bottom - first, 2, height - first))  # what nearer ridges leave to see
+        if wooded:
+            layer = foliage(rng, width, rows, GREENS[rng.integers(len(GREENS))], sun, unit * (0.35 + 0.65 * near))
         else:
-            layer = _slopes(rng, width, height, palette, sun, unit, top if snow and near < 0.8 else None)
-        image = _lay(image, layer, top, haze, thickness * (1 - near) ** 0.8)
+            layer = _slopes(rng, width, rows, palette, sun, unit, top - first if snow and near < 0.8 else None)
+        _lay(image, layer, top, first, haze, thickness * (1 - near) ** 0.8)
     return image
 
 
-def _lay(image: _Image, layer: _Image, top: NDArray[np.float32], haze: RGB, amount: float) -> _Image:
-    """Lay `layer` over the picture below the outline `top` (W,), mixed with `haze` by `amount`, more so lower down."""
-    height, width = image.shape[:2]
-    first = int(np.clip(np.floor(top.min()) - 1, 0, height - 1))
-    rows = np.arange(first, height, dtype=np.float32)[:, None]
+def _lay(
+    image: _Image, layer: _Image, top: NDArray[np.float32], first: int, haze: RGB, amount: float
+) -> None:  # fmt: skip
+    """Lay `layer`, whose first row is row `first`, into the picture below the outline `top` (W,), hazed by `amount`."""
+    last = first + layer.shape[0]
+    rows = np.arange(first, last, dtype=np.float32)[:, None]
     mask = np.clip(rows - top[None, :] + 0.5, 0, 1).astype(np.float32)
-    layer = layer[first:]
     if amount > 0.02:
         veil = np.empty_like(layer)
         veil[:] = np.array(haze, np.uint8)
         layer = cv2.addWeighted(layer, 1 - amount, veil, amount, 0)
-    result = image.copy()
-    result[first:] = blend(image[first:], layer, mask)
-    return result
+    image[first:last] = blend(image[first:last], layer, mask)
 
 
 def _slopes(
     rng: np.random.Generator, width: int, height: int, palette: tuple[RGB, RGB, RGB], sun: float, unit: float,
     snow_line: NDArray[np.float32] | None,
 ) -> _Image:  # fmt: skip
-    """Mountain or hill sides lit from one side, snow above an uneven line under the ridge if asked for."""
-    field = smooth_noise(rng, width, height, rng.uniform(160, 320) * unit, 7, 0.52, aspect=rng.uniform(0.7, 1.4))
-    light = relief(field, sun, 2.2) + 0.25 * field
+    """Mountain or hill sides: ridges and gullies lit from one side, with scrub or scree, and snow where it holds."""
+    shape = smooth_noise(rng, width, height, rng.uniform(120, 300) * unit, 8, 0.56, aspect=rng.uniform(0.5, 1.6))
+    ridges = -np.abs(shape) if rng.random() < 0.7 else shape
+    light = even(relief(ridges, sun)) * np.float32(rng.uniform(0.5, 0.8)) + np.float32(0.3) * shape
     image = colourise(light, ramp([(0, palette[0]), (0.5, palette[1]), (1, palette[2])]), -1.5, 1.5)
+    patches = smooth_noise(rng, width, height, rng.uniform(50, 120) * unit, 5, 0.62, aspect=1.5)
+    if rng.random() < 0.7:
+        scrub = GREENS[rng.integers(len(GREENS))]
+        cover = np.clip((patches + 0.5 * shape - rng.uniform(0.1, 0.8)) * 3, 0, 0.9).astype(np.float32)
+        image = blend(image, colourise(light, ramp([(0, scrub[0]), (0.6, scrub[1]), (1, scrub[2])]), -1.3, 1.5), cover)
     if snow_line is not None:
-        depth = float(np.ptp(snow_line)) * rng.uniform(0.35, 0.9) + 30 * unit
+        depth = float(np.ptp(snow_line)) * rng.uniform(0.5, 1.1) + 40 * unit
         below = np.arange(height, dtype=np.float32)[:, None] - snow_line[None, :]
-        cover = np.clip(1.6 - 2.2 * below / depth + 0.8 * field + 0.5 * light, 0, 1).astype(np.float32)
-        white = colourise(light, ramp([(0, (112, 130, 160)), (0.55, (216, 224, 234)), (1, (254, 254, 255))]), -1.5, 1.3)
+        cover = np.clip((1.1 - 1.3 * below / depth + 0.9 * patches + 0.8 * light) * 2.5, 0, 1).astype(np.float32)
+        white = colourise(light, ramp([(0, (96, 116, 152)), (0.5, (206, 216, 230)), (1, (254, 254, 255))]), -1.3, 1.2)
         image = blend(image, white, cover)
     return image
-
-
-def _foliage(
-    rng: np.random.Generator, width: int, height: int, palette: tuple[RGB, RGB, RGB], sun: float, unit: float
-) -> _Image:
-    """Crowns of a forest seen from afar: round clumps lit from above over large light and dark patches."""
-    crowns = smooth_noise(rng, width, height, 34 * unit, 5, 0.72)
-    patches = smooth_noise(rng, width, height, 260 * unit, 3, 0.5, aspect=1.6)
-    light = 0.55 * crowns + 0.5 * relief(crowns, sun, 0.35) + 0.45 * patches
-    return colourise(light, ramp([(0, palette[0]), (0.55, palette[1]), (1, palette[2])]), -1.3, 1.7)
-
-
-def _tree_tops(rng: np.random.Generator, width: int, size: float) -> NDArray[np.float32]:
-    """(W,) height in pixels that conifers or round crowns of about `size` add to an outline."""
-    spacing = max(size * 0.45, 2.0)
-    count = int(width / spacing) + 3
-    centres = (np.arange(count) + rng.uniform(-0.4, 0.4, count)) * spacing
-    tall = size * rng.uniform(0.5, 1.25, count)
-    places = np.arange(width)
-    nearest = np.clip(np.searchsorted(centres, places), 1, count - 1)
-    tops = np.zeros(width)
-    pointed = rng.random() < 0.6
-    for offset in (-1, 0):
-        which = nearest + offset
-        away = np.abs(places - centres[which]) / (spacing * 0.75)
-        shape = np.maximum(1 - away, 0) if pointed else np.sqrt(np.maximum(1 - away**2, 0))
-        tops = np.maximum(tops, tall[which] * shape)
-    return tops.astype(np.float32)
 
 
 def draw_ground(rng: np.random.Generator, image: _Image, horizon: int, haze: RGB, unit: float) -> _Image:
@@ -131,21 +111,21 @@ def draw_ground(rng: np.random.Generator, image: _Image, horizon: int, haze: RGB
     middle = width * rng.uniform(0.1, 0.9)
     tall = texture.shape[0]
     half = width * rng.uniform(0.05, 0.12)
-    source = np.float32([[0, 0], [width, 0], [middle + half, tall], [middle - half, tall]])
-    target = np.float32([[0, 0], [width, 0], [width, rows], [0, rows]])
+    source = np.array([[0, 0], [width, 0], [middle + half, tall], [middle - half, tall]], np.float32)
+    target = np.array([[0, 0], [width, 0], [width, rows], [0, rows]], np.float32)
     flat = cv2.warpPerspective(texture, cv2.getPerspectiveTransform(source, target), (width, rows),
                                borderMode=cv2.BORDER_REFLECT)  # fmt: skip
     fine = smooth_noise(rng, width, rows, 14 * unit, 4, 0.8, aspect=2.0)
     flat = flat + fine * np.linspace(0.1, 0.7, rows, dtype=np.float32)[:, None]
-    flat = flat + smooth_noise(rng, width, rows, 60 * unit, 3, 0.6, aspect=7.0) * 0.8
+    flat = flat + smooth_noise(rng, width, rows, 60 * unit, 5, 0.7, aspect=5.0) * np.float32(rng.uniform(0.6, 1.3))
     ground = colourise(flat, ramp([(0, palette[0]), (0.5, palette[1]), (1, palette[2])]), -2.4, 2.4)
-    line = ridge_line(rng, width, 0.4, width * 0.5) * 4 * unit
-    full = np.concatenate([np.repeat(ground[:1], horizon, 0), ground])
     distance = np.linspace(1, 0, rows, dtype=np.float32)[:, None] ** 4 * np.float32(rng.uniform(0.2, 0.6))
     veil = np.empty_like(ground)
     veil[:] = np.array(haze, np.uint8)
-    full[horizon:] = blend(ground, veil, np.repeat(distance, width, 1))
-    return _lay(image, full, horizon + line, haze, 0.0)
+    ground = blend(ground, veil, np.repeat(distance, width, 1))
+    line = ridge_line(rng, width, 0.4, width * 0.5)
+    _lay(image, ground, horizon + 4 * unit * (line - line.min()), horizon, haze, 0.0)
+    return image
 
 
 def draw_water(rng: np.random.Generator, image: _Image, horizon: int, unit: float) -> _Image:
@@ -170,20 +150,3 @@ def draw_water(rng: np.random.Generator, image: _Image, horizon: int, unit: floa
     result = image.copy()
     result[horizon:] = water
     return result
-
-
-def draw_trees(rng: np.random.Generator, image: _Image, unit: float) -> _Image:
-    """A near tree or bush leaning in from one side or along the bottom, leaves against whatever is behind."""
-    height, width = image.shape[:2]
-    palette = GREENS[rng.integers(len(GREENS))]
-    x = np.linspace(0, 1, width, dtype=np.float32)[None, :]
-    y = np.linspace(0, 1, height, dtype=np.float32)[:, None]
-    if rng.random() < 0.5:
-        side = x if rng.random() < 0.5 else 1 - x
-        shape = rng.uniform(0.14, 0.3) - side - 0.12 * (y - rng.uniform(0.3, 0.7)) ** 2
-    else:
-        shape = y - rng.uniform(0.8, 0.92) + 0.0 * x
-    leaves = smooth_noise(rng, width, height, 120 * unit, 6, 0.68)
-    mask = np.clip((shape * 9 + 0.55 * leaves) * 3.5, 0, 1).astype(np.float32)
-    crowns = _foliage(rng, width, height, palette, 1.0, unit * 0.9)
-    return blend(image, crowns, mask)

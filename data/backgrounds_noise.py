@@ -68,6 +68,11 @@ def relief(field: NDArray[np.float32], sun: float, depth: float = 1.0) -> NDArra
     return (right * np.float32(-sun) + down) * np.float32(depth)
 
 
+def even(field: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The field at unit spread, judged from a sample of its pixels."""
+    return field * np.float32(1.0 / (float(field[::5, ::7].std()) + 1e-6))
+
+
 def blend(under: NDArray[np.uint8], over: NDArray[np.uint8], mask: NDArray[np.float32]) -> NDArray[np.uint8]:
     """(H, W, 3) `over` laid on `under` where `mask` (H, W) in 0..1 says so."""
     return cv2.blendLinear(over, under, mask, np.float32(1.0) - mask)

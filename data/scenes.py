@@ -126,8 +126,11 @@ def _settings(config: ScenesConfig) -> "SceneSettings":
     low, high = _pair("num_targets", config.num_targets, 0)
     if low > high:
         raise InputError(f"field 'num_targets': {config.num_targets}: the first number must not exceed the second")
-    for name, value, least, most in (("same_kind", config.same_kind, 0, 1), ("quality", config.quality, 1, 100),
-                                     ("box_grid", config.box_grid, 1, 64), ("workers", config.workers, 0, 512)):  # fmt: skip
+    ranges: tuple[tuple[str, float, float, float], ...] = (
+        ("same_kind", config.same_kind, 0, 1), ("quality", config.quality, 1, 100),
+        ("box_grid", config.box_grid, 1, 64), ("workers", config.workers, 0, 512),
+    )  # fmt: skip
+    for name, value, least, most in ranges:
         if not least <= value <= most:
             raise InputError(f"field '{name}': {value} is not within {least}..{most}")
     if config.suffix not in (".jpg", ".png"):

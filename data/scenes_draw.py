@@ -97,16 +97,18 @@ def _add_targets(
 def _free_sprite(caption: str, settings: SceneSettings, light: Light, rng: np.random.Generator) -> NDArray[np.uint8]:
     """One target as RGBA at a size of its own; its sides are multiples of the grid when there is one."""
     if settings.cutouts:
-        size = paste_size(settings.layout.size, rng)
-        if settings.grid > 1:
-            size = tuple(max(round(side / settings.grid), 1) * settings.grid for side in size)
-        return turn_cutout(_cutout(caption, settings, rng), size, rng, tight_first=not settings.loose_boxes)
+        pasted = _on_grid(paste_size(settings.layout.size, rng), settings.grid)
+        return turn_cutout(_cutout(caption, settings, rng), pasted, rng, tight_first=not settings.loose_boxes)
     livery = parse_caption(caption)
-    width, height = choose_size(settings.layout, rng)
+    size = choose_size(settings.layout, rng)
     if settings.grid == 1:
-        return draw_target(livery, (width, height), rng, light)
-    width, height = (max(round(side / settings.grid), 1) * settings.grid for side in (width, height))
-    return draw_target(livery, (width, height), rng, light, exact=True)
+        return draw_target(livery, size, rng, light)
+    return draw_target(livery, _on_grid(size, settings.grid), rng, light, exact=True)
+
+
+def _on_grid(size: tuple[float, float], grid: int) -> tuple[int, int]:
+    """Width and height rounded to multiples of `grid`, at least one each."""
+    return max(round(size[0] / grid), 1) * grid, max(round(size[1] / grid), 1) * grid
 
 
 def _cutout(caption: str, settings: SceneSettings, rng: np.random.Generator) -> NDArray[np.uint8]:

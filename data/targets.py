@@ -69,13 +69,13 @@ def draw_target(
         scale = np.array([width, height]) * factor / extent
     else:
         scale = np.full(2, np.sqrt(width * height / extent.prod()) * factor)
-    canvas_size = tuple(int(v) for v in np.ceil(extent * scale / factor).clip(1) * factor)
+    wide, high = (int(side) for side in np.ceil(extent * scale / factor).clip(1) * factor)
     flipped = np.array([1.0, -1.0])  # image rows grow downwards
-    origin = np.array([-low[0] * scale[0], canvas_size[1] + low[1] * scale[1]])
+    origin = np.array([-low[0] * scale[0], high + low[1] * scale[1]])
     project = _Projection(rotation * stretch, scale * flipped, origin)
     facing_F = _facing_area(project(quads_F43)[0]) * (1 if np.prod(stretch) < 0 else -1)
     colours_F3 = paint_faces(quads_F43, parts_F, np.maximum(facing_F, 0), livery, rng)
-    canvas = _rasterise(quads_F43, colours_F3, facing_F > 0, project, canvas_size, light)
+    canvas = _rasterise(quads_F43, colours_F3, facing_F > 0, project, (wide, high), light)
     canvas = _add_discs(canvas, build_mesh(livery.kind, variant).discs, project, rng)
     return _reduce(canvas, factor, exact)
 

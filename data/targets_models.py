@@ -133,7 +133,7 @@ def _light_aircraft(mesh: Mesh, variant: int) -> None:
     dihedral = 0.03 if variant == 0 else 0.14
     mesh.wing((0.36, 0.0, 0.0, height), (0.33, 0.06, 1.2, height + dihedral), Part.WING, thickness=0.028, spans=12)
     if variant == 0:
-        for y in (-1, 1):
+        for y in (-1.0, 1.0):
             mesh.rod((0.2, 0.15 * y, -0.12), (0.2, 0.58 * y, 0.32), 0.013, Part.METAL)
     mesh.wing((-0.74, -1.0, 0.0, 0.12), (-0.8, -0.98, 0.42, 0.12), Part.TAIL, thickness=0.014, spans=5)
     mesh.wing((-0.7, -1.02, 0.0, 0.12), (-0.9, -1.06, 0.0, 0.46), Part.FIN, thickness=0.016, spans=6, both=False)
@@ -170,7 +170,7 @@ def _cargo_aircraft(mesh: Mesh, variant: int) -> None:
     mesh.tube([(0.95, 0.05, 0.06, -0.05), (0.88, 0.13, 0.14, -0.02), (0.72, 0.19, 0.2, 0), (-0.25, 0.195, 0.205, 0),
                (-0.6, 0.13, 0.13, 0.07), (-1.0, 0.03, 0.05, 0.15)], square=0.85, steps=28)  # fmt: skip
     mesh.tube([(0.9, 0.11, 0.03, 0), (0.8, 0.165, 0.045, 0)], Part.GLASS, at=(0, 0.1), steps=2)
-    for y in (-1, 1):
+    for y in (-1.0, 1.0):
         mesh.tube([(0.2, 0.03, 0.05, 0), (0.1, 0.06, 0.08, 0), (-0.2, 0.06, 0.08, 0), (-0.3, 0.02, 0.05, 0)],
                   at=(0.19 * y, -0.16), steps=6, sides=8)  # fmt: skip
     if variant == 0:
@@ -178,8 +178,8 @@ def _cargo_aircraft(mesh: Mesh, variant: int) -> None:
         mesh.wing((-0.72, -0.98, 0.02, 0.16), (-0.8, -0.97, 0.46, 0.18), Part.TAIL, thickness=0.014, spans=5)
         mesh.wing((-0.58, -0.98, 0.0, 0.16), (-0.86, -1.03, 0.0, 0.6), Part.FIN, thickness=0.02, spans=7, both=False)
         for y in (-0.66, -0.36, 0.36, 0.66):
-            mesh.tube([(0.44, 0.03, 0.03, 0), (0.36, 0.055, 0.065, 0), (0.0, 0.03, 0.04, 0)], Part.NACELLE, at=(y, 0.18),
-                      steps=6, sides=8)  # fmt: skip
+            mesh.tube([(0.44, 0.03, 0.03, 0), (0.36, 0.055, 0.065, 0), (0.0, 0.03, 0.04, 0)], Part.NACELLE,
+                      at=(y, 0.18), steps=6, sides=8)  # fmt: skip
             mesh.blades((0.42, y, 0.18), 0, 0.15, 4, 0.016, 0.4)
             mesh.discs.append(Disc((0.42, y, 0.18), (1, 0, 0), 0.15))
         return

@@ -64,14 +64,14 @@ def _best_pattern(
     whole = painted.sum() + 1e-9
     options = []
     for choice in rng.permutation(PATTERNS):
-        second, third = _patches(livery.kind, int(choice), middle_F3, parts_F)
-        third = third if len(livery.colours) > 2 else np.zeros_like(third)
-        second = second & ~third
-        two, three = painted[second].sum() / whole, painted[third].sum() / whole
-        lacks = max(0.18 - two, 0) + max(two + 0.08 - (1 - two - three), 0)
-        if len(livery.colours) > 2:
-            lacks += max(0.10 - three, 0) + max(three - two, 0)
-        options.append((lacks, second, third))
+        patch, ends = _patches(livery.kind, int(choice), middle_F3, parts_F)
+        third = ends if len(livery.colours) > 2 else np.zeros_like(ends)
+        for second in (patch & ~third, ~patch & ~third):  # from above, the patches may be the larger part
+            two, three = painted[second].sum() / whole, painted[third].sum() / whole
+            lacks = max(0.18 - two, 0) + max(two + 0.08 - (1 - two - three), 0)
+            if len(livery.colours) > 2:
+                lacks += max(0.10 - three, 0) + max(three - two, 0)
+            options.append((lacks, second, third))
     return min(options, key=lambda option: option[0])[1:]
 
 
