@@ -67,5 +67,5 @@ class Scorer(Protocol):
     def embed_texts(self, captions: Sequence[str]) -> NDArray[np.float32]:
         """(M) captions -> (M, D) unit vectors."""
 
-    def scores(self, image_emb_ND: NDArray[np.float32], text_emb_MD: NDArray[np.float32]) -> NDArray[np.float32]:
+    def scores(self, image_emb_ND: NDArray[np.float32], text_emb_MD: NDArray[np.float32]) -> NDArray[np.floating]:
         """(N, D) and (M, D) -> (N, M): sigmoid probabilities for SigLIP, raw logits for softmax-trained families."""

@@ -1,0 +1,77 @@
+"""From scores to answers: which candidate each caption of an image gets."""
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+NOBODY = -1  # the place of no candidate
+
+
+class ChoosingMethod(Enum):
+    """How the captions of one image get their candidates."""
+
+    best = "best"  # each caption its highest score, as published; two captions may share a box
+    assignment = "assignment"  # all captions jointly, one candidate each, with the highest sum of scores
+
+
+class Fallback(Enum):
+    """What a caption gets when the scorer cannot say."""
+
+    confident = "confident"  # the most confident candidate
+    none = "none"  # no answer
+
+
+@dataclass
+class ChoosingConfig:
+    """How the answer is chosen among an image's candidates."""
+
+    method: ChoosingMethod = ChoosingMethod.best  # best (published), or assignment: one box per caption jointly
+    confidence_weight: float = 0.0  # w: choose by (1 - w) * score + w * detector confidence; 0 as published
+    absent_below: float | None = None  # a best score below this means "not in this picture"; null: never
+    fallback: Fallback = Fallback.confident  # without a scorer, or when nothing passed the confidence cut
+
+
+def score_matrix(
+    calibration: dict[str, Any], image_emb_ND: NDArray[np.floating], text_emb_MD: NDArray[np.floating]
+) -> NDArray[np.floating]:
+    """(N, M) scores of N crops and M captions from their unit embeddings.
+
+    calibration: `scale`, `bias`, and `sigmoid`: true gives SigLIP's probabilities, false the raw logits of
+    softmax-trained families.
+    """
+    logits_NM = np.asarray(image_emb_ND, np.float32) @ np.asarray(text_emb_MD, np.float32).T
+    logits_NM = logits_NM * np.float32(calibration["scale"]) + np.float32(calibration["bias"])
+    if not calibration["sigmoid"]:
+        return logits_NM
+    return 1 / (1 + np.exp(-logits_NM.astype(np.float64)))  # float64: float32 would tie the least likely at 0
+
+
+def choose(
+    scores_NM: NDArray[np.floating] | None, confidence_N: NDArray[np.floating], num_captions: int, config: ChoosingConfig
+) -> NDArray[np.intp]:
+    """(M,) the place of each caption's candidate, NOBODY where there is none.
+
+    scores_NM: N candidates by M captions, higher is better; None without a scorer, then the fallback answers every
+    caption. confidence_N: the detector's, 0..1. Ties go to the earlier candidate. With fewer candidates than captions
+    an assignment leaves the worst captions to the best score, so that no caption goes unanswered.
+    """
+    if len(confidence_N) == 0:
+        return np.full(num_captions, NOBODY, np.intp)
+    if scores_NM is None:
+        place = int(np.argmax(confidence_N)) if config.fallback is Fallback.confident else NOBODY
+        return np.full(num_captions, place, np.intp)
+    weight = config.confidence_weight
+    merit_NM = (1 - weight) * np.asarray(scores_NM, np.float64) + weight * np.asarray(confidence_N, np.float64)[:, None]
+    chosen = merit_NM.argmax(axis=0)
+    if config.method is ChoosingMethod.assignment:
+        from scipy.optimize import linear_sum_assignment
+
+        rows, columns = linear_sum_assignment(merit_NM, maximize=True)
+        chosen[columns] = rows
+    if config.absent_below is not None:
+        best = np.asarray(scores_NM)[chosen, np.arange(num_captions)]
+        chosen = np.where(best < config.absent_below, NOBODY, chosen)
+    return chosen

@@ -1,0 +1,81 @@
+"""The way from a detector's proposals to an image's candidates; the pipeline and the sweeps share every line of it.
+
+The order of cuts is the same everywhere: per detector and view confidence, NMS, max_det; then fusion; then choosing.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+
+import numpy as np
+
+from core.stages import View
+from core.suppression import cut
+from core.values import Candidates
+
+
+class FusionMethod(Enum):
+    """How the boxes of several views and detectors become one set."""
+
+    nms = "nms"  # pool them, then one more NMS
+    wbf = "wbf"  # weighted boxes fusion
+    none = "none"  # pool them
+
+
+@dataclass
+class FusionConfig:
+    """How several views' boxes are brought together; a single view is left as it is."""
+
+    method: FusionMethod = FusionMethod.nms  # nms, wbf or none
+    wbf_iou: float = 0.5  # boxes above this IoU with a cluster join it
+    weights: list[float] = field(default_factory=list)  # one a view, in the detector's order; empty: all equal
+    skip: float = 0.0001  # wbf leaves out boxes below this confidence
+    min_votes: int = 1  # wbf keeps clusters that at least so many views agree on
+    score_rule: str = "avg"  # wbf's confidence: avg or max, as in ensemble-boxes
+
+
+@dataclass
+class CutConfig:
+    """Which candidates remain."""
+
+    confidence: float = 0.25  # candidates below it go
+    nms_iou: float = 0.5  # of two boxes overlapping more than this the less confident goes
+    max_det: int | None = 20  # at most so many a view; null: all
+    fusion: FusionConfig = field(default_factory=FusionConfig)
+
+
+def candidates_of(views: Sequence[View], config: CutConfig) -> Candidates:
+    """An image's candidates from what its views propose, by descending confidence.
+
+    When nothing passes the confidence, the single most confident proposal of all views remains, as a fallback (the
+    published code took the least confident one); with no proposals at all the result is empty.
+    """
+    kept = [cut(view.candidates, config.confidence, config.nms_iou, config.max_det) for view in views]
+    if not any(len(k) for k in kept):
+        return most_confident(views)
+    return kept[0] if len(kept) == 1 else fuse(kept, config)
+
+
+def fuse(kept: Sequence[Candidates], config: CutConfig) -> Candidates:
+    """One set of boxes from several, by descending confidence; the sets are those of views after their own cuts."""
+    fusion = config.fusion
+    if fusion.method is FusionMethod.wbf:
+        from core.fusion import weighted_boxes_fusion
+
+        weights = list(fusion.weights) or None
+        return weighted_boxes_fusion(kept, weights, fusion.wbf_iou, fusion.skip, fusion.min_votes, fusion.score_rule)
+    pooled = Candidates(
+        np.concatenate([k.boxes_xyxy for k in kept]), np.concatenate([k.confidence for k in kept])
+    )  # fmt: skip
+    return cut(pooled, 0.0, config.nms_iou if fusion.method is FusionMethod.nms else None, None)
+
+
+def most_confident(views: Sequence[View]) -> Candidates:
+    """The one most confident proposal of all views (ties: the earlier), or nothing when there is none."""
+    best = Candidates.empty()
+    for view in views:
+        if len(view.candidates):
+            top = view.candidates.take(np.asarray([int(np.argmax(view.candidates.confidence))]))
+            if not len(best) or top.confidence[0] > best.confidence[0]:
+                best = top
+    return best
