@@ -1,0 +1,136 @@
+"""The compiled loops of core.fusion; imported only when something is fused, since it loads a compiler.
+
+Every sum is taken in the order and precision of ensemble-boxes 1.0.9 (double products, single-precision running sums),
+so that even a decision at the very edge of the IoU threshold falls the same way.
+"""
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+AVG, MAX, BOX_AND_MODEL_AVG, ABSENT_MODEL_AWARE_AVG = range(4)
+
+
+@njit(cache=True)
+def prepare(boxes: Any, confidence: Any, view: Any, weights: Any, skip: float) -> Any:
+    """Boxes turned the right way, without the skipped and the empty; (4, N) sides, weighted scores and views, sorted."""
+    num = 0
+    kept = np.empty(len(boxes), np.intp)
+    score = np.empty(len(boxes))
+    for i in range(len(boxes)):
+        if confidence[i] < skip or (boxes[i, 2] - boxes[i, 0]) * (boxes[i, 3] - boxes[i, 1]) == 0.0:
+            continue
+        kept[num] = i
+        score[num] = confidence[i] * weights[view[i]]
+        num += 1
+    order = np.argsort(score[:num], kind="mergesort")[::-1]
+    sides, sorted_score, sorted_view = np.empty((4, num)), np.empty(num), np.empty(num, np.intp)
+    for place in range(num):
+        i = kept[order[place]]
+        sides[0, place], sides[2, place] = min(boxes[i, 0], boxes[i, 2]), max(boxes[i, 0], boxes[i, 2])
+        sides[1, place], sides[3, place] = min(boxes[i, 1], boxes[i, 3]), max(boxes[i, 1], boxes[i, 3])
+        sorted_score[place], sorted_view[place] = score[order[place]], view[i]
+    return sides, sorted_score, sorted_view
+
+
+@njit(cache=True)
+def cluster_boxes(sides: Any, score: Any, wbf_iou: float) -> Any:
+    """Give each of (4, N) boxes, by descending score, to the cluster whose average it overlaps most.
+
+    Returns (4, K) averages, (K,) sums of scores, (N,) clusters and (K,) sizes.
+    """
+    num, used = len(score), 0
+    average, sums = np.empty((4, num)), np.empty((4, num), np.float32)
+    area, total, overlap = np.empty(num), np.empty(num), np.empty(num)
+    cluster, size = np.empty(num, np.intp), np.zeros(num, np.intp)
+    for i in range(num):
+        measure_overlap(average, area, used, sides[0, i], sides[1, i], sides[2, i], sides[3, i], overlap)
+        best, best_iou = -1, wbf_iou
+        for k in range(used):
+            if overlap[k] > best_iou:
+                best, best_iou = k, overlap[k]
+        if best < 0:
+            best, used = used, used + 1
+            total[best] = score[i]
+            for side in range(4):
+                average[side, best] = sides[side, i]
+                sums[side, best] = np.float32(score[i] * sides[side, i])
+        else:
+            total[best] += score[i]
+            for side in range(4):
+                sums[side, best] = np.float32(np.float64(sums[side, best]) + score[i] * sides[side, i])
+                average[side, best] = np.float32(np.float64(sums[side, best]) / total[best])
+        area[best] = (average[2, best] - average[0, best]) * (average[3, best] - average[1, best])
+        cluster[i] = best
+        size[best] += 1
+    return average[:, :used], total[:used], cluster, size[:used]
+
+
+@njit(cache=True)
+def measure_overlap(
+    average: Any, area: Any, used: int, left: float, top: float, right: float, bottom: float, out: Any
+) -> None:
+    """IoU of one box with the first `used` averages, without branches, so that it is compiled to vector code."""
+    own = (right - left) * (bottom - top)
+    x1, y1, x2, y2 = average[0], average[1], average[2], average[3]
+    for k in range(used):
+        near_x = x2[k] if x2[k] < right else right
+        far_x = x1[k] if x1[k] > left else left
+        near_y = y2[k] if y2[k] < bottom else bottom
+        far_y = y1[k] if y1[k] > top else top
+        width, height = near_x - far_x, near_y - far_y
+        width = width if width > 0.0 else 0.0
+        height = height if height > 0.0 else 0.0
+        shared = width * height
+        out[k] = shared / (area[k] + own - shared)
+
+
+@njit(cache=True)
+def rescore(score: Any, view: Any, weights: Any, total: Any, cluster: Any, size: Any, rule: int, overflow: bool) -> Any:
+    """(K,) confidences of the clusters, rescaled by who agreed, and (K,) numbers of distinct views."""
+    num, num_views = len(size), len(weights)
+    present, votes = np.zeros((num, num_views), np.bool_), np.zeros(num, np.intp)
+    highest, summed = np.full(num, -np.inf), np.zeros(num)
+    for i in range(len(score)):
+        k = cluster[i]
+        if not present[k, view[i]]:
+            present[k, view[i]] = True
+            votes[k] += 1
+        summed[k] += weights[view[i]]
+        highest[k] = max(highest[k], score[i])
+    all_weights, top_weight = weights.sum(), weights.max()
+    result = np.empty(num)
+    for k in range(num):
+        # A single box keeps its double-precision values; averages pass through single precision, as in the reference.
+        mean = np.float64(np.float32(total[k] / size[k])) if size[k] > 1 else total[k]
+        most = np.float64(np.float32(highest[k])) if size[k] > 1 else highest[k]
+        weight = np.float64(np.float32(summed[k])) if size[k] > 1 else summed[k]
+        agreeing = 0.0
+        for v in range(num_views):
+            agreeing += weights[v] if present[k, v] == (rule == BOX_AND_MODEL_AVG) else 0.0
+        if rule == MAX:
+            result[k] = most / top_weight
+        elif rule == BOX_AND_MODEL_AVG:
+            result[k] = mean * size[k] / weight * agreeing / all_weights
+        elif rule == ABSENT_MODEL_AWARE_AVG:
+            result[k] = mean * size[k] / (weight + agreeing)
+        else:
+            result[k] = mean * (size[k] if overflow else min(num_views, size[k])) / all_weights
+    return result, votes
+
+
+@njit(cache=True)
+def fuse(
+    boxes: Any, confidence: Any, view: Any, weights: Any, wbf_iou: float, skip: float, rule: int, overflow: bool
+) -> Any:
+    """The whole of weighted boxes fusion: (K, 4) boxes, (K,) confidences, (K,) votes, by descending confidence."""
+    sides, score, sorted_view = prepare(boxes, confidence, view, weights, skip)
+    average, total, cluster, size = cluster_boxes(sides, score, wbf_iou)
+    confidence_K, votes = rescore(score, sorted_view, weights, total, cluster, size, rule, overflow)
+    order = np.argsort(confidence_K, kind="mergesort")[::-1]
+    fused = np.empty((len(order), 4))
+    for place in range(len(order)):
+        for side in range(4):
+            fused[place, side] = average[side, order[place]]
+    return fused, confidence_K[order], votes[order]
