@@ -63,7 +63,7 @@ def run(config: ScenesConfig, folder: RunFolder) -> dict[str, object]:
     from data.captions import write_annotations
 
     given = _given_images(config)
-    settings = _settings(config)
+    settings = scene_settings(config)
     count = len(given) if given is not None else config.num_images if config.num_images is not None else 100
     names = (
         [image.image for image in given] if given is not None else [f"image_{i}{config.suffix}" for i in range(count)]
@@ -113,7 +113,7 @@ def _check_image(image: AnnotatedImage, config: ScenesConfig) -> None:
                 raise InputError(f"{where}: field 'caption': {error}") from error
 
 
-def _settings(config: ScenesConfig) -> "SceneSettings":
+def scene_settings(config: ScenesConfig) -> "SceneSettings":
     """The checked settings as plain values; InputError names the field."""
     from data.cutouts import find_cutouts
     from data.palette import default_captions, parse_caption

@@ -69,13 +69,19 @@ def draw_target(
         scale = np.array([width, height]) * factor / extent
     else:
         scale = np.full(2, np.sqrt(width * height / extent.prod()) * factor)
-    wide, high = (int(side) for side in np.ceil(extent * scale / factor).clip(1) * factor)
+    wide, high = (int(side) for side in np.ceil(extent * scale / factor - 1e-6).clip(1) * factor)
     flipped = np.array([1.0, -1.0])  # image rows grow downwards
     origin = np.array([-low[0] * scale[0], high + low[1] * scale[1]])
     project = _Projection(rotation * stretch, scale * flipped, origin)
-    facing_F = _facing_area(project(quads_F43)[0]) * (1 if np.prod(stretch) < 0 else -1)
-    colours_F3 = paint_faces(quads_F43, parts_F, np.maximum(facing_F, 0), livery, rng)
-    canvas = _rasterise(quads_F43, colours_F3, facing_F > 0, project, (wide, high), light)
+    faces_V, canvas_ids = _rasterise(quads_F43, project, (wide, high), mirrored=bool(np.prod(stretch) < 0))
+    seen_F = np.zeros(len(quads_F43))
+    seen_F[faces_V] = np.bincount(canvas_ids.ravel(), minlength=len(faces_V) + 1)[1:]
+    colours_F3 = paint_faces(quads_F43, parts_F, seen_F, livery, rng)
+    normals_V3 = normals_of(quads_F43[faces_V] @ project.rotation.T)
+    normals_V3 *= np.sign(normals_V3[:, 2:] + 1e-12)  # a mirrored model has its faces wound the other way round
+    table = np.zeros((len(faces_V) + 1, 4), np.uint8)
+    table[1:, :3], table[1:, 3] = _shade(colours_F3[faces_V], normals_V3, light), 255
+    canvas = table[canvas_ids]
     canvas = _add_discs(canvas, build_mesh(livery.kind, variant).discs, project, rng)
     return _reduce(canvas, factor, exact)
 
@@ -131,33 +137,24 @@ def _elevation(kind: str, rng: np.random.Generator) -> float:
     return rng.uniform(15, 70) if rng.random() < 0.6 else rng.uniform(-60, -8)
 
 
-def _facing_area(pixels_F42: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(F,) twice the signed area of each projected face; image rows grow downwards, so front faces are negative."""
-    one, two = pixels_F42[:, 2] - pixels_F42[:, 0], pixels_F42[:, 3] - pixels_F42[:, 1]
-    return one[:, 0] * two[:, 1] - one[:, 1] * two[:, 0]
-
-
 def _rasterise(
-    quads_F43: NDArray[np.float64],
-    colours_F3: NDArray[np.float64],
-    front_F: NDArray[np.bool_],
-    project: _Projection,
-    canvas_size: tuple[int, int],
-    light: Light,
-) -> NDArray[np.uint8]:
-    """(H, W, 4) RGBA: the faces that look at the camera, far ones first, shaded by sun, sky and a little gloss."""
+    quads_F43: NDArray[np.float64], project: _Projection, canvas_size: tuple[int, int], mirrored: bool
+) -> tuple[NDArray[np.intp], NDArray[np.int32]]:
+    """The faces that look at the camera, far ones first, and which of them each pixel shows.
+
+    Returns (V,) face numbers and (H, W) int32: 0 where nothing is drawn, else 1 + a place among the V.
+    """
     pixels_F42, depth_F4 = project(quads_F43)
-    visible = np.flatnonzero(front_F)
-    visible = visible[np.argsort(depth_F4[visible].mean(1), kind="stable")]
-    normals = normals_of(quads_F43[visible] @ project.rotation.T)
-    normals *= np.sign(normals[:, 2:] + 1e-12)  # a mirrored model has its faces wound the other way round
-    shaded = _shade(colours_F3[visible], normals, light)
-    corners = np.round(pixels_F42[visible] * (1 << _SHIFT) - (1 << _SHIFT) / 2).astype(np.int32)
-    canvas = np.zeros((canvas_size[1], canvas_size[0], 4), np.uint8)
+    one, two = pixels_F42[:, 2] - pixels_F42[:, 0], pixels_F42[:, 3] - pixels_F42[:, 1]
+    turn_F = one[:, 0] * two[:, 1] - one[:, 1] * two[:, 0]  # image rows grow downwards: front faces turn backwards
+    faces_V = np.flatnonzero(turn_F > 0 if mirrored else turn_F < 0)
+    faces_V = faces_V[np.argsort(depth_F4[faces_V].mean(1), kind="stable")]
+    corners = np.round(pixels_F42[faces_V] * (1 << _SHIFT) - (1 << _SHIFT) / 2).astype(np.int32)
+    ids = np.zeros((canvas_size[1], canvas_size[0]), np.int32)
     fill = cv2.fillConvexPoly
-    for quad, (red, green, blue) in zip(corners, shaded.tolist(), strict=True):
-        fill(canvas, quad, (red, green, blue, 255), cv2.LINE_8, _SHIFT)
-    return canvas
+    for number, quad in enumerate(corners, start=1):
+        fill(ids, quad, number, cv2.LINE_8, _SHIFT)
+    return faces_V, ids
 
 
 def _shade(colours_V3: NDArray[np.float64], normals_V3: NDArray[np.float64], light: Light) -> NDArray[np.float64]:
