@@ -14,42 +14,32 @@ AVG, MAX, BOX_AND_MODEL_AVG, ABSENT_MODEL_AWARE_AVG = range(4)
 
 @njit(cache=True)
 def prepare(boxes: Any, confidence: Any, view: Any, weights: Any, skip: float) -> Any:
-    """Boxes turned the right way, without the skipped and the empty; (4, N) sides, weighted scores and views, sorted."""
-    num = 0
-    kept = np.empty(len(boxes), np.intp)
-    score = np.empty(len(boxes))
-    for i in range(len(boxes)):
-        if confidence[i] < skip or (boxes[i, 2] - boxes[i, 0]) * (boxes[i, 3] - boxes[i, 1]) == 0.0:
+    """(4, M) sides of the boxes that count, turned the right way round, with (M,) weighted scores and views."""
+    num, most = 0, len(boxes)
+    sides, score, kept_view = np.empty((4, most)), np.empty(most), np.empty(most, np.intp)
+    for i in range(most):
+        left, right = min(boxes[i, 0], boxes[i, 2]), max(boxes[i, 0], boxes[i, 2])
+        top, bottom = min(boxes[i, 1], boxes[i, 3]), max(boxes[i, 1], boxes[i, 3])
+        if confidence[i] < skip or (right - left) * (bottom - top) == 0.0:
             continue
-        kept[num] = i
-        score[num] = confidence[i] * weights[view[i]]
+        sides[0, num], sides[1, num], sides[2, num], sides[3, num] = left, top, right, bottom
+        score[num], kept_view[num] = confidence[i] * weights[view[i]], view[i]
         num += 1
-    order = np.argsort(score[:num], kind="mergesort")[::-1]
-    sides, sorted_score, sorted_view = np.empty((4, num)), np.empty(num), np.empty(num, np.intp)
-    for place in range(num):
-        i = kept[order[place]]
-        sides[0, place], sides[2, place] = min(boxes[i, 0], boxes[i, 2]), max(boxes[i, 0], boxes[i, 2])
-        sides[1, place], sides[3, place] = min(boxes[i, 1], boxes[i, 3]), max(boxes[i, 1], boxes[i, 3])
-        sorted_score[place], sorted_view[place] = score[order[place]], view[i]
-    return sides, sorted_score, sorted_view
+    return sides[:, :num], score[:num], kept_view[:num]
 
 
 @njit(cache=True)
-def cluster_boxes(sides: Any, score: Any, wbf_iou: float) -> Any:
-    """Give each of (4, N) boxes, by descending score, to the cluster whose average it overlaps most.
+def cluster_boxes(sides: Any, score: Any, order: Any, wbf_iou: float) -> Any:
+    """Give each of (4, N) boxes, in the given order, to the cluster whose average it overlaps most.
 
     Returns (4, K) averages, (K,) sums of scores, (N,) clusters and (K,) sizes.
     """
     num, used = len(score), 0
     average, sums = np.empty((4, num)), np.empty((4, num), np.float32)
-    area, total, overlap = np.empty(num), np.empty(num), np.empty(num)
+    area, total, margin = np.empty(num), np.empty(num), np.empty(num)
     cluster, size = np.empty(num, np.intp), np.zeros(num, np.intp)
-    for i in range(num):
-        measure_overlap(average, area, used, sides[0, i], sides[1, i], sides[2, i], sides[3, i], overlap)
-        best, best_iou = -1, wbf_iou
-        for k in range(used):
-            if overlap[k] > best_iou:
-                best, best_iou = k, overlap[k]
+    for i in order:
+        best = closest(average, area, used, sides[0, i], sides[1, i], sides[2, i], sides[3, i], wbf_iou, margin)
         if best < 0:
             best, used = used, used + 1
             total[best] = score[i]
@@ -68,11 +58,16 @@ def cluster_boxes(sides: Any, score: Any, wbf_iou: float) -> Any:
 
 
 @njit(cache=True)
-def measure_overlap(
-    average: Any, area: Any, used: int, left: float, top: float, right: float, bottom: float, out: Any
-) -> None:
-    """IoU of one box with the first `used` averages, without branches, so that it is compiled to vector code."""
+def closest(
+    average: Any, area: Any, used: int, left: float, top: float, right: float, bottom: float, wbf_iou: float, margin: Any
+) -> int:
+    """The cluster whose average overlaps the box most and by more than `wbf_iou`; the earliest of equals, else -1.
+
+    The first loop has neither branches nor divisions, so it becomes vector code, and leaves very few to look at. It
+    asks for a hair less overlap than the threshold, so that its rounding cannot lose a match.
+    """
     own = (right - left) * (bottom - top)
+    hair_less = wbf_iou * (1 - 1e-9)
     x1, y1, x2, y2 = average[0], average[1], average[2], average[3]
     for k in range(used):
         near_x = x2[k] if x2[k] < right else right
@@ -82,8 +77,16 @@ def measure_overlap(
         width, height = near_x - far_x, near_y - far_y
         width = width if width > 0.0 else 0.0
         height = height if height > 0.0 else 0.0
-        shared = width * height
-        out[k] = shared / (area[k] + own - shared)
+        margin[k] = width * height * (1 + wbf_iou) - hair_less * (area[k] + own)
+    best, best_iou = -1, wbf_iou
+    for k in range(used):
+        if margin[k] >= 0.0:
+            width = max(min(x2[k], right) - max(x1[k], left), 0.0)
+            height = max(min(y2[k], bottom) - max(y1[k], top), 0.0)
+            iou = width * height / (area[k] + own - width * height)
+            if iou > best_iou:
+                best, best_iou = k, iou
+    return best
 
 
 @njit(cache=True)
@@ -118,19 +121,3 @@ def rescore(score: Any, view: Any, weights: Any, total: Any, cluster: Any, size:
         else:
             result[k] = mean * (size[k] if overflow else min(num_views, size[k])) / all_weights
     return result, votes
-
-
-@njit(cache=True)
-def fuse(
-    boxes: Any, confidence: Any, view: Any, weights: Any, wbf_iou: float, skip: float, rule: int, overflow: bool
-) -> Any:
-    """The whole of weighted boxes fusion: (K, 4) boxes, (K,) confidences, (K,) votes, by descending confidence."""
-    sides, score, sorted_view = prepare(boxes, confidence, view, weights, skip)
-    average, total, cluster, size = cluster_boxes(sides, score, wbf_iou)
-    confidence_K, votes = rescore(score, sorted_view, weights, total, cluster, size, rule, overflow)
-    order = np.argsort(confidence_K, kind="mergesort")[::-1]
-    fused = np.empty((len(order), 4))
-    for place in range(len(order)):
-        for side in range(4):
-            fused[place, side] = average[side, order[place]]
-    return fused, confidence_K[order], votes[order]

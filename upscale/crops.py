@@ -1,5 +1,6 @@
 """Enlarge every crop of a crop set into a new one, with the policy stored beside the crops."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,8 +37,9 @@ def run(config: UpscaleConfig, folder: RunFolder) -> dict[str, Any]:
     folder.add_parent(config.crops)
     plan = {"upscaler": upscaler.key, "policy": upscaler.policy}
     finished = {done.image: done for done in read_journal(folder.path, plan)}
+    workers = _workers(config.device)
     with open_journal(folder.path, plan, SET) as journal:
-        done = _enlarge_all(source, upscaler, folder.path, finished, journal)
+        done = _enlarge_all(source, upscaler, folder.path, finished, journal, workers)
     digests = {name: digest for entry in done for name, digest in entry.files.items()}
     record = {
         "pad": config.upscaler.pad.value,
@@ -51,12 +53,22 @@ def run(config: UpscaleConfig, folder: RunFolder) -> dict[str, Any]:
     return {"num_crops": len(done), "num_reused": sum(d.reused for d in done), "policy": upscaler.policy}
 
 
+def _workers(device: str) -> int:
+    """On a CPU one crop a core beats several cores a crop: small convolutions spend their time waiting for each other."""
+    if device != "cpu":
+        return 1
+    import torch
+
+    torch.set_num_threads(1)
+    return os.cpu_count() or 1
+
+
 def _as_png(crop: Crop) -> Crop:
     return Crop(str(Path(crop.file_name).with_suffix(".png")), crop.caption, crop.image, crop.index)
 
 
 def _enlarge_all(
-    source: CropSet, upscaler: Upscaler, folder: Path, finished: dict[str, Done], journal: IO[str]
+    source: CropSet, upscaler: Upscaler, folder: Path, finished: dict[str, Done], journal: IO[str], workers: int
 ) -> Sequence[Done]:
     def enlarge(crop: Crop) -> Done:
         data = source.path(crop).read_bytes()
@@ -70,7 +82,7 @@ def _enlarge_all(
         write_bytes(folder / name, png)
         return Done(crop.file_name, digest, {name: sha256_bytes(png)})
 
-    return work_through(source.crops, enlarge, journal, 1, "enlarging crops")
+    return work_through(source.crops, enlarge, journal, workers, "enlarging crops")
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -1,0 +1,50 @@
+"""The four stages as one object, built from settings; light to import."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from core.choosing import ChoosingConfig
+from core.grounding import CutConfig
+from detector.build import DetectorConfig
+from siglip.scorer import ScorerConfig
+from upscale.build import UpscalerConfig
+
+if TYPE_CHECKING:
+    from pipeline.grounding import Pipeline
+
+
+@dataclass
+class PipelineConfig(CutConfig):
+    """A whole system: its stages, its cuts and its choosing."""
+
+    detector: DetectorConfig | None = field(default_factory=DetectorConfig)
+    upscaler: UpscalerConfig | None = field(default_factory=UpscalerConfig)
+    scorer: ScorerConfig | None = field(default_factory=ScorerConfig)  # null: boxes only, the fallback answers
+    choosing: ChoosingConfig = field(default_factory=ChoosingConfig)
+    device: str = "cpu"  # cpu, cuda, cuda:1
+
+
+def build_pipeline(config: PipelineConfig) -> "Pipeline":
+    """Load the stages.
+
+    Raises InputError for missing weights, and for a scorer trained on crops that were enlarged by another policy than
+    this pipeline's, unless `scorer.any_policy` allows it.
+    """
+    from core.errors import InputError
+    from detector.build import build_detector
+    from pipeline.grounding import Pipeline
+    from siglip.scorer import build_scorer
+    from upscale.build import build_upscaler
+
+    if config.detector is None:
+        raise InputError("detector: must be given: a checkpoint, a run folder or an exported model")
+    detector = build_detector(config.detector, config.device)
+    if config.scorer is None or config.scorer.weights is None:
+        return Pipeline(config, detector, None, None)
+    upscaler = build_upscaler(config.upscaler, config.device) if config.upscaler is not None else None
+    scorer = build_scorer(config.scorer, config.device)
+    trained_on, here = getattr(scorer, "policy", None), upscaler.policy if upscaler is not None else "none"
+    if trained_on is not None and trained_on != here and not config.scorer.any_policy:
+        raise InputError(f"scorer: was trained on crops enlarged by '{trained_on}', this pipeline enlarges by '{here}'; "
+                         "scorer.any_policy=true allows it")  # fmt: skip
+    return Pipeline(config, detector, upscaler, scorer)

@@ -1,0 +1,216 @@
+"""The work of `pipeline.export`: batches of images through every stage into the store, then answers from the store."""
+
+import resource
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from core.candidates import CandidateStore, image_digest
+from core.grounding import CutConfig, candidates_of
+from core.images import read_image
+from core.progress import progress
+from core.records import Detection, write_detections, write_predictions
+from core.replay import answer, embeddings_of
+from core.runs import RunFolder
+from core.stages import Image
+from core.suppression import cut
+from core.tracking import start_tracker
+from core.values import Candidates, Prediction
+from data.captions import CaptionedImage, read_annotations, read_captions
+from data.cropping import crop_box
+from eval.grounding import grounding_metrics, score_keyed
+from pipeline.build import build_pipeline
+from pipeline.export import ExportConfig
+from pipeline.grounding import Answer, Pipeline, pixel_boxes
+
+# AP wants the whole curve: detections go out uncut by confidence, after the export's own NMS.
+AP_CONFIDENCE, AP_MAX_DET = 0.001, 300
+
+
+def export(config: ExportConfig, folder: RunFolder) -> dict[str, Any]:
+    """Fill the store, then write answers and detections from it; returns the metrics."""
+    captioned = read_captions(config.annotations)
+    pipeline = build_pipeline(config)
+    for path in (config.annotations, config.detector.weights if config.detector else None,
+                 config.scorer.weights if config.scorer else None):  # fmt: skip
+        if path is not None:
+            folder.add_parent(path)
+    tracker = start_tracker(config.tracking, folder, "pipeline.export")
+    store = CandidateStore(config.candidates or folder.path / "candidates")
+    _describe(store, pipeline, config)
+    digests, sizes = _fill(store, pipeline, captioned, config)
+    store.write_set(digests, sizes)
+    predictions = _answer_all(store, pipeline, captioned, digests, sizes)
+    write_predictions(folder.path / "predictions.jsonl", predictions)
+    _write_detections(store, pipeline, captioned, digests, folder.path / "detections.json")
+    metrics = _metrics(pipeline, captioned, predictions, folder, config)
+    tracker.log({k: v for k, v in metrics.items() if isinstance(v, int | float)})
+    tracker.finish()
+    return metrics
+
+
+def points(config: ExportConfig) -> list[CutConfig]:
+    """The export's own cuts and every combination that its sweep lists ask for."""
+    own = CutConfig(config.confidence, config.nms_iou, config.max_det, config.fusion)
+    lists = (
+        config.sweep.confidence or [config.confidence],
+        config.sweep.nms_iou or [config.nms_iou],
+        config.sweep.max_det or [config.max_det],
+    )
+    asked = [replace(own, confidence=c, nms_iou=i, max_det=m) for c, i, m in product(*lists)]
+    return [own, *(p for p in asked if p != own)]
+
+
+def _describe(store: CandidateStore, pipeline: Pipeline, config: ExportConfig) -> None:
+    detector = {"detector": asdict(config.detector)} if config.detector is not None else {}
+    detector.get("detector", {}).pop("train", None)
+    store.describe("proposals", pipeline.detector.key, _plain(detector))
+    if pipeline.scorer is not None:
+        about = {"scorer": config.scorer.weights if config.scorer else None, "scorer_key": pipeline.scorer.key,
+                 "upscaler": pipeline.upscaler.policy if pipeline.upscaler else "none",
+                 "calibration": pipeline.scorer.calibration}  # fmt: skip
+        store.describe("embeddings", pipeline.embeddings_key, about)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    return value if isinstance(value, str | int | float | None) else str(getattr(value, "name", value))
+
+
+def _batches(captioned: Sequence[CaptionedImage], size: int) -> Iterator[Sequence[CaptionedImage]]:
+    for start in range(0, len(captioned), size):
+        yield captioned[start : start + size]
+
+
+def _fill(
+    store: CandidateStore, pipeline: Pipeline, captioned: Sequence[CaptionedImage], config: ExportConfig
+) -> tuple[dict[str, str], dict[str, tuple[int, int]]]:
+    """Put what the store lacks into it, a batch of images at a time; returns each image's digest and (width, height)."""
+    digests: dict[str, str] = {}
+    sizes: dict[str, tuple[int, int]] = {}
+    wanted = points(config)
+    _fill_texts(store, pipeline, captioned)
+    number = -(-len(captioned) // config.batch)
+    for batch in progress(_batches(captioned, config.batch), "exporting (batches)", number):
+        images = {entry.image: read_image(Path(config.images) / entry.image) for entry in batch}
+        for name, image in images.items():
+            digests[name], sizes[name] = image_digest(image), (image.shape[1], image.shape[0])
+        fresh = [n for n in images if not store.has_views(pipeline.detector.key, digests[n])]
+        for name, views in zip(fresh, pipeline.propose([images[n] for n in fresh]) if fresh else [], strict=True):
+            store.write_views(pipeline.detector.key, digests[name], views)
+        if pipeline.scorer is not None:
+            _fill_embeddings(store, pipeline, images, digests, wanted)
+    return digests, sizes
+
+
+def _fill_texts(store: CandidateStore, pipeline: Pipeline, captioned: Sequence[CaptionedImage]) -> None:
+    if pipeline.scorer is None:
+        return
+    known = store.read_texts(pipeline.scorer.key)
+    fresh = sorted({c for entry in captioned for c in entry.captions} - known.keys())
+    if fresh:
+        store.add_texts(pipeline.scorer.key, fresh, pipeline.embed_texts(fresh))
+
+
+def _fill_embeddings(
+    store: CandidateStore,
+    pipeline: Pipeline,
+    images: dict[str, Image],
+    digests: dict[str, str],
+    wanted: Sequence[CutConfig],
+) -> None:
+    """Embed the union of the distinct crops that the points need and the store lacks, all images' crops together."""
+    jobs: list[tuple[str, np.ndarray]] = []
+    for name, image in images.items():
+        views = store.read_views(pipeline.detector.key, digests[name])
+        needed = [pixel_boxes(candidates_of(views, p), image.shape[1], image.shape[0]) for p in wanted]
+        boxes = np.unique(np.concatenate(needed), axis=0)
+        stored, _ = store.read_embeddings(pipeline.embeddings_key, digests[name])
+        known = set(map(tuple, stored.tolist()))
+        jobs.append((name, np.asarray([b for b in boxes.tolist() if tuple(b) not in known], np.int32).reshape(-1, 4)))
+    crops = [crop_box(images[name], box) for name, boxes in jobs for box in boxes]
+    if not crops:
+        return
+    embeddings = pipeline.embed_crops(crops)
+    start = 0
+    for name, boxes in jobs:
+        if len(boxes):
+            part = embeddings[start : start + len(boxes)]
+            store.add_embeddings(pipeline.embeddings_key, digests[name], boxes, part)
+            start += len(boxes)
+
+
+def _answer_all(
+    store: CandidateStore,
+    pipeline: Pipeline,
+    captioned: Sequence[CaptionedImage],
+    digests: dict[str, str],
+    sizes: dict[str, tuple[int, int]],
+) -> list[Prediction]:
+    texts = store.read_texts(pipeline.scorer.key) if pipeline.scorer is not None else {}
+    calibration = pipeline.scorer.calibration if pipeline.scorer is not None else None
+    predictions: list[Prediction] = []
+    for entry in captioned:
+        digest = digests[entry.image]
+        candidates = candidates_of(store.read_views(pipeline.detector.key, digest), pipeline.config)
+        embeddings = None
+        if calibration is not None:
+            stored = store.read_embeddings(pipeline.embeddings_key, digest)
+            embeddings = embeddings_of(pixel_boxes(candidates, *sizes[entry.image]), *stored)
+        captions = list(entry.captions)
+        scores, chosen = answer(candidates, embeddings, captions, texts, calibration, pipeline.config.choosing)
+        predictions += Answer(candidates, scores, chosen).predictions(entry.image, captions)
+    return predictions
+
+
+def _write_detections(
+    store: CandidateStore,
+    pipeline: Pipeline,
+    captioned: Sequence[CaptionedImage],
+    digests: dict[str, str],
+    path: Path,
+) -> None:
+    everything = CutConfig(AP_CONFIDENCE, pipeline.config.nms_iou, AP_MAX_DET, pipeline.config.fusion)
+    found: list[Detection] = []
+    for entry in captioned:
+        views = store.read_views(pipeline.detector.key, digests[entry.image])
+        found += [d for d in _detections(entry.image, candidates_of(views, everything))]
+    write_detections(path, found, {entry.image: entry.line for entry in captioned})
+
+
+def _detections(image: str, candidates: Candidates) -> Iterator[Detection]:
+    kept = cut(candidates, AP_CONFIDENCE, None, None)
+    for (x1, y1, x2, y2), score in zip(kept.boxes_xyxy.tolist(), kept.confidence.tolist(), strict=True):
+        yield Detection(image, (x1, y1, x2 - x1, y2 - y1), score)
+
+
+def _metrics(
+    pipeline: Pipeline,
+    captioned: Sequence[CaptionedImage],
+    predictions: list[Prediction],
+    folder: RunFolder,
+    config: ExportConfig,
+) -> dict[str, Any]:
+    from core.records import read_predictions
+
+    metrics: dict[str, Any] = {"num_images": len(captioned), "num_captions": sum(len(c.captions) for c in captioned)}
+    if all(box is not None for entry in captioned for box in entry.boxes_ltwh) and metrics["num_captions"]:
+        entries = read_predictions(folder.path / "predictions.jsonl")
+        metrics |= grounding_metrics(score_keyed(read_annotations(config.annotations), entries))
+    stages = {}
+    for stage, spent in pipeline.clock.spent.items():
+        (first_s, first_n), later = spent[0], spent[1:]
+        each_ms = [1000 * s / max(n, 1) for s, n in later]
+        p50, p95 = (np.percentile(each_ms, [50, 95]) if each_ms else (None, None))
+        stages[stage] = {"warmup_s": first_s, "warmup_count": first_n, "count": sum(n for _, n in spent),
+                         "total_s": sum(s for s, _ in spent),
+                         "p50_ms": None if p50 is None else float(p50), "p95_ms": None if p95 is None else float(p95)}  # fmt: skip
+    peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return {**metrics, "stages": stages, "peak_memory_mib": peak_mib}
