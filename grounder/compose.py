@@ -87,7 +87,7 @@ def _weights_rule(override: Override, config_name: str, search: list[str]) -> st
     group = override.key_or_group
     if not isinstance(value, str) or override.package is not None or "/" in group or override.is_delete():
         return word
-    options = _options(group)
+    options = _options(group, search)
     if not options or value in options:
         return word
     base = compose(config_name, overrides=search)
@@ -103,9 +103,12 @@ def _weights_rule(override: Override, config_name: str, search: list[str]) -> st
     return f"{group}.weights={word.partition('=')[2]}"
 
 
-def _options(group: str) -> list[str]:
+def _options(group: str, search: Sequence[str] = ()) -> list[str]:
+    """The presets of a group, those of --config-dir (a folder in `search`) among them."""
     loader = GlobalHydra.instance().config_loader()
-    return [o for o in loader.get_group_options(group) if not o.endswith("_schema")] if group else []
+    shipped = [o for o in loader.get_group_options(group) if not o.endswith("_schema")] if group else []
+    folders = [Path(word.partition("file://")[2].rstrip("']")) / group for word in search if group]
+    return sorted({*shipped, *(path.stem for folder in folders for path in folder.glob("*.yaml"))})
 
 
 def _explain(error: Exception, words: list[str], config_name: str, search: list[str]) -> str:
