@@ -51,13 +51,13 @@ def look_of(image: NDArray[np.uint8]) -> NDArray[np.uint64]:
     return np.packbits(bits).view(np.uint64)
 
 
-def near_pairs(looks: NDArray[np.uint64], most_bits: int) -> list[tuple[int, int, int]]:
-    """Pairs i < j of (N, 4) hashes that differ in at most `most_bits` bits, as (i, j, bits)."""
-    pairs = []
-    for i in range(len(looks) - 1):
-        bits = np.bitwise_count(looks[i + 1 :] ^ looks[i]).sum(axis=1, dtype=np.int64)
-        pairs += [(i, i + 1 + int(j), int(bits[j])) for j in np.flatnonzero(bits <= most_bits)]
-    return pairs
+def nearest(looks: NDArray[np.uint64], look: NDArray[np.uint64], most_bits: int) -> tuple[int, int] | None:
+    """The first of (N, 4) hashes that is nearest to `look`, and by how many bits; None beyond `most_bits`."""
+    if not len(looks):
+        return None
+    bits = np.bitwise_count(looks ^ look).sum(axis=1, dtype=np.int64)
+    best = int(bits.argmin())
+    return (best, int(bits[best])) if bits[best] <= most_bits else None
 
 
 def look_at_images(
@@ -105,15 +105,39 @@ def _check_boxes(annotated: AnnotatedImage, seen: Seen, findings: Findings) -> N
 
 
 def check_duplicates(seen: Sequence[Seen], most_bits: int, findings: Findings) -> None:
-    """Pictures that are equal or look alike, within a part or across the two."""
-    if not seen:
+    """Pictures equal to, or looking like, an earlier one of their part or, for validation, one of training.
+
+    One finding a picture and relation: with its equal if it has one, else with its nearest.
+    """
+    pictures = {part: [s for s in seen if s.part == part] for part in ("train", "val")}
+    looks = {part: np.array([s.look for s in found], np.uint64).reshape(-1, 4) for part, found in pictures.items()}
+    for part, found in pictures.items():
+        for number, picture in enumerate(found):
+            _compare(
+                picture, found[:number], looks[part][:number], most_bits, ("same_content", "near_content"), findings
+            )
+    for picture in pictures["val"]:
+        _compare(picture, pictures["train"], looks["train"], most_bits, ("leak_content", "leak_near"), findings)
+
+
+def _compare(
+    picture: Seen,
+    others: Sequence[Seen],
+    looks: NDArray[np.uint64],
+    most_bits: int,
+    kinds: tuple[str, str],
+    findings: Findings,
+) -> None:
+    found = nearest(looks, picture.look, most_bits)
+    if found is None:
         return
-    for i, j, bits in near_pairs(np.stack([s.look for s in seen]), most_bits):
-        first, second = seen[i], seen[j]
-        equal, leak = first.sha256 == second.sha256, first.part != second.part
-        kind = f"{'leak' if leak else 'same' if equal else 'near'}_{'content' if equal or not leak else 'near'}"
-        apart = "" if equal else f", {bits} of {HASH_BITS} bits apart"
-        findings.add(kind, second.where, f"{second.image} and {first.image} ({first.where}){apart}", bits=bits)
+    other, bits = others[found[0]], found[1]
+    equal = next((o for o in others if o.sha256 == picture.sha256), None) if bits == 0 else None
+    if equal is not None:
+        findings.add(kinds[0], picture.where, f"{picture.image} and {equal.image} ({equal.where})")
+    else:
+        apart = f"{bits} of {HASH_BITS} bits apart"
+        findings.add(kinds[1], picture.where, f"{picture.image} and {other.image} ({other.where}), {apart}", bits=bits)
 
 
 def check_unlisted(folders: dict[str, set[str]], findings: Findings) -> None:

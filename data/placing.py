@@ -1,9 +1,12 @@
 """How a file gets into a folder we make: as a link to where it is, or as a copy."""
 
+import contextlib
 import os
 import shutil
 from enum import Enum
 from pathlib import Path
+
+from core.errors import InputError
 
 
 class Place(Enum):
@@ -14,23 +17,36 @@ class Place(Enum):
 
 
 def put_file(source: Path, target: Path, how: Place) -> None:
-    """Make `target`, and the folders above it, stand for `source`; an earlier file of that name is replaced at once."""
-    target.parent.mkdir(parents=True, exist_ok=True)
+    """Make `target`, and the folders above it, stand for `source`; an earlier file of that name is replaced at once.
+
+    Raises InputError when the disk refuses.
+    """
     temporary = target.with_name(f".{target.name}.tmp")
-    temporary.unlink(missing_ok=True)
-    if how is Place.copy:
-        shutil.copyfile(source, temporary)
-    else:
-        temporary.symlink_to(source.resolve())
-    os.replace(temporary, target)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary.unlink(missing_ok=True)
+        if how is Place.copy:
+            shutil.copyfile(source, temporary)
+        else:
+            temporary.symlink_to(source.resolve())
+        os.replace(temporary, target)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise InputError(f"{target}: cannot be written: {error.strerror or error}") from error
 
 
 def write_plain(path: Path, data: bytes) -> None:
     """Write one of very many files whole or not at all, without waiting for the disk.
 
-    For files whose digest is checked before they are used again.
+    For files whose digest is checked before they are used again. Raises InputError when the disk refuses.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_bytes(data)
-    os.replace(temporary, path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(data)
+        os.replace(temporary, path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise InputError(f"{path}: cannot be written: {error.strerror or error}") from error

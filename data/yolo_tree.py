@@ -27,7 +27,7 @@ from core.values import AnnotatedImage, Annotation
 from data.captions import place, read_annotations, write_annotations
 from data.frames import FramedImage, frame_image
 from data.labels import label_box, label_lines, parse_label
-from data.placing import Place, put_file
+from data.placing import Place, put_file, write_plain
 
 MARK = "tree.json"
 TARGET = "target"
@@ -62,10 +62,9 @@ def write_part(tree: Path, part: str, framed: Sequence[FramedImage], how: Place)
             raise ValueError(f"{entry.annotated.image}: a YOLO tree needs the picture")
         picture = tree / "images" / part / entry.annotated.image
         label = label_path(picture)
-        label.parent.mkdir(parents=True, exist_ok=True)
         put_file(entry.path, picture, how)
         lines = label_lines(entry.boxes_xyxy, entry.width, entry.height)
-        label.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        write_plain(label, "".join(f"{line}\n" for line in lines).encode())
     (tree / "images" / part).mkdir(parents=True, exist_ok=True)
     write_annotations(tree / f"{part}.jsonl", [entry.annotated for entry in framed])
 
@@ -92,12 +91,13 @@ def finish_tree(tree: Path, has_val: bool, record: dict[str, Any]) -> None:
 def read_tree(data: Path) -> dict[str, list[AnnotatedImage]]:
     """The annotations of a YOLO tree, part by part, given its folder or its YAML.
 
-    Raises InputError naming file, line and field; parts given as lists of files or several folders are read too.
+    Parts given as lists of files or as several folders are read too; a part that only repeats the training images, as
+    when there was no validation file, is none. Raises InputError naming file, line and field.
     """
     config = _read_data_yaml(data / "data.yaml" if data.is_dir() else data)
     parts = {}
     for part in ("train", "val", "test"):
-        if config.get(part):
+        if config.get(part) and (part == "train" or config[part] != config.get("train")):
             parts[part] = _read_part(config, part)
     if not parts:
         raise InputError(f"{data}: field 'train': names no part to read")

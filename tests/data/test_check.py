@@ -8,7 +8,7 @@ import pytest
 from core.images import encode_image, write_image
 from data.check import main
 from data.check_findings import HARMLESS, KINDS, balance
-from data.check_images import look_of, near_pairs
+from data.check_images import look_of, nearest
 from data.noise_grades import apply_grade, parse_grade
 
 
@@ -143,18 +143,27 @@ def test_a_spoiled_copy_still_looks_alike_and_another_scene_does_not(grade):
     assert min(bits(a, b) for i, a in enumerate(scenes) for b in scenes[:i]) > 80
 
 
-def test_near_pairs_are_those_of_a_plain_count():
+def test_the_nearest_is_that_of_a_plain_count():
     rng = np.random.default_rng(0)
     looks = rng.integers(0, 2**63, (60, 4), np.uint64)
     looks[40:] = looks[:20] ^ (np.uint64(1) << rng.integers(0, 60, (20, 4)).astype(np.uint64))
-    expected = [
-        (i, j, d)
-        for i in range(60)
-        for j in range(i + 1, 60)
-        if (d := sum((int(a) ^ int(b)).bit_count() for a, b in zip(looks[i], looks[j], strict=True))) <= 40
-    ]
-    assert near_pairs(looks, 40) == expected
-    assert len(expected) >= 20
+    found = []
+    for number, look in enumerate(looks):
+        others = looks[:number]
+        bits = [sum((int(a) ^ int(b)).bit_count() for a, b in zip(look, other, strict=True)) for other in others]
+        expected = (int(np.argmin(bits)), min(bits)) if bits and min(bits) <= 40 else None
+        assert nearest(others, look, 40) == expected
+        found.append(expected)
+    assert [f[0] for f in found[40:]] == list(range(20))
+
+
+def test_many_copies_are_one_finding_each(tmp_path, write_jsonl):
+    for i in range(30):
+        write_image(tmp_path / f"images/p{i}.png", scene(0))
+    write_jsonl(tmp_path / "train.jsonl", [line(f"p{i}.png", ("red drone", [i, 10, 50, 40])) for i in range(30)])
+    main(["annotations=train.jsonl", "images=images", "run_dir=out"])
+    metrics = json.loads(Path("out/metrics.json").read_text())
+    assert (metrics["same_content"], metrics["near_content"]) == (29, 0)
 
 
 def test_balance_of_equal_and_uneven_captions():

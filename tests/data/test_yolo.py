@@ -141,6 +141,9 @@ def test_pictures_are_linked_or_copied(tree):
     assert not copy.is_symlink()
     assert copy.read_bytes() == Path("images/image_0.jpg").read_bytes()
     assert yaml.safe_load(Path("copied/data.yaml").read_text())["val"] == "images/train"
+    main(["tree=copied", "run_dir=back"])
+    assert Path("back/train.jsonl").read_bytes() == Path("a.jsonl").read_bytes()
+    assert not Path("back/val.jsonl").exists()
 
 
 def test_a_second_run_leaves_nothing_of_the_first(tree, write_jsonl, entry):
