@@ -71,12 +71,7 @@ def fuse_arrays(
     Returns (K, 4) boxes, (K,) confidence and (K,) numbers of distinct views, by descending confidence. A reversed box
     is turned round and one without area left out. Ties in confidence: the later box first, as a reversed stable sort.
     """
-    from core.fusion_loops import cluster_boxes, prepare, rescore
+    from core.fusion_loops import fuse
 
-    sides, score, kept_view = prepare(boxes_xyxy, confidence, view, weights, float(skip))
-    order = np.argsort(score, kind="stable")[::-1]
-    average, total, cluster, size = cluster_boxes(sides, score, order, float(wbf_iou))
     rule = SCORE_RULES.index(score_rule)
-    fused_score, votes = rescore(score, kept_view, weights, total, cluster, size, rule, allows_overflow)
-    by_score = np.argsort(fused_score, kind="stable")[::-1]
-    return average.T[by_score], fused_score[by_score], votes[by_score]
+    return fuse(boxes_xyxy, confidence, view, weights, float(wbf_iou), float(skip), rule, allows_overflow)

@@ -59,7 +59,15 @@ def cluster_boxes(sides: Any, score: Any, order: Any, wbf_iou: float) -> Any:
 
 @njit(cache=True)
 def closest(
-    average: Any, area: Any, used: int, left: float, top: float, right: float, bottom: float, wbf_iou: float, margin: Any
+    average: Any,
+    area: Any,
+    used: int,
+    left: float,
+    top: float,
+    right: float,
+    bottom: float,
+    wbf_iou: float,
+    margin: Any,
 ) -> int:
     """The cluster whose average overlaps the box most and by more than `wbf_iou`; the earliest of equals, else -1.
 
@@ -121,3 +129,20 @@ def rescore(score: Any, view: Any, weights: Any, total: Any, cluster: Any, size:
         else:
             result[k] = mean * (size[k] if overflow else min(num_views, size[k])) / all_weights
     return result, votes
+
+
+@njit(cache=True)
+def fuse(
+    boxes: Any, confidence: Any, view: Any, weights: Any, wbf_iou: float, skip: float, rule: int, overflow: bool
+) -> Any:
+    """The whole of weighted boxes fusion: (K, 4) boxes, (K,) confidences, (K,) votes, by descending confidence."""
+    sides, score, kept_view = prepare(boxes, confidence, view, weights, skip)
+    order = np.argsort(score, kind="mergesort")[::-1]
+    average, total, cluster, size = cluster_boxes(sides, score, order, wbf_iou)
+    fused_score, votes = rescore(score, kept_view, weights, total, cluster, size, rule, overflow)
+    by_score = np.argsort(fused_score, kind="mergesort")[::-1]
+    fused = np.empty((len(by_score), 4))
+    for place in range(len(by_score)):
+        for side in range(4):
+            fused[place, side] = average[side, by_score[place]]
+    return fused, fused_score[by_score], votes[by_score]
