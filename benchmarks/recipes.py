@@ -111,8 +111,12 @@ def compare_steps(steps: list[Step], images: list[np.ndarray], rounds: int) -> N
         for run in runs:
             run(images[0])
         # A step's cost depends on what it draws (a median of 7 costs 30 times one of 3): draw often enough.
-        times = np.array([[time_ms(run, images[r % len(images)]) for run in runs] for r in range(rounds * 3)])
-        cost = times.mean(0)
+        rows = []
+        for number in range(rounds * 3):
+            for transform in (ours, theirs):  # the same draws for transforms that both take from albumentations
+                transform.set_random_seed(number)
+            rows.append([time_ms(run, images[number % len(images)]) for run in runs])
+        cost = np.mean(rows, 0)
         totals += step.p * cost
         print(f"{step.op:22s} {step.p:4.1f} " + " ".join(f"{value:9.2f}" for value in cost))
     print(f"{'expected per picture':27s} " + " ".join(f"{value:9.2f}" for value in totals))

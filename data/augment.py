@@ -110,10 +110,14 @@ class JpegCompression(A.ImageOnlyTransform):
 
 
 class SwapRedBlue(A.ImageOnlyTransform):
-    """BGR to RGB or back; always applied."""
+    """BGR to RGB or back; always applied, and without drawing a number, so that both orders share one stream."""
 
     def __init__(self, p: float = 1.0) -> None:
         super().__init__(p=p)
+
+    def should_apply(self, force_apply: bool = False) -> bool:
+        """Always."""
+        return True
 
     def apply(self, img: Image, **params: Any) -> Image:
         return cv2.cvtColor(img, cv2.COLOR_BGR2RGB)

@@ -157,13 +157,10 @@ def test_the_detector_gets_the_same_pixels_in_its_own_channel_order(name: str) -
     config = load(name)
     image = cv2.GaussianBlur(np.random.default_rng(1).integers(0, 256, (48, 64, 3), np.uint8), (5, 5), 0)
     rgb, bgr = build_recipe(config, 3), A.Compose(detector_transforms(config), seed=3, strict=True)
-    bgr.set_random_seed(3)
-    rgb.set_random_seed(3)
-    for _ in range(6):
+    for _ in range(6 if config.steps else 0):
         ours = rgb(image=image)["image"]
         theirs = bgr(image=np.ascontiguousarray(image[..., ::-1]))["image"]
-        # The swap at either end draws one number each; only a recipe without steps has none.
-        assert theirs.shape == ours.shape
+        assert (theirs[..., ::-1] == ours).all()
     assert (detector_transforms(config) == []) == (config.steps == [])
 
 
