@@ -176,7 +176,7 @@ def read_digests(folder: Path) -> dict[str, str]:
     path = folder / DIGESTS
     if not path.is_file():
         return {}
-    pairs = (line.partition("  ") for line in read_text(path).splitlines())
+    pairs = (line.partition("  ") for line in read_text(path).split("\n") if line)
     return {name: digest for digest, _, name in pairs}
 
 

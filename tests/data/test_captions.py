@@ -5,37 +5,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from core.errors import InputError
-from core.values import AnnotatedImage, Annotation
 from data.captions import read_annotations, read_captions, write_annotations
 from data.coco import main as coco_main
 from data.split import main as split_main
 
 ENTRY = {"image": "a.jpg", "annotations": [{"caption": "red drone", "bbox": [1, 2, 3, 4]}]}
-
-size = st.one_of(st.integers(1, 2000), st.floats(0.01, 2000))
-edge = st.one_of(st.integers(0, 2000), st.floats(0, 2000))
-caption = st.text(min_size=1, max_size=20).filter(lambda t: t.strip() and t.isprintable())
-box = st.tuples(edge, edge, size, size)
-annotation_lists = st.lists(st.builds(Annotation, caption, box), max_size=5).map(tuple)
-
-
-@given(st.lists(annotation_lists, max_size=6), st.sampled_from(["f.jsonl", "f.json"]))
-@settings(max_examples=150, deadline=None)
-def test_what_is_written_is_read_again_to_the_bit(tmp_path_factory, lists, name):
-    path = tmp_path_factory.getbasetemp() / name
-    images = [AnnotatedImage(f"é{i}.jpg", annotations, i + 1) for i, annotations in enumerate(lists)]
-    write_annotations(path, images)
-    again = read_annotations(path)
-    assert again == images
-    types = [[type(v) for a in image.annotations for v in a.box_ltwh] for image in again]
-    assert types == [[type(v) for a in image.annotations for v in a.box_ltwh] for image in images]
-    first = path.read_bytes()
-    write_annotations(path, again)
-    assert path.read_bytes() == first
 
 
 def test_the_file_comes_back_byte_for_byte(tmp_path):

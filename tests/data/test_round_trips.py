@@ -1,0 +1,123 @@
+"""Any annotations, through each form and back, to the bit."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from core.images import write_image
+from core.values import AnnotatedImage, Annotation
+from data.captions import read_annotations, write_annotations
+from data.coco import coco_of, read_coco
+from data.crops import main as crops_main
+from data.cropset import Crop, finish_set, read_crop_set
+from data.frames import frame_image, frame_images
+from data.noise import main as noise_main
+from data.placing import Place
+from data.yolo import main as yolo_main
+from data.yolo_tree import finish_tree, prepare_tree, read_tree, write_part
+
+WIDTH, HEIGHT = 61, 43
+
+caption = st.text(st.characters(codec="utf-8"), min_size=1, max_size=12).filter(str.strip)
+
+
+@st.composite
+def overlapping_box(draw: st.DrawFn) -> tuple[float, float, float, float]:
+    """A box with some area inside the picture, of whole numbers or not, perhaps over its edges."""
+    number = st.integers if draw(st.booleans()) else st.floats
+    left, top = draw(number(-20, WIDTH - 1)), draw(number(-20, HEIGHT - 1))
+    return (left, top, draw(number(21, 90)) + 0, draw(number(21, 90)) + 0)
+
+
+annotated = st.lists(
+    st.lists(st.builds(Annotation, caption, overlapping_box()), max_size=4).map(tuple), max_size=4
+).map(lambda lists: [AnnotatedImage(f"p{i}.png", found, i + 1) for i, found in enumerate(lists)])
+same_folder = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def numbers(images: list[AnnotatedImage]) -> list[tuple[type, str]]:
+    return [(type(v), repr(v)) for image in images for a in image.annotations for v in a.box_ltwh]
+
+
+@given(annotated, st.sampled_from(["a.jsonl", "a.json"]))
+@same_folder
+def test_caption_files(tmp_path, images, name):
+    write_annotations(tmp_path / name, images)
+    again = read_annotations(tmp_path / name)
+    assert again == images
+    assert numbers(again) == numbers(images)
+    first = (tmp_path / name).read_bytes()
+    write_annotations(tmp_path / name, again)
+    assert (tmp_path / name).read_bytes() == first
+
+
+@given(annotated)
+@same_folder
+def test_coco(tmp_path, images):
+    framed = [frame_image("x", image, (WIDTH, HEIGHT)) for image in images]
+    (tmp_path / "coco.json").write_text(json.dumps(coco_of(framed)))
+    again = read_coco(tmp_path / "coco.json")
+    assert again == images
+    assert numbers(again) == numbers(images)
+
+
+@given(annotated)
+@same_folder
+def test_yolo(tmp_path, images):
+    for i in range(4):
+        if not (tmp_path / f"images/p{i}.png").exists():
+            write_image(tmp_path / f"images/p{i}.png", np.zeros((HEIGHT, WIDTH, 3), np.uint8))
+    tree = tmp_path / "tree"
+    prepare_tree(tree)
+    write_part(tree, "train", frame_images("x", images, tmp_path / "images"), Place.link)
+    finish_tree(tree, False, {})
+    again = read_tree(tree)["train"]
+    assert again == images
+    assert numbers(again) == numbers(images)
+    shutil.rmtree(tree)
+
+
+@given(st.lists(caption, max_size=6, unique=True))
+@same_folder
+def test_crop_sets(tmp_path, captions):
+    crops = [Crop(f"s_{i}.png", text, "s.png", i) for i, text in enumerate(captions)]
+    finish_set(tmp_path, crops, {crop.file_name: "0" * 64 for crop in crops}, {"pad": "none", "upscaler": None})
+    assert read_crop_set(tmp_path).crops == tuple(crops)
+
+
+@pytest.mark.parametrize("kind", ["exif", "cmyk", "grey", "sixteen", "alpha", "dot"])
+def test_unusual_pictures_go_through_every_command(tmp_path, kind):
+    """Each becomes what `core.images` makes of it; boxes are of the picture as shown."""
+    suffix = ".jpg" if kind in {"exif", "cmyk"} else ".png"
+    ramp = np.linspace(0, 255, 40 * 60).reshape(40, 60).astype(np.uint8)
+    picture = Image.fromarray(np.stack([ramp, ramp[::-1], ramp[:, ::-1]], -1))
+    exif = Image.Exif()
+    if kind == "exif":
+        exif[0x0112] = 6  # shown turned a quarter to the right: 40 wide, 60 high
+    picture = {"cmyk": picture.convert("CMYK"), "grey": picture.convert("L"), "alpha": picture.convert("RGBA")}.get(
+        kind, picture
+    )
+    if kind == "sixteen":
+        picture = Image.fromarray(ramp.astype(np.uint16) * 257)
+    if kind == "dot":
+        picture = picture.crop((5, 5, 6, 6))
+    Path("images").mkdir()
+    picture.save(f"images/a{suffix}", exif=exif, quality=100)
+    width, height = {"exif": (40, 60), "dot": (1, 1)}.get(kind, (60, 40))
+    box = (width // 2, height // 2, max(width // 4, 1), max(height // 3, 1))
+    write_annotations("a.jsonl", [AnnotatedImage(f"a{suffix}", (Annotation("x", box),), 1)])
+    crops_main(["annotations=a.jsonl", "images=images", "run_dir=crops"])
+    assert Image.open("crops/a_0.png").size == box[2:]
+    yolo_main(["annotations=a.jsonl", "images=images", "run_dir=yolo"])
+    yolo_main(["tree=yolo", "run_dir=back"])
+    assert read_annotations("back/train.jsonl") == read_annotations("a.jsonl")
+    fractions = [float(v) for v in Path("yolo/labels/train/a.txt").read_text().split()[1:]]
+    assert fractions[2:] == pytest.approx([box[2] / width, box[3] / height])
+    noise_main(["annotations=a.jsonl", "images=images", "grade=blur3", "run_dir=noise"])
+    assert Image.open(f"noise/images/a{suffix}").size == (width, height)
