@@ -33,13 +33,13 @@ def compose_config(config_name: str, overrides: Sequence[str], config_dir: str |
     """The complete configuration of one run.
 
     A group that has a `weights` setting also takes a path or a hub name in place of a preset: `scorer=PATH` means
-    `scorer.weights=PATH`. Raises InputError, one line that names the setting, the value and the nearest valid one.
+    `scorer=checkpoint scorer.weights=PATH`. Raises InputError, one line that names the setting, the value and the nearest valid one.
     """
     GlobalHydra.instance().clear()
     search = _search_path(config_dir)
     with initialize_config_module(CONFIGS, version_base="1.3"):
         parsed = _parse(overrides)
-        words = [_weights_rule(o, config_name, search) for o in parsed]
+        words = [word for o in parsed for word in _weights_rule(o, config_name, search)]
         try:
             config = compose(config_name, overrides=[*search, *words])
             OmegaConf.resolve(config)
@@ -81,15 +81,15 @@ def _parse(overrides: Sequence[str]) -> list[Override]:
     return parsed
 
 
-def _weights_rule(override: Override, config_name: str, search: list[str]) -> str:
+def _weights_rule(override: Override, config_name: str, search: list[str]) -> list[str]:
     word = override.input_line or ""
     value = override.value()
     group = override.key_or_group
     if not isinstance(value, str) or override.package is not None or "/" in group or override.is_delete():
-        return word
+        return [word]
     options = _options(group, search)
     if not options or value in options:
-        return word
+        return [word]
     base = compose(config_name, overrides=search)
     node = base.get(group) if group in base else None
     if not (isinstance(node, DictConfig) and "weights" in node):
@@ -100,7 +100,8 @@ def _weights_rule(override: Override, config_name: str, search: list[str]) -> st
         raise InputError(
             f"{group}: {value!r} is neither a preset ({known}) nor a file or folder{_nearest(value, options)}"
         )
-    return f"{group}.weights={word.partition('=')[2]}"
+    preset = [f"{group}=checkpoint"] if "checkpoint" in options else []  # settings that leave all to the checkpoint
+    return [*preset, f"{group}.weights={word.partition('=')[2]}"]
 
 
 def _options(group: str, search: Sequence[str] = ()) -> list[str]:

@@ -90,9 +90,9 @@ def train(config: TrainConfig, folder: RunFolder) -> dict[str, Any]:
 
 
 def policy_of(crop_set: CropSet) -> str:
-    """How a set's crops were enlarged: the upscaler and the pad policy."""
+    """How a set's crops were enlarged: the upscaler's policy, or `none`."""
     record = crop_set.record
-    return str(record.get("policy") or f"{record.get('upscaler') or 'none'} pad={record.get('pad') or 'none'}")
+    return str(record.get("policy") or record.get("upscaler") or "none")
 
 
 def _start(config: TrainConfig, captions: list[str]) -> tuple[Any, Any]:

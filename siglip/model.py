@@ -23,7 +23,9 @@ SETTINGS_FILE = "grounder.json"  # what a checkpoint remembers beside Hugging Fa
 def load_parts(weights: str) -> tuple[Any, Any, dict[str, Any]]:
     """(model, processor, settings) of a checkpoint folder or hub name; InputError when it cannot be loaded."""
     from transformers import AutoModel, AutoProcessor
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()
     try:
         processor = AutoProcessor.from_pretrained(weights)
         model, told = AutoModel.from_pretrained(weights, output_loading_info=True)
@@ -53,7 +55,7 @@ def make_model(architecture: dict[str, Any], captions: Sequence[str]) -> tuple[A
 
     text, vision = dict(architecture.get("text", {})), dict(architecture.get("vision", {}))
     tokenizer = word_tokenizer(captions, int(text.get("max_position_embeddings", 64)))
-    ids = {"pad_token_id": tokenizer.pad_token_id, "eos_token_id": tokenizer.eos_token_id, "bos_token_id": None}
+    ids = {"pad_token_id": tokenizer.pad_token_id, "eos_token_id": tokenizer.eos_token_id, "bos_token_id": tokenizer.eos_token_id}
     config = SiglipConfig(text_config={**text, **ids, "vocab_size": len(tokenizer)}, vision_config=vision)
     model = SiglipModel(config)
     torch.nn.init.constant_(model.logit_scale, np.log(10.0))  # big_vision's start: t' = log 10, b = -10
