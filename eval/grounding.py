@@ -154,7 +154,7 @@ def score_positional(truth: list[AnnotatedImage], entries: list[PredictedImage])
 
 
 def bootstrap_by_image(
-    hits: NDArray[np.floating], images: list[str], resamples: int = 10_000, seed: int = 0
+    hits: NDArray[np.floating], images: list[str], resamples: int = 4000, seed: int = 0
 ) -> tuple[float, float]:
     """95 % interval of the mean of `hits`, resampling whole images, because the captions of one image fail together.
 
