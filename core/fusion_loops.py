@@ -66,16 +66,16 @@ def closest(
     top: float,
     right: float,
     bottom: float,
-    wbf_iou: float,
+    limit: float,
     margin: Any,
 ) -> int:
-    """The cluster whose average overlaps the box most and by more than `wbf_iou`; the earliest of equals, else -1.
+    """The cluster whose average overlaps the box most and by more than `limit`; the earliest of equals, else -1.
 
     The first loop has neither branches nor divisions, so it becomes vector code, and leaves very few to look at. It
     asks for a hair less overlap than the threshold, so that its rounding cannot lose a match.
     """
     own = (right - left) * (bottom - top)
-    hair_less = wbf_iou * (1 - 1e-9)
+    hair_less = limit * (1 - 1e-9)
     x1, y1, x2, y2 = average[0], average[1], average[2], average[3]
     for k in range(used):
         near_x = x2[k] if x2[k] < right else right
@@ -85,8 +85,8 @@ def closest(
         width, height = near_x - far_x, near_y - far_y
         width = width if width > 0.0 else 0.0
         height = height if height > 0.0 else 0.0
-        margin[k] = width * height * (1 + wbf_iou) - hair_less * (area[k] + own)
-    best, best_iou = -1, wbf_iou
+        margin[k] = width * height * (1 + limit) - hair_less * (area[k] + own)
+    best, best_iou = -1, limit
     for k in range(used):
         if margin[k] >= 0.0:
             width = max(min(x2[k], right) - max(x1[k], left), 0.0)

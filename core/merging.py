@@ -117,7 +117,7 @@ def _may_take(
 def _grow(
     boxes: NDArray[np.float32], confidence: NDArray[np.float32], groups: Groups, metric: str, threshold: float
 ) -> Candidates:
-    """Each keeper becomes the hull of itself and of those members that still overlap it enough when their turn comes."""
+    """Each keeper becomes the hull of itself and of the members that still overlap it enough in their turn."""
     merged = boxes[list(groups)].astype(np.float64)
     highest = confidence[list(groups)].copy()
     for place, members in enumerate(groups.values()):

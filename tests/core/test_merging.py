@@ -61,7 +61,7 @@ def test_equals_sahi(method: str, metric: str) -> None:
         np.testing.assert_array_equal(ours.boxes_xyxy, boxes)
         np.testing.assert_array_equal(ours.confidence, confidence)
         grown += len(ours) < sum(len(v) for v in views)
-    assert grown > 120  # most sets had something to merge
+    assert grown > 100  # most sets had something to merge
 
 
 def test_low_confidences_are_merged_by_the_method_asked_for() -> None:
