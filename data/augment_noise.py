@@ -122,22 +122,23 @@ def add_iso_noise(
     table = poisson_table(luminance_std(image) * intensity * 255)
     result = np.empty(image.shape, np.uint8)
     levels, hls = np.empty((rows, width, 3), np.float32), np.empty((rows, width, 3), np.float32)
-    hue, gain = np.empty((rows, width), np.float32), np.empty((rows, width), np.float32)
+    planes = np.empty((3, rows, width), np.float32)
     for here, there in _strips(height * width, rng, rows * width):
         part = slice(here.start // width, here.stop // width)
         count = part.stop - part.start
-        rgb_s, hls_s, hue_s, gain_s = levels[:count], hls[:count], hue[:count], gain[:count]
+        rgb_s, hls_s = levels[:count], hls[:count]
+        hue_s, luminance_s, gain_s = planes[:, :count]
         cv2.addWeighted(image[part], 1 / 255, image[part], 0.0, 0.0, dst=rgb_s, dtype=cv2.CV_32F)
         cv2.cvtColor(rgb_s, cv2.COLOR_RGB2HLS, dst=hls_s)
         cv2.extractChannel(hls_s, 0, dst=hue_s)
+        cv2.extractChannel(hls_s, 1, dst=luminance_s)
         # 360 more, because OpenCV turns hues above the circle back into it but not those below
         pool = _normal_pool()[0, there].reshape(count, width)
         cv2.addWeighted(pool, color_shift * 360 * intensity, hue_s, 1.0, 360.0, dst=hue_s)
         cv2.insertChannel(hue_s, hls_s, 0)
         np.take(table, _uniform_pool()[there].reshape(count, width), out=gain_s, mode="clip")
-        luminance = hls_s[..., 1]
-        gain_s *= 1 - luminance
-        luminance += gain_s
+        luminance_s += np.multiply(1 - luminance_s, gain_s, out=gain_s)
+        cv2.insertChannel(luminance_s, hls_s, 1)
         cv2.cvtColor(hls_s, cv2.COLOR_HLS2RGB, dst=rgb_s)
         cv2.convertScaleAbs(rgb_s, dst=result[part], alpha=255.0)
     return result

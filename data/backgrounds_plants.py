@@ -24,11 +24,21 @@ STONES = (
 def foliage(
     rng: np.random.Generator, width: int, height: int, palette: tuple[RGB, RGB, RGB], sun: float, unit: float
 ) -> _Image:
-    """Crowns of a forest seen from afar: clumps lit from above, dark gaps, large light and dark patches."""
-    crowns = smooth_noise(rng, width, height, rng.uniform(24, 44) * unit, 5, 0.7)
+    """Crowns of a forest seen from afar: domes of uneven height lit from above, over large light and dark patches.
+
+    A crown is the neighbourhood of a random point; its dome falls off with the square of the distance to that point.
+    """
+    size = max(rng.uniform(12, 30) * unit, 3.0)
+    count = int(width * height / size**2) + 1
+    open_ground = np.ones((height, width), np.uint8)
+    open_ground[rng.integers(0, height, count), rng.integers(0, width, count)] = 0
+    away, owner = cv2.distanceTransformWithLabels(open_ground, cv2.DIST_L2, 3, labelType=cv2.DIST_LABEL_PIXEL)
+    own = rng.normal(0, 0.45, count + 2).astype(np.float32)[owner]
+    dome = np.float32(-1.0 / size**2) * away * away
+    leaves = smooth_noise(rng, width, height, 8 * unit, 3, 0.8)
     patches = smooth_noise(rng, width, height, 200 * unit, 4, 0.6, aspect=1.6)
-    light = 0.7 * crowns + 0.5 * even(relief(-np.abs(crowns), sun)) + 0.6 * patches
-    return colourise(light, ramp([(0, palette[0]), (0.45, palette[1]), (1, palette[2])]), -1.5, 2.0)
+    light = 0.55 * even(relief(dome, sun)) + dome + own + np.float32(0.25) * leaves + np.float32(0.5) * patches
+    return colourise(light, ramp([(0, palette[0]), (0.5, palette[1]), (1, palette[2])]), -1.9, 1.9)
 
 
 def tree_tops(rng: np.random.Generator, width: int, size: float) -> NDArray[np.float32]:
@@ -106,4 +116,4 @@ def draw_trees(rng: np.random.Generator, image: _Image, unit: float) -> _Image:
         shape = y - rng.uniform(0.8, 0.92) + 0.0 * x
     leaves = smooth_noise(rng, width, height, 140 * unit, 7, 0.74)
     mask = np.clip((shape * 8 + 0.8 * leaves) * 4, 0, 1).astype(np.float32)
-    return blend(image, foliage(rng, width, height, palette, 1.0, unit * 0.8), mask)
+    return blend(image, foliage(rng, width, height, palette, 1.0, unit * 0.45), mask)

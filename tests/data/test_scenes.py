@@ -112,9 +112,9 @@ def test_drawn_sizes_scale_with_the_picture_and_follow_the_setting(monkeypatch: 
     )
     for config, wanted in cases:
         settings = scene_settings(config)
-        boxes = [a.box_ltwh for index in range(45) for a in draw_scene(settings, index)[1]]
+        boxes = [a.box_ltwh for index in range(32) for a in draw_scene(settings, index)[1]]
         median = [statistics.median(box[i] for box in boxes) for i in (2, 3)]
-        assert median == pytest.approx(wanted, rel=0.12), config.size
+        assert median == pytest.approx(wanted, rel=0.15), config.size
 
 
 def test_boxes_lie_inside_and_apart(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -97,7 +97,7 @@ def test_kinds_look_different() -> None:
         ]
         return np.array([[cv2.resize(a, (24, 16), interpolation=cv2.INTER_AREA).ravel() for a in row] for row in found])
 
-    known, unknown = silhouettes(60).astype(float), silhouettes(20).astype(float)
+    known, unknown = silhouettes(40).astype(float), silhouettes(12).astype(float)
     gaps = ((unknown[:, :, None, None] - known[None, None]) ** 2).sum(-1)
     hits = gaps.min(-1).argmin(-1) == np.arange(len(KINDS))[:, None]
     assert hits.mean() > 3 / len(KINDS), hits.mean(1)
