@@ -11,6 +11,7 @@ from core.runs import RunConfig, RunFolder
 from core.values import AnnotatedImage, Annotation
 from data.captions import box_fault, read_annotations, refuse_repeats, write_annotations
 from data.frames import FramedImage, count_hanging, frame_image, frame_images, say_hanging
+from data.placing import spare_inputs
 
 CATEGORY = {"id": 1, "name": "target", "supercategory": "target"}
 
@@ -99,6 +100,7 @@ def _objects(value: Any, key: str, path: str | Path) -> list[dict[str, Any]]:
 
 def run(config: CocoConfig, folder: RunFolder) -> dict[str, Any]:
     """Write `coco.json`, or with `coco` its `annotations.jsonl`, into the run folder; returns the counts."""
+    spare_inputs(folder.path, ["coco.json", "annotations.jsonl"], [config.coco, config.annotations])
     if config.coco is not None:
         folder.add_parent(config.coco)
         images = read_coco(config.coco)

@@ -16,7 +16,7 @@ from core.runs import RunConfig, RunFolder
 from core.values import AnnotatedImage
 from data.captions import place, read_annotations
 from data.cropping import crop_box
-from data.cropset import SET, Crop, crop_name, finish_set, write_index
+from data.cropset import INDEX, SET, Crop, crop_name, finish_set, write_index
 from data.earlier_crops import Source, clear_set, complete_set, pictures_digest
 from data.frames import FramedImage, count_hanging, frame_images
 from data.journal import Done, open_journal, read_journal, work_through
@@ -81,7 +81,7 @@ def run(config: CropsConfig, folder: RunFolder) -> dict[str, Any]:
     plan = {**settings, "annotations": sha256_file(config.annotations)}
     done = _cut_all(config, framed, folder.path, plan)
     if config.published_index:
-        write_index(folder.path / "index.json", crops)
+        write_index(folder.path / INDEX, crops)
     metrics = {
         "num_images": len(framed),
         "num_crops": len(crops),

@@ -20,7 +20,7 @@ from core.errors import InputError
 from core.files import open_atomic, read_json, read_jsonl, read_text, sha256_file, write_json, write_text
 from data.journal import JOURNAL
 
-SET, METADATA, DIGESTS, CARD = "set.json", "metadata.jsonl", "crops.sha256", "README.md"
+SET, METADATA, DIGESTS, CARD, INDEX = "set.json", "metadata.jsonl", "crops.sha256", "README.md", "index.json"
 VERSION = 1
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from core.errors import InputError
 from core.files import read_json, sha256_bytes, sha256_file
-from data.cropset import METADATA, SET, read_digests
+from data.cropset import INDEX, METADATA, SET, read_digests
 from data.journal import JOURNAL, Done, read_journal
 
 
@@ -45,7 +45,7 @@ def clear_set(folder: Path, planned: Sequence[str]) -> None:
     """Remove an earlier set of another plan; InputError when a file that is not ours has a planned name."""
     if (folder / JOURNAL).is_file() or (folder / SET).is_file():
         old = set(read_digests(folder)).union(*(done.files for done in read_journal(folder).values()))
-        for name in (SET, METADATA, JOURNAL, *sorted(old)):
+        for name in (SET, METADATA, INDEX, JOURNAL, *sorted(old)):
             if ".." not in name.split("/"):
                 (folder / name).unlink(missing_ok=True)
         return

@@ -11,7 +11,7 @@ from core.files import read_json
 from core.runs import RunConfig, RunFolder
 from data.captions import is_json_list
 from data.merge_names import Collisions, set_names
-from data.placing import Place
+from data.placing import Place, spare_inputs
 
 
 @dataclass
@@ -43,9 +43,8 @@ def run(config: MergeConfig, folder: RunFolder) -> dict[str, Any]:
     if config.images is not None and not kinds[0]:
         raise InputError("images: crop sets hold their own pictures; leave this out")
     names = set_names(config.sets, config.names)
+    spare_inputs(folder.path, ["", "annotations.jsonl"], config.sets)
     for path in config.sets:
-        if Path(path).resolve() == folder.path.resolve():
-            raise InputError(f"run_dir: {folder.path} is one of the sets; name another folder")
         folder.add_parent(path)
     return (merge_annotations if kinds[0] else merge_crops)(config, names, folder.path)
 

@@ -49,11 +49,13 @@ def run(config: NoiseConfig, folder: RunFolder) -> dict[str, Any]:
     """
     from data.journal import JOURNAL, open_journal, work_through
     from data.noise_grades import parse_grade
+    from data.placing import spare_inputs
     from data.split import read_lines, write_lines
 
     grade = parse_grade(config.grade)
     if config.workers < 1:
         raise InputError(f"workers: {config.workers} is not at least 1")
+    spare_inputs(folder.path, ["annotations.jsonl"], [config.annotations])
     jobs = _jobs(config)
     folder.add_parent(config.annotations)
     plan = {"grade": grade.name, "seed": config.seed}

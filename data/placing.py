@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shutil
+from collections.abc import Iterable, Sequence
 from enum import Enum
 from pathlib import Path
 
@@ -14,6 +15,14 @@ class Place(Enum):
 
     link = "link"
     copy = "copy"
+
+
+def spare_inputs(folder: Path, made: Sequence[str], inputs: Iterable[str | Path | None]) -> None:
+    """Raise InputError when a file that the run will make in its folder is one that it reads."""
+    outputs = {(folder / name).resolve() for name in made}
+    for path in inputs:
+        if path is not None and Path(path).resolve() in outputs:
+            raise InputError(f"{path}: field 'run_dir': this run would overwrite its own input; name another folder")
 
 
 def put_file(source: Path, target: Path, how: Place) -> None:

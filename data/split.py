@@ -13,6 +13,7 @@ from core.errors import InputError
 from core.files import open_atomic, sha256_file
 from core.runs import RunConfig, RunFolder
 from data.captions import is_json_list, read_annotations, read_entries
+from data.placing import spare_inputs
 
 
 @dataclass
@@ -59,6 +60,7 @@ def run(config: SplitConfig, folder: RunFolder) -> dict[str, Any]:
     """
     if not 0 <= config.val_fraction < 1:
         raise InputError(f"val_fraction: {config.val_fraction} is not at least 0 and below 1")
+    spare_inputs(folder.path, ["train.jsonl", "val.jsonl"], [config.annotations])
     images = read_annotations(config.annotations)
     lines = read_lines(config.annotations)
     chosen = set(val_places([image.image for image in images], config.val_fraction, config.seed))

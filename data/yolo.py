@@ -9,7 +9,7 @@ from core.files import sha256_file
 from core.runs import RunConfig, RunFolder
 from data.captions import read_annotations, write_annotations
 from data.frames import count_hanging, frame_images
-from data.placing import Place
+from data.placing import Place, spare_inputs
 from data.yolo_tree import finish_tree, prepare_tree, read_tree, refuse_shared_labels, write_part
 
 
@@ -35,6 +35,7 @@ def run(config: YoloConfig, folder: RunFolder) -> dict[str, Any]:
     if config.annotations is None or config.images is None:
         missing = "annotations" if config.annotations is None else "images"
         raise InputError(f"{missing}: must be given: {missing}=...")
+    spare_inputs(folder.path, ["train.jsonl", "val.jsonl"], [config.annotations, config.val])
     parts = {"train": frame_images(config.annotations, read_annotations(config.annotations), config.images)}
     if config.val is not None:
         parts["val"] = frame_images(config.val, read_annotations(config.val), config.val_images or config.images)
@@ -57,6 +58,7 @@ def run(config: YoloConfig, folder: RunFolder) -> dict[str, Any]:
 
 
 def _read_back(tree: Path, folder: RunFolder) -> dict[str, Any]:
+    spare_inputs(folder.path, ["", "data.yaml"], [tree])
     folder.add_parent(tree)
     metrics: dict[str, Any] = {}
     for part, images in read_tree(tree).items():

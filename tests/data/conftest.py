@@ -45,6 +45,7 @@ def complaint(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
     """Run a command that must end with status 2 and one line on standard error; returns that line."""
 
     def run(main: Callable[[list[str]], None], *words: str) -> str:
+        capsys.readouterr()
         with pytest.raises(SystemExit) as stop:
             main(list(words))
         assert stop.value.code == 2

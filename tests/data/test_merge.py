@@ -121,7 +121,9 @@ def test_a_damaged_set_is_refused(two, complaint):
 
 def test_a_set_is_never_merged_over_itself(two, complaint):
     Path("one/run.json").unlink()
-    assert "run_dir: one is one of the sets" in complaint(main, "sets=[one,other]", "collisions=rename", "run_dir=one")
+    assert "one: field 'run_dir': this run would overwrite its own input" in complaint(
+        main, "sets=[one,other]", "collisions=rename", "run_dir=one"
+    )
     verify_set(read_crop_set("one"))
 
 
