@@ -14,6 +14,7 @@ import statistics
 import time
 from collections.abc import Callable
 from importlib.metadata import version
+from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
@@ -29,6 +30,7 @@ from data.recipe import RecipeConfig, Step, check_steps
 from data.scenes_draw import SceneSettings, draw_scene
 from data.scenes_layout import Layout
 
+RECIPES = Path(__file__).resolve().parent.parent / "configs" / "recipe"
 Run = Callable[[np.ndarray], np.ndarray]
 RNG = np.random.default_rng(0)
 
@@ -169,10 +171,10 @@ def main() -> None:
     parser.add_argument("--recipe", default="v3")
     options = parser.parse_args()
     cv2.setNumThreads(1)
-    config = RecipeConfig(**OmegaConf.to_object(OmegaConf.load(f"configs/recipe/{options.recipe}.yaml")))
+    config = RecipeConfig(**OmegaConf.to_object(OmegaConf.load(RECIPES / f"{options.recipe}.yaml")))
     steps = check_steps(config)
     layout = Layout((options.side, options.side), (60, 40), (3, 8), 0.6, ("grey drone", "red helicopter"))
-    images = [draw_scene(SceneSettings(0, layout), index)[0] for index in range(8)]
+    images = [draw_scene(SceneSettings(0, layout), index)[0] for index in range(16)]
     packages = ", ".join(f"{name} {version(name)}" for name in ("albumentations", "opencv-python", "numpy"))
     print(f"recipe {config.name} at {options.side} px, one core, {options.rounds} rounds; {packages}")
     compare_steps(steps, images, options.rounds)

@@ -62,8 +62,8 @@ def run(config: ScenesConfig, folder: RunFolder) -> dict[str, object]:
     from core.progress import progress
     from data.captions import write_annotations
 
-    given = _given_images(config)
     settings = scene_settings(config)
+    given = _given_images(config)
     count = len(given) if given is not None else config.num_images if config.num_images is not None else 100
     names = (
         [image.image for image in given] if given is not None else [f"image_{i}{config.suffix}" for i in range(count)]
@@ -129,6 +129,7 @@ def scene_settings(config: ScenesConfig) -> "SceneSettings":
     ranges: tuple[tuple[str, float, float, float], ...] = (
         ("same_kind", config.same_kind, 0, 1), ("quality", config.quality, 1, 100),
         ("box_grid", config.box_grid, 1, 64), ("workers", config.workers, 0, 512),
+        ("seed", config.seed, 0, 2**63), ("num_images", config.num_images or 0, 0, 10**7),
     )  # fmt: skip
     for name, value, least, most in ranges:
         if not least <= value <= most:

@@ -83,7 +83,8 @@ def _add_targets(
         loose = settings.loose_boxes and bool(settings.cutouts)
         inside = (0, 0, sprite.shape[1], sprite.shape[0]) if loose else mask_box(sprite[..., 3])
         taken = [annotation.box_ltwh for annotation in annotations]
-        place = place_box(settings.layout, (sprite.shape[1], sprite.shape[0]), taken, rng)
+        size = sprite.shape[1], sprite.shape[0]
+        place = place_box(settings.layout, size, taken, rng, window=bool(settings.cutouts))
         if place is None:
             continue
         grid = settings.grid

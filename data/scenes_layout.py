@@ -70,14 +70,22 @@ def choose_size(layout: Layout, rng: np.random.Generator) -> tuple[float, float]
 
 
 def place_box(
-    layout: Layout, size: tuple[int, int], taken: list[Box], rng: np.random.Generator
+    layout: Layout, size: tuple[int, int], taken: list[Box], rng: np.random.Generator, *, window: bool = False
 ) -> tuple[int, int] | None:
-    """Left and top of a free place for a box of `size`, more often near the middle and above it; None if none is."""
+    """Left and top of a free place for a box of `size`; None if none is found.
+
+    More often near the middle and above it, as in the published annotation file; with `window` anywhere in the middle
+    80 % of width and height, as the published generator places its cutouts.
+    """
     room_x, room_y = layout.size[0] - size[0], layout.size[1] - size[1]
     if room_x < 0 or room_y < 0:
         return None
     for _ in range(80):
-        left, top = int(rng.beta(1.8, 1.8) * (room_x + 1)), int(rng.beta(1.5, 2.1) * 0.92 * (room_y + 1))
+        if window:
+            left, top = (int(full * 0.1 + rng.random() * max(full * 0.8 - side, 0)) for full, side in
+                         zip(layout.size, size, strict=True))  # fmt: skip
+        else:
+            left, top = int(rng.beta(1.8, 1.8) * (room_x + 1)), int(rng.beta(1.5, 2.1) * 0.92 * (room_y + 1))
         left, top = min(left, room_x), min(top, room_y)
         box = (left - MARGIN, top - MARGIN, size[0] + 2 * MARGIN, size[1] + 2 * MARGIN)
         if not any(_overlap(box, other) for other in taken):

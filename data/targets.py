@@ -62,7 +62,7 @@ def draw_target(
     stretch = rng.normal(1, 0.04, 3) * (1 - 2 * (rng.random() < 0.5) * np.array([0, 1, 0]))  # a mirror, and build
     rotation = _pose(livery.kind, points_P3 * stretch, box_size, rng)
     width, height = box_size
-    factor = 4 if max(width, height) <= 220 else 2
+    factor = 4 if max(box_size) <= 220 else 2 if max(box_size) <= 800 else 1
     seen_P2 = (points_P3 * stretch) @ rotation[:2].T
     low, extent = seen_P2.min(0), np.ptp(seen_P2, 0) + 1e-9
     if exact:
