@@ -182,11 +182,20 @@ def test_what_cannot_be_drawn_is_named_before_any_work(
     assert not (tmp_path / "out" / "images").exists()
 
 
-@pytest.mark.parametrize(
-    ("word", "hint"),
-    [("noise=v3", "v2"), ("same_kind=1.5", "same_kind"), ("num_targets=[5,2]", "num_targets"), ("size=[5]", "size"),
-     ("sede=3", "seed"), ("seed=-1", "seed"), ("num_images=-3", "num_images"), ("suffix=.gif", "suffix"), ("captions=[gray drone]", "grey")],
-)  # fmt: skip
+WRONG = {
+    "noise=v3": "v2",
+    "same_kind=1.5": "same_kind",
+    "num_targets=[5,2]": "num_targets",
+    "size=[5]": "size",
+    "sede=3": "seed",
+    "seed=-1": "seed",
+    "num_images=-3": "num_images",
+    "suffix=.gif": "suffix",
+    "captions=[gray drone]": "grey",
+}
+
+
+@pytest.mark.parametrize(("word", "hint"), list(WRONG.items()))
 def test_wrong_settings_end_in_one_line(
     word: str, hint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
