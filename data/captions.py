@@ -1,15 +1,17 @@
 """The caption JSONL: one `{"image", "annotations": [{"caption", "bbox": [left, top, width, height]}]}` a line.
 
-A JSON list of the same objects is read too; an entry's place in it counts as its line. Reading checks everything that
+A JSON list of the same objects is read too; an entry's place in it counts as its `line`. Reading checks everything that
 can be known without the picture. Numbers keep their type: an integer in the file is an integer in the annotation, and
 in the file written from it.
 """
 
+import contextlib
 import json
 import math
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +36,33 @@ class CaptionedImage:
 
 
 def place(path: StrPath, line: int) -> str:
-    """How messages name an entry: `FILE line N`."""
-    return f"{path} line {line}"
+    """How messages name an entry: `FILE line N`; of a JSON list, the line it begins on and its place in the list."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return f"{path} line {line}"
+    begins = _entry_lines(str(path), status.st_size, status.st_mtime_ns)
+    return f"{path} line {begins[line - 1]} (entry {line})" if 0 < line <= len(begins) else f"{path} line {line}"
+
+
+@lru_cache(maxsize=16)
+def _entry_lines(path: str, size: int, changed_ns: int) -> tuple[int, ...]:
+    """The lines on which the entries of a JSON list begin, up to the first fault; empty for any other file."""
+    with open(path, encoding="utf-8", errors="replace") as stream:
+        if stream.read(64).lstrip()[:1] != "[":
+            return ()
+        stream.seek(0)
+        text = stream.read()
+    decoder, lines = json.JSONDecoder(), []
+    line, counted, at = 1, 0, text.index("[") + 1
+    with contextlib.suppress(json.JSONDecodeError, IndexError, RecursionError):
+        while True:
+            while text[at] in " \t\r\n,":
+                at += 1
+            line, counted = line + text.count("\n", counted, at), at
+            lines.append(line)
+            at = decoder.raw_decode(text, at)[1]
+    return tuple(lines)
 
 
 def is_json_list(path: StrPath) -> bool:

@@ -35,4 +35,4 @@ def crop_box(image: NDArray[np.uint8], box_xyxy: ArrayLike) -> NDArray[np.uint8]
     The rule is `pixel_box`'s.
     """
     left, top, right, bottom = pixel_box(box_xyxy, image.shape[1], image.shape[0])
-    return np.ascontiguousarray(image[top:bottom, left:right]).copy()
+    return image[top:bottom, left:right].copy()

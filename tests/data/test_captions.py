@@ -111,12 +111,14 @@ def test_a_bad_line_is_named_with_its_field_and_nothing_is_written(tmp_path, com
     assert {p.name for p in (tmp_path / "out").iterdir()} == {"config.yaml", "run.json"}
 
 
-def test_a_bad_entry_of_a_json_list_is_named_by_its_place(tmp_path, complaint):
-    (tmp_path / "a.json").write_text(
-        json.dumps([ENTRY, {"image": "b.jpg", "annotations": [{"caption": "x", "bbox": 1}]}])
-    )
+@pytest.mark.parametrize("indent", [None, 2])
+def test_a_bad_entry_of_a_json_list_is_named_by_its_line_and_place(tmp_path, complaint, indent):
+    entries = [ENTRY, {"image": "b.jpg", "annotations": [{"caption": "x", "bbox": 1}]}]
+    (tmp_path / "a.json").write_text(json.dumps(entries, indent=indent))
+    rows = (tmp_path / "a.json").read_text().splitlines()
+    line = max(next(i for i, row in enumerate(rows) if "b.jpg" in row), 1)  # its brace stands on the row before
     said = complaint(split_main, "annotations=a.json", "val_fraction=0.5")
-    assert "a.json line 2: field 'annotations[0].bbox': not four numbers but 1" in said
+    assert f"a.json line {line} (entry 2): field 'annotations[0].bbox': not four numbers but 1" in said
 
 
 @pytest.mark.parametrize(
