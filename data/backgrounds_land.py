@@ -116,7 +116,7 @@ def draw_ground(rng: np.random.Generator, image: _Image, horizon: int, haze: RGB
     flat = cv2.warpPerspective(texture, cv2.getPerspectiveTransform(source, target), (width, rows),
                                borderMode=cv2.BORDER_REFLECT)  # fmt: skip
     fine = smooth_noise(rng, width, rows, 14 * unit, 4, 0.8, aspect=2.0)
-    flat = flat + fine * np.linspace(0.1, 0.7, rows, dtype=np.float32)[:, None]
+    flat = flat + fine * np.linspace(0.15, 1.2, rows, dtype=np.float32)[:, None]
     flat = flat + smooth_noise(rng, width, rows, 60 * unit, 5, 0.7, aspect=5.0) * np.float32(rng.uniform(0.6, 1.3))
     ground = colourise(flat, ramp([(0, palette[0]), (0.5, palette[1]), (1, palette[2])]), -2.4, 2.4)
     distance = np.linspace(1, 0, rows, dtype=np.float32)[:, None] ** 4 * np.float32(rng.uniform(0.2, 0.6))

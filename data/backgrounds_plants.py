@@ -33,12 +33,23 @@ def foliage(
     open_ground = np.ones((height, width), np.uint8)
     open_ground[rng.integers(0, height, count), rng.integers(0, width, count)] = 0
     away, owner = cv2.distanceTransformWithLabels(open_ground, cv2.DIST_L2, 3, labelType=cv2.DIST_LABEL_PIXEL)
-    own = rng.normal(0, 0.45, count + 2).astype(np.float32)[owner]
+    own = rng.normal(0, 0.35, count + 2).astype(np.float32)[owner]
     dome = np.float32(-1.0 / size**2) * away * away
-    leaves = smooth_noise(rng, width, height, 8 * unit, 3, 0.8)
+    crowns = _ragged(rng, np.float32(0.5) * even(relief(dome, sun)) + dome + own, 0.35 * size)
+    leaves = smooth_noise(rng, width, height, max(0.3 * size, 3), 3, 0.9)
     patches = smooth_noise(rng, width, height, 200 * unit, 4, 0.6, aspect=1.6)
-    light = 0.55 * even(relief(dome, sun)) + dome + own + np.float32(0.25) * leaves + np.float32(0.5) * patches
-    return colourise(light, ramp([(0, palette[0]), (0.5, palette[1]), (1, palette[2])]), -1.9, 1.9)
+    light = crowns + np.float32(0.5) * leaves + np.float32(0.5) * patches
+    return colourise(light, ramp([(0, palette[0]), (0.5, palette[1]), (1, palette[2])]), -2.1, 2.1)
+
+
+def _ragged(rng: np.random.Generator, field: NDArray[np.float32], reach: float) -> NDArray[np.float32]:
+    """The field with its edges shaken by up to about `reach` pixels, so that nothing in it is straight."""
+    height, width = field.shape
+    coarse = max(2.5 * reach, 4)
+    x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+    x += np.float32(reach) * smooth_noise(rng, width, height, coarse, 3, 0.7)
+    y += np.float32(reach) * smooth_noise(rng, width, height, coarse, 3, 0.7)
+    return np.asarray(cv2.remap(field, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT), np.float32)
 
 
 def tree_tops(rng: np.random.Generator, width: int, size: float) -> NDArray[np.float32]:
