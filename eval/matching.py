@@ -94,29 +94,41 @@ def _greedy(overlaps_IDG: NDArray[np.float64], limits_T: NDArray[np.float64]) ->
     return matched
 
 
+def overlap_pairs(found: BoxTable, truth: BoxTable, match_iou: float) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Places of all (found box, true box) pairs of one image with IoU >= `match_iou`, by descending IoU."""
+    found_order, true_order = np.argsort(found.image, kind="stable"), np.argsort(truth.image, kind="stable")
+    found_start = np.searchsorted(found.image[found_order], np.arange(found.num_images))
+    true_start = np.searchsorted(truth.image[true_order], np.arange(found.num_images))
+    pairs, worth = [np.zeros((0, 2), np.intp)], [np.zeros(0)]
+    for images in _pieces(found, truth):
+        inside = found_order[np.isin(found.image[found_order], images)]
+        overlaps, *_ = _padded_overlaps(found.take(inside), truth, images)
+        row, rank, true_rank = np.nonzero(overlaps >= match_iou)
+        image = images[row]
+        pairs.append(
+            np.stack([found_order[found_start[image] + rank], true_order[true_start[image] + true_rank]], axis=1)
+        )
+        worth.append(overlaps[row, rank, true_rank])
+    order = np.argsort(-np.concatenate(worth), kind="stable")
+    found_places, true_places = np.concatenate(pairs)[order].T
+    return found_places, true_places
+
+
+def match_pairs(pairs: tuple[NDArray[np.intp], NDArray[np.intp]], taking_part: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """(N,) whether each found box is paired when those of `taking_part` go through the pairs in order, one to one."""
+    matched = np.zeros(len(taking_part), bool)
+    part = taking_part[pairs[0]]
+    used: set[int] = set()
+    for box, true in zip(pairs[0][part].tolist(), pairs[1][part].tolist(), strict=True):
+        if true not in used and not matched[box]:
+            matched[box] = True
+            used.add(true)
+    return matched
+
+
 def match_by_overlap(found: BoxTable, truth: BoxTable, match_iou: float = 0.5) -> NDArray[np.bool_]:
     """(N,) whether each found box is paired, greedily by descending IoU, at IoU >= `match_iou`; one true box each.
 
     This is the matching behind the published "self calc" figures: it looks at no confidence at all.
     """
-    matched = np.zeros(len(found), bool)
-    true_of = _places_by_image(truth)
-    for image, places in _places_by_image(found).items():
-        true_places = true_of.get(image)
-        if true_places is None:
-            continue
-        overlaps = iou_ltwh(found.box_ltwh[places][:, None], truth.box_ltwh[true_places][None])
-        rows, columns = np.nonzero(overlaps >= match_iou)
-        used: set[int] = set()
-        for pair in np.argsort(-overlaps[rows, columns], kind="stable"):
-            row, column = int(rows[pair]), int(columns[pair])
-            if not matched[places[row]] and column not in used:
-                matched[places[row]] = True
-                used.add(column)
-    return matched
-
-
-def _places_by_image(table: BoxTable) -> dict[int, NDArray[np.intp]]:
-    order = np.argsort(table.image, kind="stable")
-    cuts = np.flatnonzero(np.diff(table.image[order])) + 1
-    return {int(table.image[group[0]]): group for group in np.split(order, cuts) if len(group)}
+    return match_pairs(overlap_pairs(found, truth, match_iou), np.ones(len(found), bool))

@@ -1,0 +1,173 @@
+"""Try every combination of settings on exported candidates, without asking a model again."""
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from omegaconf import MISSING
+
+from core.candidates import CandidateStore
+from core.choosing import ChoosingConfig, ChoosingMethod, Fallback
+from core.errors import InputError
+from core.files import read_json, sha256_file, write_json, write_text
+from core.grounding import CutConfig, FusionConfig, FusionMethod
+from core.progress import progress
+from core.runs import RunConfig, RunFolder
+from data.captions import read_annotations
+from eval.replay import Replay, find_key
+from eval.sweep_points import NotCovered, Point, Sweeper
+from eval.tables import comma_separated, markdown, print_table, varying
+
+SETTINGS = ("detector", "views", "confidence", "nms_iou", "max_det", "fusion", "wbf_iou", "weights", "scorer", "method",
+            "confidence_weight", "absent_below")  # fmt: skip
+SHARES = ("confidence", "nms_iou", "wbf_iou", "confidence_weight")  # axes whose values lie within 0..1
+FIGURES = ("accuracy", "ceiling", "chance", "AP", "AP50", "precision", "recall", "f1")
+PUBLISHED = {  # the published table's columns; its AP saw only boxes above the confidence
+    "conf": "confidence", "IoU thresh": "nms_iou", "pycocotools mAP@0.5": "AP50_cut",
+    "pycocotools mAP@0.5-0.95": "AP_cut", "self calc mAP@0.5 over no. GT": "map50_over_truth",
+    "self calc mAP@0.5 over no. preds": "map50_over_predictions",
+}  # fmt: skip
+
+
+@dataclass
+class SweepConfig(RunConfig):
+    """Settings of `eval.sweep`: each list is one axis, and every combination is tried."""
+
+    candidates: str = MISSING  # folder candidates/ of pipeline.export
+    truth: str = MISSING  # annotation file with boxes
+    confidence: list[float] = field(default_factory=lambda: [0.25])  # candidates below it go
+    nms_iou: list[float] = field(default_factory=lambda: [0.5])  # of two boxes overlapping more, one goes
+    max_det: list[int] = field(default_factory=lambda: [20])  # most candidates per view
+    detectors: list[str] = field(default_factory=list)  # keys in the store, `a+b` for several together; empty: each
+    views: list[str] = field(default_factory=lambda: ["*"])  # patterns of view names, such as */plain
+    fusion: list[FusionMethod] = field(default_factory=lambda: [FusionMethod.nms])  # of several views: nms, wbf, none
+    wbf_iou: list[float] = field(default_factory=lambda: [0.5])  # clusters of wbf
+    weights: list[list[float]] = field(default_factory=lambda: [[]])  # of the views in wbf; empty: all equal
+    min_votes: int = 1  # wbf keeps clusters that so many views agree on
+    score_rule: str = "avg"  # wbf's confidence: avg or max
+    scorers: list[str] = field(default_factory=list)  # keys in the store (upscaler-scorer), or none; empty: each
+    method: list[ChoosingMethod] = field(default_factory=lambda: [ChoosingMethod.best])  # best or assignment
+    confidence_weight: list[float] = field(default_factory=lambda: [0.0])  # of the detector in the choice
+    absent_below: list[Any] = field(default_factory=lambda: [None])  # scores below mean "not in this picture"
+    fallback: Fallback = Fallback.confident  # without a scorer: the most confident candidate, or none
+    match_iou: float = 0.5  # a box is right from this IoU on, for precision, recall and F1
+
+
+def points_of(config: SweepConfig, store: CandidateStore) -> list[Point]:
+    """Every combination of the lists; InputError for keys that the store does not hold and for empty lists."""
+    for name in (*SHARES, "max_det", "views", "fusion", "weights", "method", "absent_below"):
+        if not getattr(config, name):
+            raise InputError(f"{name}: is an empty list, so there is nothing to try")
+    for name in SHARES:
+        wrong = [v for v in getattr(config, name) if not 0 <= v <= 1]
+        if wrong:
+            raise InputError(f"{name}: {wrong[0]} is not within 0..1")
+    if min(config.max_det) < 1:
+        raise InputError(f"max_det: {min(config.max_det)} must be 1 or more")
+    detectors, scorers = _keys(config, store)
+    fusions = [
+        FusionConfig(method=m, wbf_iou=i, weights=list(w), min_votes=config.min_votes, score_rule=config.score_rule)
+        for m, i, w in product(config.fusion, config.wbf_iou, config.weights)
+        if m is FusionMethod.wbf or (i, w) == (config.wbf_iou[0], config.weights[0])
+    ]
+    choosings = [
+        ChoosingConfig(method=m, confidence_weight=w, absent_below=a, fallback=config.fallback)
+        for m, w, a in product(config.method, config.confidence_weight, config.absent_below)
+    ]
+    cuts = [
+        CutConfig(c, i, m, f) for f in fusions for c, i, m in product(config.confidence, config.nms_iou, config.max_det)
+    ]
+    return [Point(d, v, cut, s, choosing) for d, v, s, choosing, cut in
+            product(detectors, config.views, scorers, choosings, cuts)]  # fmt: skip
+
+
+def _keys(config: SweepConfig, store: CandidateStore) -> tuple[list[str], list[str | None]]:
+    detectors, scorers = list(store.known("proposals")), list(store.known("embeddings"))
+    if not detectors:
+        raise InputError(f"{config.candidates}: holds no proposals; pipeline.export makes them")
+    chosen: list[str | None] = [None if s == "none" else find_key(scorers, s, "scorers") for s in config.scorers]
+    return [find_key(detectors, d, "detectors") for d in config.detectors] or detectors, chosen or [*scorers] or [None]
+
+
+def sweep(config: SweepConfig) -> tuple[list[dict[str, Any]], Sweeper]:
+    """The rows of the table, in the order of the lists, and the sweeper that made them."""
+    store = CandidateStore(config.candidates)
+    if not store.folder.is_dir():
+        raise InputError(f"{config.candidates}: no such folder; pipeline.export makes it")
+    points = points_of(config, store)
+    sweeper = Sweeper(Replay(store, read_annotations(config.truth)), config.match_iou)
+    if not len(sweeper.truth):
+        raise InputError(f"{config.truth}: holds no boxes, so there is nothing to judge by")
+    sweeper.prepare(points)
+    rows = []
+    for point in progress(points, "sweeping (points)", len(points)):
+        try:
+            rows.append(sweeper.row(point))
+        except NotCovered as lacking:
+            raise InputError(_how_to_cover(config, store, point, str(lacking))) from None
+    return rows, sweeper
+
+
+def _how_to_cover(config: SweepConfig, store: CandidateStore, point: Point, image: str) -> str:
+    """One line: what is lacking, and the command that adds it."""
+    lists = [f"sweep.{n}=[{','.join(map(str, getattr(config, n)))}]" for n in ("confidence", "nms_iou", "max_det")]
+    record = store.folder.resolve().parent / "run.json"
+    words = ["python", "-m", "pipeline.export", "annotations=...", "images=...", "detector=...", "scorer=..."]
+    if record.is_file():
+        told = read_json(record)
+        if told.get("command") == "pipeline.export":
+            settings = [w for w in told["command_line"][1:] if "=" in w and not w.startswith(("sweep.", "run_dir="))]
+            words = ["python", "-m", "pipeline.export", *settings]
+    words += [f"candidates={store.folder}", *lists]
+    setting = ", ".join(f"{n}={point.columns()[n]}" for n in ("confidence", "nms_iou", "max_det", "fusion"))
+    return f"{store.folder}: holds no score of some crop of {image} at {setting}; this adds it: {shlex.join(words)}"
+
+
+def best_row(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The row with the highest accuracy, of equal ones the highest F1."""
+    return max(rows, key=lambda row: (row["accuracy"], row["f1"]))
+
+
+def published_table(rows: Sequence[dict[str, Any]]) -> str:
+    """The rows in the columns of the published confidence x IoU table, as Markdown at full precision."""
+    named = [{title: row[column] for title, column in PUBLISHED.items()} for row in rows]
+    return markdown(named, list(PUBLISHED), digits=6)
+
+
+def run(config: SweepConfig, folder: RunFolder) -> dict[str, Any]:
+    """Write `sweep.json`, `sweep.csv`, `sweep.md` and `published.md`; heat maps and curves are the report's."""
+    rows, _ = sweep(config)
+    for path in (config.candidates, config.truth):
+        folder.add_parent(path)
+    columns = [*varying(rows, SETTINGS), *FIGURES]
+    write_json(folder.path / "sweep.json", rows)
+    write_text(folder.path / "sweep.csv", comma_separated(rows))
+    write_text(folder.path / "sweep.md", markdown(rows, columns))
+    write_text(folder.path / "published.md", published_table(rows))
+    if len(rows) <= 60:
+        print_table(rows, columns)
+    best = best_row(rows)
+    print(
+        "best: " + ", ".join(f"{c} {best[c]}" for c in varying(rows, SETTINGS)) + f": accuracy {best['accuracy']:.4f}"
+    )
+    return {
+        "num_points": len(rows),
+        "best_accuracy": best["accuracy"],
+        "best": {name: best[name] for name in SETTINGS},
+        "candidates": str(Path(config.candidates)),
+        "truth_sha256": sha256_file(config.truth),
+    }
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run the command `eval.sweep`."""
+    from grounder.command import run_command
+
+    run_command("eval.sweep", SweepConfig, run, argv)
+
+
+if __name__ == "__main__":
+    main()
