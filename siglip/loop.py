@@ -21,21 +21,24 @@ from data.augment import build_recipe
 from data.cropset import CropSet, read_crop_set
 from siglip.loss import pair_targets, sigmoid_loss
 from siglip.model import load_parts, make_model, save_checkpoint, tokens
-from siglip.pixels import crop_pixels
+from siglip.pixels import normalise, resize
 from siglip.scorer import TEMPLATE
 from siglip.train import TrainConfig
 
 
 class Pairs:
-    """The crops and captions of a set, decoded once, in batches of one epoch's order."""
+    """The crops and captions of a set, decoded and resized once, in batches of one epoch's order."""
 
-    def __init__(self, crop_set: CropSet, config: TrainConfig) -> None:
+    def __init__(self, crop_set: CropSet, config: TrainConfig, image_processor: Any) -> None:
         self._config = config
         self.captions = [crop.caption for crop in crop_set.crops]
         self.distinct = sorted(set(self.captions))
         place = {caption: i for i, caption in enumerate(self.distinct)}
         self.ids = np.asarray([place[c] for c in self.captions])
-        self._images = [read_image(crop_set.path(crop)) for crop in progress(crop_set.crops, "reading crops")]
+        self._images = [
+            resize([read_image(crop_set.path(crop))], image_processor)[0]
+            for crop in progress(crop_set.crops, "reading crops")
+        ]
 
     def __len__(self) -> int:
         return len(self.captions)
@@ -55,8 +58,8 @@ def train(config: TrainConfig, folder: RunFolder) -> dict[str, Any]:
     torch.manual_seed(config.seed)
     accelerator = Accelerator()
     crop_set = read_crop_set(config.crops)
-    pairs = Pairs(crop_set, config)
-    model, processor = _start(config, pairs.distinct)
+    model, processor = _start(config, sorted({crop.caption for crop in crop_set.crops}))
+    pairs = Pairs(crop_set, config, processor.image_processor)
     template = config.scorer.template or TEMPLATE
     optimizer = torch.optim.AdamW(_groups(model, config.weight_decay), lr=config.lr, betas=tuple(config.betas))
     steps = config.epochs * -(-len(pairs) // config.batch.size)
@@ -132,7 +135,7 @@ def _step(
     config: TrainConfig,
     step: int,
 ) -> float:
-    pixels = crop_pixels(crops, processor.image_processor).to(accelerator.device)
+    pixels = normalise(crops, processor.image_processor).to(accelerator.device)
     image_captions = torch.from_numpy(ids).to(accelerator.device)
     distinct, rows = torch.unique(image_captions, return_inverse=True)  # each caption goes through the tower once
     output = model(input_ids=input_ids[distinct], pixel_values=pixels)

@@ -58,8 +58,9 @@ def make_model(architecture: dict[str, Any], captions: Sequence[str]) -> tuple[A
     ids = {"pad_token_id": tokenizer.pad_token_id, "eos_token_id": tokenizer.eos_token_id, "bos_token_id": tokenizer.eos_token_id}
     config = SiglipConfig(text_config={**text, **ids, "vocab_size": len(tokenizer)}, vision_config=vision)
     model = SiglipModel(config)
-    torch.nn.init.constant_(model.logit_scale, np.log(10.0))  # big_vision's start: t' = log 10, b = -10
-    torch.nn.init.constant_(model.logit_bias, -10.0)
+    start = {"scale": 10.0, "bias": -10.0, **architecture.get("start", {})}  # big_vision's, unless given
+    torch.nn.init.constant_(model.logit_scale, float(np.log(start["scale"])))
+    torch.nn.init.constant_(model.logit_bias, float(start["bias"]))
     side = config.vision_config.image_size
     image_processor = SiglipImageProcessor(size={"height": side, "width": side})
     return model, SiglipProcessor(image_processor=image_processor, tokenizer=tokenizer)

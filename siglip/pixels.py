@@ -1,4 +1,7 @@
-"""From a crop to what the image tower sees: the one function of training, export and serving."""
+"""From a crop to what the image tower sees: the one way of training, export and serving.
+
+Augmentation stands between the two halves, on pictures of the tower's own size, as the published recipes have it.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,10 +12,24 @@ from numpy.typing import NDArray
 
 
 def crop_pixels(crops: Sequence[NDArray[np.uint8]], image_processor: Any) -> torch.Tensor:
-    """(N) crops of (H, W, 3) uint8 RGB -> (N, 3, S, S) float32, as the checkpoint's own image processor makes them.
+    """(N) crops of (H, W, 3) uint8 RGB -> (N, 3, S, S) float32, as the checkpoint's own image processor makes them."""
+    return normalise(resize(crops, image_processor), image_processor)
 
-    The layout is always named: the processor takes a side of 1 or 3 pixels for a channel axis when it must guess.
-    """
-    channels_first = [torch.from_numpy(np.ascontiguousarray(crop.transpose(2, 0, 1))) for crop in crops]
-    batch = image_processor(images=channels_first, input_data_format="channels_first", return_tensors="pt")
-    return batch["pixel_values"]
+
+def resize(crops: Sequence[NDArray[np.uint8]], image_processor: Any) -> list[NDArray[np.uint8]]:
+    """(N) crops of any size -> (N) of (S, S, 3) uint8 RGB."""
+    resized = _process(crops, image_processor, do_rescale=False, do_normalize=False)
+    return [image.permute(1, 2, 0).to(torch.uint8).numpy() for image in resized]
+
+
+def normalise(images: Sequence[NDArray[np.uint8]], image_processor: Any) -> torch.Tensor:
+    """(N) pictures of (S, S, 3) uint8 RGB -> (N, 3, S, S) float32."""
+    return _process(images, image_processor, do_resize=False)
+
+
+def _process(images: Sequence[NDArray[np.uint8]], image_processor: Any, **steps: bool) -> torch.Tensor:
+    # The layout is always named: the processor takes a side of 1 or 3 pixels for a channel axis when it must guess.
+    channels_first = [torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))) for image in images]
+    return image_processor(images=channels_first, input_data_format="channels_first", return_tensors="pt", **steps)[
+        "pixel_values"
+    ]
