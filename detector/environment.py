@@ -1,6 +1,7 @@
 """How this house lets Ultralytics run: nothing executed from a weights file, nothing installed, nobody called."""
 
 import os
+import sys
 
 # Ultralytics reads these once, on import, so every module of ours that imports it imports this one first.
 os.environ["ULTRALYTICS_SAFE_LOAD"] = "1"
@@ -9,6 +10,11 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 os.environ.setdefault("YOLO_VERBOSE", "True")
 
 import ultralytics.utils as _utils
+import ultralytics.utils.tqdm as _bars
+
+# Its bars redraw themselves several times a second even into a log; there each shall be one plain line when it ends.
+if not sys.stdout.isatty():
+    _bars.is_noninteractive_console = lambda: True
 
 # Its own loggers would open second runs beside ours (core.tracking). The settings file stays as the user left it.
 for _key in ("clearml", "comet", "dvc", "hub", "mlflow", "neptune", "raytune", "wandb", "sync"):
