@@ -40,6 +40,7 @@ def compose_config(config_name: str, overrides: Sequence[str], config_dir: str |
     with initialize_config_module(CONFIGS, version_base="1.3"):
         parsed = _parse(overrides)
         words = [word for o in parsed for word in _weights_rule(o, config_name, search)]
+        words = _open_mappings(words, parsed, config_name, search)
         try:
             config = compose(config_name, overrides=[*search, *words])
             OmegaConf.resolve(config)
@@ -102,6 +103,26 @@ def _weights_rule(override: Override, config_name: str, search: list[str]) -> li
         )
     preset = [f"{group}=checkpoint"] if "checkpoint" in options else []  # settings that leave all to the checkpoint
     return [*preset, f"{group}.weights={word.partition('=')[2]}"]
+
+
+def _open_mappings(words: list[str], parsed: list[Override], config_name: str, search: list[str]) -> list[str]:
+    """The words, with `++` before those that put an entry into a mapping of any keys, which Hydra would refuse."""
+    dotted = {o.input_line for o in parsed if "." in o.key_or_group and not (o.is_add() or o.is_force_add())}
+    if not dotted:
+        return words
+    base = compose(config_name, overrides=search)
+    return [f"++{w}" if w in dotted and _is_open(base, w.partition("=")[0]) else w for w in words]
+
+
+def _is_open(base: DictConfig, key: str) -> bool:
+    node: Any = base
+    for part in key.split("."):
+        if not isinstance(node, DictConfig) or OmegaConf.is_missing(node, part):
+            return False
+        node = node.get(part) if part in node else None
+        if isinstance(node, DictConfig) and OmegaConf.get_type(node) is dict:
+            return True
+    return False
 
 
 def _options(group: str, search: Sequence[str] = ()) -> list[str]:
