@@ -120,6 +120,7 @@ def _arguments(config: "TrainConfig", stage: StageConfig, recipe: RecipeConfig) 
         "mode": "train",
         "single_cls": True,
         "plots": True,
+        "val": not config.detector.train.blind,  # judged on what it has seen, a blind training keeps its last epoch
         **given,
         "imgsz": stage.imgsz,
         "epochs": stage.schedule_epochs or stage.epochs,

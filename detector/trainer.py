@@ -12,7 +12,7 @@ import torch
 from detector import environment as environment  # before any import of ultralytics
 
 from ultralytics.models.yolo.detect import DetectionTrainer  # isort: skip
-from ultralytics.utils import DEFAULT_CFG, LOCAL_RANK, RANK, colorstr  # isort: skip
+from ultralytics.utils import DEFAULT_CFG, DEFAULT_CFG_DICT, LOCAL_RANK, RANK, colorstr  # isort: skip
 from ultralytics.utils.torch_utils import strip_optimizer, torch_distributed_zero_first, unwrap_model  # isort: skip
 
 import data.augment  # noqa: F401  (registers our transforms, so that A.from_dict can rebuild them in any process)
@@ -117,7 +117,7 @@ class StageTrainer(DetectionTrainer):
                 restore(self, inherited[0])
                 # Another resolution is another contest: the epoch that is best at it is sought anew.
                 self.best_fitness, self.fitness = None, None
-                self.stopper.best_fitness, self.stopper.best_epoch = None, self.first_epoch
+                self.stopper.best_fitness, self.stopper.best_epoch = 0.0, self.first_epoch
                 self.last_step, self.pending = self.first_epoch * len(self.train_loader) - 1, None
                 self.start_epoch = self.first_epoch
         if self.state is not None:
@@ -176,11 +176,12 @@ class StageTrainer(DetectionTrainer):
         """Strip the optimizer from last.pt and best.pt, atomically, then validate the best as Ultralytics does."""
         with torch_distributed_zero_first(LOCAL_RANK):
             if RANK in {-1, 0}:
-                results = self.read_results_csv()
+                kept = {k: v for k, v in vars(self.args).items() if k in DEFAULT_CFG_DICT or k == "augmentations"}
+                updates = {"train_results": self.read_results_csv(), "train_args": kept}
                 for path in (self.last, self.best):
                     if path.is_file():
                         partial = path.with_suffix(".partial")
-                        strip_optimizer(path, s=str(partial), updates={"train_results": results})
+                        strip_optimizer(path, s=str(partial), updates=updates)
                         partial.replace(path)
         if self.best.is_file():
             self.validator.args.plots = self.args.plots

@@ -1,6 +1,7 @@
 """The YOLO tree a training reads: its parts, the shapes of its pictures, and a digest of all of it."""
 
 import hashlib
+from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -26,10 +27,10 @@ class Tree:
         return {part: _pictures(self.path, part, places) for part, places in self.parts.items()}
 
     def odd_one_out(self) -> Path | None:
-        """The first training picture whose shape differs from the first one's; None when all agree."""
-        pictures = self.pictures["train"]
-        first = image_size(pictures[0])
-        return next((p for p in pictures if image_size(p) != first), None)
+        """The first training picture whose shape is not the commonest one; None when all agree."""
+        sizes = {p: image_size(p) for p in self.pictures["train"]}
+        commonest = Counter(sizes.values()).most_common(1)[0][0]
+        return next((p for p, size in sizes.items() if size != commonest), None)
 
     def digest(self) -> str:
         """SHA-256 over picture names and sizes and the bytes of their labels."""
