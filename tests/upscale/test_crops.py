@@ -1,0 +1,75 @@
+"""Enlarging whole crop sets: what is made, stored, reused, and refused."""
+
+import json
+
+import numpy as np
+import pytest
+
+from core.files import sha256_bytes
+from core.images import encode_image, read_image
+from data.cropset import Crop, finish_set, read_crop_set, verify_set
+from upscale.crops import main
+
+
+@pytest.fixture
+def crop_set(tmp_path):
+    rng = np.random.default_rng(0)
+    folder = tmp_path / "crops"
+    folder.mkdir()
+    crops, digests = [], {}
+    for i, (height, width) in enumerate([(12, 20), (1, 1), (3, 9), (30, 11)]):
+        data = encode_image(rng.integers(0, 256, (height, width, 3), np.uint8), ".png")
+        name = f"image_0_{i}.png"
+        (folder / name).write_bytes(data)
+        crops.append(Crop(name, f"grey missile {i}", "image_0.jpg", i))
+        digests[name] = sha256_bytes(data)
+    finish_set(folder, crops, digests, {"pad": "none", "upscaler": None})
+    return folder
+
+
+def enlarge(crop_set, weights, tmp_path, *more):
+    main([f"crops={crop_set}", f"upscaler={weights}", f"run_dir={tmp_path}/out", *more])
+    return json.loads((tmp_path / "out/metrics.json").read_text())
+
+
+def test_the_set_is_enlarged_and_remembers_how(crop_set, compact, tmp_path):
+    metrics = enlarge(crop_set, compact[0], tmp_path)
+    made = read_crop_set(tmp_path / "out")
+    verify_set(made)
+    assert metrics["num_crops"] == 4
+    assert made.record["policy"] == "compact x4 pad=published"
+    assert [c.caption for c in made.crops] == [c.caption for c in read_crop_set(crop_set).crops]
+    assert read_image(tmp_path / "out/image_0_0.png").shape == (48, 80, 3)
+    assert read_image(tmp_path / "out/image_0_1.png").shape == (1, 1, 3)
+
+
+def test_another_pad_rule_is_another_policy(crop_set, compact, tmp_path):
+    enlarge(crop_set, compact[0], tmp_path, "pad=none")
+    assert read_crop_set(tmp_path / "out").record["policy"] == "compact x4 pad=none"
+    assert read_image(tmp_path / "out/image_0_1.png").shape == (4, 4, 3)
+
+
+def test_it_loads_with_datasets(crop_set, compact, tmp_path):
+    from datasets import load_dataset
+
+    enlarge(crop_set, compact[0], tmp_path)
+    loaded = load_dataset("imagefolder", data_dir=str(tmp_path / "out"), split="train", cache_dir=str(tmp_path / "cache"))
+    assert sorted(loaded["caption"]) == [f"grey missile {i}" for i in range(4)]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["crops=nowhere", "upscaler=lanczos"], "nowhere"),
+        (["crops={set}", "upscaler=lanzcos"], "the nearest is 'lanczos'"),
+        (["crops={set}", "upscaler=x.pth"], "upscaler.weights: x.pth: no such file"),
+        (["crops={set}", "upscaler=lanczos", "pad=published_rule"], "Invalid value 'published_rule'"),
+    ],
+)
+def test_mistakes_are_one_line(words, told, crop_set, tmp_path, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main([*(w.format(set=crop_set) for w in words), f"run_dir={tmp_path}/out"])
+    assert stop.value.code == 2
+    error = capsys.readouterr().err
+    assert told in error
+    assert error.count("\n") == 1
