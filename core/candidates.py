@@ -14,6 +14,7 @@ equal keys mean equal content, and what grows (embeddings of one image, texts) i
 
 import os
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -63,7 +64,9 @@ class CandidateStore:
                 best_missing = missing
         if not covering:
             shown = ", ".join(best_missing[:3])
-            raise InputError(f"{self.folder}: holds no candidates for {len(best_missing)} of the truth's images ({shown}, ...)")
+            raise InputError(
+                f"{self.folder}: holds no candidates for {len(best_missing)} of the truth's images ({shown}, ...)"
+            )
         found = list(covering.values())
         if any(f != found[0] for f in found[1:]):
             raise InputError(f"{self.folder}: {len(covering)} exports of these image names hold different pictures; "
@@ -159,5 +162,5 @@ def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
             return {name: arrays[name] for name in arrays.files}
     except FileNotFoundError as error:
         raise InputError(f"{path}: not in the store") from error
-    except (OSError, ValueError, zipfile.BadZipFile, KeyError) as error:
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(f"{path}: damaged ({error}); remove it and export again") from error

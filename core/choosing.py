@@ -18,7 +18,7 @@ class ChoosingMethod(Enum):
 
 
 class Fallback(Enum):
-    """What a caption gets when the scorer cannot say."""
+    """What a caption gets when there is no scorer."""
 
     confident = "confident"  # the most confident candidate
     none = "none"  # no answer
@@ -31,7 +31,7 @@ class ChoosingConfig:
     method: ChoosingMethod = ChoosingMethod.best  # best (published), or assignment: one box per caption jointly
     confidence_weight: float = 0.0  # w: choose by (1 - w) * score + w * detector confidence; 0 as published
     absent_below: float | None = None  # a best score below this means "not in this picture"; null: never
-    fallback: Fallback = Fallback.confident  # without a scorer, or when nothing passed the confidence cut
+    fallback: Fallback = Fallback.confident  # without a scorer: the most confident candidate, or none
 
 
 def score_matrix(
@@ -50,7 +50,10 @@ def score_matrix(
 
 
 def choose(
-    scores_NM: NDArray[np.floating] | None, confidence_N: NDArray[np.floating], num_captions: int, config: ChoosingConfig
+    scores_NM: NDArray[np.floating] | None,
+    confidence_N: NDArray[np.floating],
+    num_captions: int,
+    config: ChoosingConfig,
 ) -> NDArray[np.intp]:
     """(M,) the place of each caption's candidate, NOBODY where there is none.
 

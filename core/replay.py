@@ -41,6 +41,8 @@ def answer(
     if calibration is not None and len(candidates) and captions:
         lost = next((c for c in captions if c not in texts), None)
         if lost is not None or embeddings_ND is None:
-            raise InputError(f"candidates: hold no embedding of {'a crop' if lost is None else repr(lost)}; export again")
+            raise InputError(
+                f"candidates: hold no embedding of {'a crop' if lost is None else repr(lost)}; export again"
+            )
         scores = score_matrix(dict(calibration), embeddings_ND, np.stack([texts[c] for c in captions]))
     return scores, choose(scores, candidates.confidence, len(captions), choosing)

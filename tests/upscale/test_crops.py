@@ -53,7 +53,9 @@ def test_it_loads_with_datasets(crop_set, compact, tmp_path):
     from datasets import load_dataset
 
     enlarge(crop_set, compact[0], tmp_path)
-    loaded = load_dataset("imagefolder", data_dir=str(tmp_path / "out"), split="train", cache_dir=str(tmp_path / "cache"))
+    loaded = load_dataset(
+        "imagefolder", data_dir=str(tmp_path / "out"), split="train", cache_dir=str(tmp_path / "cache")
+    )
     assert sorted(loaded["caption"]) == [f"grey missile {i}" for i in range(4)]
 
 

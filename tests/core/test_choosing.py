@@ -1,0 +1,62 @@
+from itertools import permutations
+
+import numpy as np
+import pytest
+
+from core.choosing import NOBODY, ChoosingConfig, ChoosingMethod, Fallback, choose, score_matrix
+
+CONFIDENCE = np.array([0.9, 0.5, 0.3])
+SCORES = np.array([[0.2, 0.9], [0.8, 0.95], [0.1, 0.3]])
+
+
+def test_each_caption_takes_its_best_score():
+    assert choose(SCORES, CONFIDENCE, 2, ChoosingConfig()).tolist() == [1, 1]
+
+
+def test_confidence_can_weigh_in():
+    assert choose(SCORES, CONFIDENCE, 2, ChoosingConfig(confidence_weight=1.0)).tolist() == [0, 0]
+    assert choose(SCORES, CONFIDENCE, 2, ChoosingConfig(confidence_weight=0.5)).tolist() == [1, 0]
+
+
+def test_an_assignment_is_the_best_of_all_pairings():
+    rng = np.random.default_rng(0)
+    config = ChoosingConfig(method=ChoosingMethod.assignment)
+    for _ in range(50):
+        scores = rng.random((5, 3))
+        chosen = choose(scores, np.full(5, 0.5), 3, config)
+        best = max(permutations(range(5), 3), key=lambda p: sum(scores[n, m] for m, n in enumerate(p)))
+        assert chosen.tolist() == list(best)
+
+
+def test_with_fewer_candidates_than_captions_none_goes_unanswered():
+    scores = np.array([[0.9, 0.8, 0.1]])
+    chosen = choose(scores, np.array([0.5]), 3, ChoosingConfig(method=ChoosingMethod.assignment))
+    assert chosen.tolist() == [0, 0, 0]
+
+
+def test_a_low_best_score_means_not_in_this_picture():
+    assert choose(SCORES, CONFIDENCE, 2, ChoosingConfig(absent_below=0.9)).tolist() == [NOBODY, 1]
+
+
+@pytest.mark.parametrize(("fallback", "expected"), [(Fallback.confident, 0), (Fallback.none, NOBODY)])
+def test_without_a_scorer_the_fallback_answers(fallback, expected):
+    assert choose(None, CONFIDENCE, 2, ChoosingConfig(fallback=fallback)).tolist() == [expected] * 2
+
+
+def test_no_candidates_no_answers():
+    assert choose(np.zeros((0, 2)), np.zeros(0), 2, ChoosingConfig()).tolist() == [NOBODY, NOBODY]
+
+
+def test_scores_are_sigmoid_or_logits():
+    image, text = np.array([[1.0, 0.0]], np.float32), np.array([[0.6, 0.8], [-1.0, 0.0]], np.float32)
+    logits = score_matrix({"scale": 10.0, "bias": -2.0, "sigmoid": False}, image, text)
+    np.testing.assert_allclose(logits, [[4.0, -12.0]], rtol=1e-6)
+    probabilities = score_matrix({"scale": 10.0, "bias": -2.0, "sigmoid": True}, image, text)
+    np.testing.assert_allclose(probabilities, 1 / (1 + np.exp([[-4.0, 12.0]])), rtol=1e-6)
+
+
+def test_hopeless_scores_still_differ():
+    """In float32 both would be zero, and the first candidate would win whatever its score."""
+    image, text = np.array([[-0.99], [-0.98]], np.float32), np.array([[1.0]], np.float32)
+    scores = score_matrix({"scale": 118.3, "bias": -12.7, "sigmoid": True}, image, text)
+    assert choose(scores, np.array([0.9, 0.1]), 1, ChoosingConfig()).tolist() == [1]
