@@ -98,6 +98,8 @@ BAD = {
     with_box(f"[1, 2, {10**400}, 4]"): "field 'annotations[1].bbox': not four finite numbers",
     with_box("[1, 2, 0, 4]"): "field 'annotations[1].bbox': [1, 2, 0, 4] has no area",
     with_box("[1, 2, 3, -4]"): "field 'annotations[1].bbox': [1, 2, 3, -4] has no area",
+    with_box("[-3, 2, 3, 4]"): "field 'annotations[1].bbox': [-3, 2, 3, 4] lies wholly outside the image",
+    with_box("[3, -4, 3, 4]"): "field 'annotations[1].bbox': [3, -4, 3, 4] lies wholly outside the image",
     with_box("[-9, 2, 3, 4]"): "field 'annotations[1].bbox': [-9, 2, 3, 4] lies wholly outside the image",
 }
 

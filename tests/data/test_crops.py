@@ -121,16 +121,38 @@ def test_the_same_command_again_cuts_nothing_anew(toy):
     assert json.loads(Path("out/metrics.json").read_text())["num_reused_images"] == 10
 
 
-def test_what_changed_meanwhile_is_cut_anew(toy):
+def test_damaged_crops_are_cut_anew(toy):
     main(WORDS)
-    first = Path("out/image_5_0.png").read_bytes()
-    Path("out/image_5_0.png").write_bytes(first[:-40])
+    expected = {p.name: p.read_bytes() for p in Path("out").glob("*.png")}
+    Path("out/image_5_0.png").write_bytes(expected["image_5_0.png"][:-40])
     Path("out/image_6_0.png").unlink()
+    main(WORDS)
+    assert {p.name: p.read_bytes() for p in Path("out").glob("*.png")} == expected
+    assert json.loads(Path("out/metrics.json").read_text())["num_reused_images"] == 8
+
+
+def test_a_changed_picture_is_cut_anew(toy):
+    main(WORDS)
     write_image("images/image_7.jpg", np.full((64, 96, 3), 9, np.uint8))
     main(WORDS)
-    assert Path("out/image_5_0.png").read_bytes() == first
     assert read_image("out/image_7_0.png").mean() == pytest.approx(9, abs=1)
     verify_set(read_crop_set("out"))
+
+
+def test_after_a_failure_only_what_still_holds_is_kept(toy):
+    last = Path("images/image_9.jpg")
+    good = last.read_bytes()
+    last.write_bytes(good[: len(good) // 2])
+    complaint_of_last_line(main, [*WORDS, "workers=1"])
+    last.write_bytes(good)
+    write_image("images/image_2.jpg", np.full((64, 96, 3), 9, np.uint8))
+    Path("out/image_4_1.png").write_bytes(b"damaged")
+    main(WORDS)
+    assert json.loads(Path("out/metrics.json").read_text())["num_reused_images"] == 7  # not 2, 4 and 9
+    main([*WORDS[:2], "run_dir=fresh"])
+    for path in Path("fresh").glob("*.png"):
+        assert Path("out", path.name).read_bytes() == path.read_bytes()
+    assert Path("out/crops.sha256").read_bytes() == Path("fresh/crops.sha256").read_bytes()
 
 
 def test_another_plan_leaves_nothing_of_the_old_set(toy, write_jsonl, entry):

@@ -157,6 +157,24 @@ def test_another_grade_replaces_the_pictures(toy, write_jsonl, entry):
     assert json.loads(Path("out/noise.json").read_text())["grade"] == "blur3"
 
 
+def test_a_copy_that_fails_half_way_is_no_copy_and_goes_on(toy):
+    main([*WORDS, "grade=jpeg30"])
+    last = Path("images/image_9.jpg")
+    good = last.read_bytes()
+    last.write_bytes(good[:400])
+    with pytest.raises(SystemExit):
+        main([*WORDS, "grade=gauss900"])
+    assert not Path("out/noise.json").exists()
+    last.write_bytes(good)
+    Path("out/images/image_2.jpg").write_bytes(b"damaged")
+    write_image("images/image_4.jpg", np.full((64, 96, 3), 99, np.uint8))
+    main([*WORDS, "grade=gauss900"])
+    assert json.loads(Path("out/metrics.json").read_text())["num_reused_images"] == 7  # not 2, 4 and 9
+    main([*WORDS[:2], "run_dir=fresh", "grade=gauss900"])
+    for path in Path("fresh/images").iterdir():
+        assert Path("out/images", path.name).read_bytes() == path.read_bytes()
+
+
 @pytest.mark.parametrize(
     ("grade", "message"),
     [

@@ -25,7 +25,7 @@ def test_a_seed_draws_images_whatever_their_order():
 
 def test_lines_are_kept_byte_for_byte_with_all_they_hold(tmp_path, entry, write_jsonl):
     lines = [json.dumps({"extra": [1.50, i], **entry(i)}, separators=(",", ": ")) for i in range(5)]
-    write_jsonl(tmp_path / "a.jsonl", [lines[0], "", *lines[1:]])
+    write_jsonl(tmp_path / "a.jsonl", [lines[0], "", "  ", *lines[1:]])
     main(["annotations=a.jsonl", "run_dir=out"])
     assert Path("out/train.jsonl").read_text() == "".join(f"{line}\n" for line in lines[:4])
     assert Path("out/val.jsonl").read_text() == f"{lines[4]}\n"
