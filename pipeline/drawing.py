@@ -26,7 +26,9 @@ def draw_answer(
     return np.concatenate([canvas, bar])
 
 
-def _label(canvas: NDArray[np.uint8], text: str, at: tuple[int, int], size: float, colour: tuple[int, int, int]) -> None:
+def _label(
+    canvas: NDArray[np.uint8], text: str, at: tuple[int, int], size: float, colour: tuple[int, int, int]
+) -> None:
     (width, height), base = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, size, 1)
     x = min(max(0, at[0]), max(0, canvas.shape[1] - width))
     y = max(at[1], height + base)

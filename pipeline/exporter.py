@@ -56,12 +56,10 @@ def export(config: ExportConfig, folder: RunFolder) -> dict[str, Any]:
 def points(config: ExportConfig) -> list[CutConfig]:
     """The export's own cuts and every combination that its sweep lists ask for."""
     own = CutConfig(config.confidence, config.nms_iou, config.max_det, config.fusion)
-    lists = (
-        config.sweep.confidence or [config.confidence],
-        config.sweep.nms_iou or [config.nms_iou],
-        config.sweep.max_det or [config.max_det],
-    )
-    asked = [replace(own, confidence=c, nms_iou=i, max_det=m) for c, i, m in product(*lists)]
+    confidences = config.sweep.confidence or [config.confidence]
+    overlaps = config.sweep.nms_iou or [config.nms_iou]
+    limits: Sequence[int | None] = config.sweep.max_det or [config.max_det]
+    asked = [replace(own, confidence=c, nms_iou=i, max_det=m) for c, i, m in product(confidences, overlaps, limits)]
     return [own, *(p for p in asked if p != own)]
 
 
@@ -208,7 +206,7 @@ def _metrics(
     for stage, spent in pipeline.clock.spent.items():
         (first_s, first_n), later = spent[0], spent[1:]
         each_ms = [1000 * s / max(n, 1) for s, n in later]
-        p50, p95 = (np.percentile(each_ms, [50, 95]) if each_ms else (None, None))
+        p50, p95 = np.percentile(each_ms, [50, 95]) if each_ms else (None, None)
         stages[stage] = {"warmup_s": first_s, "warmup_count": first_n, "count": sum(n for _, n in spent),
                          "total_s": sum(s for s, _ in spent),
                          "p50_ms": None if p50 is None else float(p50), "p95_ms": None if p95 is None else float(p95)}  # fmt: skip

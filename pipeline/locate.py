@@ -39,7 +39,9 @@ def run(config: LocateConfig, folder: RunFolder) -> dict[str, Any]:
     scores = [score_of(answer, n, 0) for n in ranked]
     write_image(folder.path / "located.png", draw_answer(image, boxes, scores, config.caption))
     rows = [{"box_xyxy": b, "score": s} for b, s in zip(boxes, scores, strict=True)]
-    write_json(folder.path / "located.json", {"caption": config.caption, "bbox": prediction.box_ltwh, "candidates": rows})
+    write_json(
+        folder.path / "located.json", {"caption": config.caption, "bbox": prediction.box_ltwh, "candidates": rows}
+    )
     if prediction.box_ltwh is None:
         print(f"{config.caption}: not found")
     else:

@@ -36,7 +36,7 @@ def run(config: UpscaleConfig, folder: RunFolder) -> dict[str, Any]:
     source = read_crop_set(config.crops)
     folder.add_parent(config.crops)
     plan = {"upscaler": upscaler.key, "policy": upscaler.policy}
-    finished = {done.image: done for done in read_journal(folder.path, plan)}
+    finished = read_journal(folder.path, plan)
     workers = _workers(config.device)
     with open_journal(folder.path, plan, SET) as journal:
         done = _enlarge_all(source, upscaler, folder.path, finished, journal, workers)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -78,7 +79,7 @@ def _reflect(image: torch.Tensor, right: int, bottom: int) -> torch.Tensor:
     return F.pad(image, (0, right, 0, bottom), "reflect" if fits else "replicate")
 
 
-def _load(config: UpscalerConfig) -> tuple[object, str]:  # spandrel's descriptor and the file's digest
+def _load(config: UpscalerConfig) -> tuple[Any, str]:  # spandrel's descriptor and the file's digest
     from spandrel import ImageModelDescriptor, ModelLoader
 
     if not config.weights or not Path(config.weights).is_file():

@@ -8,6 +8,8 @@ import pytest
 from core.files import sha256_bytes
 from core.images import encode_image, read_image
 from data.cropset import Crop, finish_set, read_crop_set, verify_set
+from data.journal import JOURNAL
+from upscale.build import UpscalerConfig, build_upscaler
 from upscale.crops import main
 
 
@@ -41,6 +43,25 @@ def test_the_set_is_enlarged_and_remembers_how(crop_set, compact, tmp_path):
     assert [c.caption for c in made.crops] == [c.caption for c in read_crop_set(crop_set).crops]
     assert read_image(tmp_path / "out/image_0_0.png").shape == (48, 80, 3)
     assert read_image(tmp_path / "out/image_0_1.png").shape == (1, 1, 3)
+
+
+def test_a_killed_run_goes_on_and_a_changed_crop_is_made_anew(crop_set, compact, tmp_path):
+    enlarge(crop_set, compact[0], tmp_path)
+    before = {p.name: p.read_bytes() for p in (tmp_path / "out").glob("image_*.png")}
+    plan = {"upscaler": build(compact[0]).key, "policy": "compact x4 pad=published"}
+    entries = [[c.file_name, sha256_bytes((crop_set / c.file_name).read_bytes()),
+                {c.file_name: sha256_bytes(before[c.file_name])}] for c in read_crop_set(crop_set).crops]  # fmt: skip
+    (tmp_path / "out/set.json").unlink()  # as a kill before the end leaves it: the journal, and no set.json
+    lines = [plan, *entries[:3]]
+    (tmp_path / "out" / JOURNAL).write_text("".join(json.dumps(line) + "\n" for line in lines) + '["image_0_3')
+    (crop_set / "image_0_0.png").write_bytes(encode_image(np.zeros((12, 20, 3), np.uint8), ".png"))
+    assert enlarge(crop_set, compact[0], tmp_path)["num_reused"] == 2
+    assert not np.array_equal(before["image_0_0.png"], (tmp_path / "out/image_0_0.png").read_bytes())
+    assert read_image(tmp_path / "out/image_0_3.png").shape == (120, 44, 3)
+
+
+def build(weights):
+    return build_upscaler(UpscalerConfig(weights=str(weights)))
 
 
 def test_another_pad_rule_is_another_policy(crop_set, compact, tmp_path):
