@@ -175,7 +175,7 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_set(toy, write_jsonl, entry
     expected = {p.name: p.read_bytes() for p in Path("whole").glob("*") if p.suffix in {".png", ".sha256", ".jsonl"}}
     rng = np.random.default_rng(3)
     interrupted = 0
-    for number in range(count(short=2, full=20)):
+    for number in range(count(short=1, full=20)):
         words = [sys.executable, "-m", "data.crops", "annotations=a.jsonl", "images=images", f"run_dir=out{number}"]
         for _ in range(2):
             process = subprocess.Popen([*words, "workers=1"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -38,7 +38,7 @@ def overlapping_box(draw: st.DrawFn) -> tuple[float, float, float, float]:
 annotated = st.lists(
     st.lists(st.builds(Annotation, caption, overlapping_box()), max_size=4).map(tuple), max_size=4
 ).map(lambda lists: [AnnotatedImage(f"p{i}.png", found, i + 1) for i, found in enumerate(lists)])
-same_folder = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+same_folder = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def numbers(images: list[AnnotatedImage]) -> list[tuple[type, str]]:
