@@ -17,7 +17,7 @@ class SliceMode(Enum):
 
 
 class StageState(Enum):
-    """What a training stage begins with: the best weights and a fresh optimizer, or everything the last one ended with."""
+    """What a stage begins with: the best weights and a fresh optimizer, or everything the last one ended with."""
 
     fresh = "fresh"
     kept = "kept"
@@ -47,12 +47,8 @@ class MemberConfig:
     """One checkpoint at one resolution with its views."""
 
     weights: str | None = None  # .pt or .onnx file, a detector.train run folder, or a published name such as yolov9e
-    imgsz: Any = (
-        None  # network input size in pixels, a side or [height, width]; null: what the checkpoint was trained at
-    )
-    views: list[str] = field(
-        default_factory=lambda: ["plain"]
-    )  # plain, tta, flip_lr, flip_ud, rotate_90, scale_0.83 ..
+    imgsz: Any = None  # network input size, a side or [height, width] in pixels; null: that of the training
+    views: list[str] = field(default_factory=lambda: ["plain"])  # plain, tta, flip_lr, flip_ud, rotate_90, scale_0.83
     slices: SliceConfig = field(default_factory=SliceConfig)
     batch: int = 8  # pictures or slices that go through the network together
     half: bool = False  # half precision (GPU only)
@@ -68,6 +64,8 @@ class StageConfig:
     epochs: int = 100  # epochs of this stage
     recipe: str | None = None  # augmentation recipe by name; null: the command's
     state: StageState = StageState.fresh  # fresh: best weights, new optimizer; kept: resume with the optimizer's state
+    crop: list[int] | None = None  # [width, height] of random crops to train on; null: detector.train.crop
+    crop_share: float | None = None  # share of the training pictures that are crops; null: detector.train.crop_share
     schedule_epochs: int | None = None  # length of the learning-rate schedule when the stage ends before it does
     args: dict[str, Any] = field(default_factory=dict)  # Ultralytics arguments of this stage alone
 
@@ -76,12 +74,8 @@ class StageConfig:
 class TrainingConfig:
     """How a detector is trained; any Ultralytics train argument goes into `args`."""
 
-    model: str | None = (
-        None  # start: .pt weights, a published name, or a model description (.yaml, ours or Ultralytics')
-    )
-    stages: list[StageConfig] = field(
-        default_factory=list
-    )  # what detector.train does when its own stages are not given
+    model: str | None = None  # start: .pt weights, a published name, or a .yaml description (ours or Ultralytics')
+    stages: list[StageConfig] = field(default_factory=list)  # what detector.train does unless it is given stages
     rectangle: Rectangle = Rectangle.auto  # shape of the training pictures: square, pictures, or auto
     crop: list[int] | None = None  # [width, height] of random crops to train on, for detectors that will see slices
     crop_share: float = 0.5  # share of the training pictures that are crops, when crop is given

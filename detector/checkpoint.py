@@ -83,7 +83,7 @@ def capture(trainer: Any, finished: bool) -> dict[str, Any]:
 
 
 def restore(trainer: Any, state: dict[str, Any]) -> None:
-    """Put a captured state back into a trainer whose model, optimizer and EMA are built; gradients wait for its loop."""
+    """Put a captured state back into a trainer whose model, optimizer and EMA exist; the loop takes the gradients."""
     from ultralytics.utils.torch_utils import unwrap_model
 
     model = unwrap_model(trainer.model)

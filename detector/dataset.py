@@ -1,5 +1,6 @@
 """The training set as Ultralytics reads it, with rectangular training and a recipe that is known to be live."""
 
+import math
 import random
 from copy import deepcopy
 from typing import Any
@@ -16,6 +17,8 @@ from ultralytics.utils.patches import imread  # isort: skip
 
 from detector.plan import StagePlan
 from detector.rectangular import make_rectangular, rectangle_of
+
+BUFFERED = 16  # pictures in the mosaic buffer at an epoch's beginning
 
 
 class TrainingSet(YOLODataset):
@@ -48,7 +51,7 @@ class TrainingSet(YOLODataset):
         if picture is None:
             raise FileNotFoundError(self.im_files[index])
         height, width = picture.shape[:2]
-        window = random_window(width, height, self.plan.crop)
+        window = random_window(width, height, self.plan.crop, label["bboxes"])
         label["bboxes"], inside = boxes_in_window(label["bboxes"], width, height, window)
         label["cls"] = label["cls"][inside]
         left, top, right, bottom = window
@@ -67,11 +70,14 @@ class TrainingSet(YOLODataset):
         return dict(self.update_labels_info(label))
 
     def forget_buffer(self) -> None:
-        """Empty the buffer that mosaic draws from, so that an epoch depends on nothing that went before it."""
-        if self.cache != "ram":
-            for i in self.buffer:
-                self.ims[i], self.im_hw0[i], self.im_hw[i] = None, None, None
+        """Fill the buffer that mosaic draws from anew, so that an epoch depends on nothing that went before it."""
+        if self.cache == "ram":  # then mosaic draws from all pictures
+            return
+        for i in self.buffer:
+            self.ims[i], self.im_hw0[i], self.im_hw[i] = None, None, None
         self.buffer.clear()
+        for i in random.sample(range(self.ni), min(self.ni, BUFFERED)):
+            self.load_image(i)
 
 
 def require_live_recipe(transforms: Compose, expected: list[dict[str, Any]] | None) -> None:
@@ -92,10 +98,21 @@ def require_live_recipe(transforms: Compose, expected: list[dict[str, Any]] | No
         raise RuntimeError(f"the augmentation recipe is not live: asked for {expected}, found {live}")
 
 
-def random_window(width: int, height: int, crop: tuple[int, int]) -> tuple[int, int, int, int]:
-    """(left, top, right, bottom) of a crop of (width, height), or as much of it as the picture has, anywhere in it."""
+def random_window(
+    width: int, height: int, crop: tuple[int, int], boxes: NDArray[np.floating]
+) -> tuple[int, int, int, int]:
+    """(left, top, right, bottom) of a crop of (width, height), or as much of it as the picture has.
+
+    Half of them lie anywhere; the others hold the centre of one of the picture's normalised centre boxes, so that a
+    detector of few and small targets does not see empty ground alone.
+    """
     crop_w, crop_h = min(crop[0], width), min(crop[1], height)
-    left, top = random.randint(0, width - crop_w), random.randint(0, height - crop_h)
+    least_x, most_x, least_y, most_y = 0, width - crop_w, 0, height - crop_h
+    if len(boxes) and random.random() < 0.5:
+        x, y = boxes[random.randrange(len(boxes)), :2] * [width, height]
+        least_x, most_x = max(0, math.ceil(x) - crop_w), min(most_x, math.floor(x))
+        least_y, most_y = max(0, math.ceil(y) - crop_h), min(most_y, math.floor(y))
+    left, top = random.randint(min(least_x, most_x), most_x), random.randint(min(least_y, most_y), most_y)
     return left, top, left + crop_w, top + crop_h
 
 

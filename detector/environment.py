@@ -8,6 +8,7 @@ os.environ["ULTRALYTICS_SAFE_LOAD"] = "1"
 os.environ["YOLO_AUTOINSTALL"] = "false"
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 os.environ.setdefault("YOLO_VERBOSE", "True")
+os.environ.setdefault("OMP_NUM_THREADS", str(len(os.sched_getaffinity(0))))  # it would choose one thread
 
 import ultralytics.utils as _utils
 import ultralytics.utils.tqdm as _bars

@@ -2,12 +2,10 @@
 
 from dataclasses import dataclass
 from enum import Enum
-from pathlib import Path
 from typing import Any
 
 from omegaconf import MISSING
 
-from core.errors import InputError
 from core.runs import RunConfig, RunFolder
 
 

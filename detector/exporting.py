@@ -51,7 +51,8 @@ def _export(source: Path, root: Path, config: "ExportConfig", shape: tuple[int, 
     try:
         made = YOLO(str(copy)).export(
             format="engine" if engine else "onnx", imgsz=list(shape), dynamic=config.dynamic, batch=config.batch,
-            quantize=16 if config.half else None, opset=config.opset, simplify=True, nms=False, device=0 if engine else "cpu",
+            quantize=16 if config.half else None, opset=config.opset, simplify=True, nms=False,
+            device=0 if engine else "cpu",
         )  # fmt: skip
     finally:
         copy.unlink()

@@ -60,7 +60,7 @@ class OnnxNetwork:
     def _check_shapes(self) -> None:
         outputs = self._session.get_outputs()
         takes = self._input.shape
-        if len(self._session.get_inputs()) != 1 or len(takes) != 4 or takes[1] not in {3, None} and takes[1] != "3":
+        if len(self._session.get_inputs()) != 1 or len(takes) != 4 or (takes[1] not in {3, None} and takes[1] != "3"):
             raise InputError(f"{self._path}: takes {takes}, not one batch of (3, height, width) pictures")
         if len(outputs[0].shape) != 3 or any("num_dets" in o.name or "num_detections" in o.name for o in outputs):
             raise InputError(f"{self._path}: holds its own NMS or is no detector; export it with the raw head")

@@ -48,7 +48,7 @@ class RectangularMosaic(Mosaic):
         return params
 
     def _place(self, corner: int, patch: dict[str, Any], centre_x: int, centre_y: int) -> dict[str, Any]:
-        """Canvas window (`a`) and patch window (`b`) of the patch in corner 0..3: upper left, right, lower left, right."""
+        """Canvas window (`a`) and patch window (`b`) of the patch in corner 0..3 (left, right; upper, lower)."""
         height, width = patch["img"].shape[:2]
         canvas_h, canvas_w = 2 * self.shape_hw[0], 2 * self.shape_hw[1]
         left = centre_x - width if corner % 2 == 0 else centre_x

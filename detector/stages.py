@@ -92,16 +92,17 @@ def _publish(stage: Path, root: Path) -> None:
 def _plan(config: "TrainConfig", stage: StageConfig, index: int, previous: Path | None, rectangle: bool) -> StagePlan:
     if stage.state is StageState.kept and previous is None:
         raise InputError("stages[0].state: the first stage has nothing to keep; use fresh")
-    crop = config.detector.train.crop
-    if crop is not None and len(crop) != 2:
-        raise InputError(f"detector.train.crop: {crop} must be [width, height]")
+    crop = stage.crop or config.detector.train.crop
+    if crop is not None and (len(crop) != 2 or min(crop) < 1):
+        raise InputError(f"stages[{index - 1}].crop: {crop} must be [width, height]")
+    share = config.detector.train.crop_share if stage.crop_share is None else stage.crop_share
     return StagePlan(
         index=index,
         num_epochs=stage.epochs,
         previous=str(previous) if stage.state is StageState.kept else None,
         rectangle=rectangle,
         crop=None if crop is None else (crop[0], crop[1]),
-        crop_share=0.0 if crop is None else config.detector.train.crop_share,
+        crop_share=0.0 if crop is None else share,
         best_metric=config.detector.train.best_metric,
     )
 

@@ -26,7 +26,7 @@ class TrainConfig(RunConfig):
 
 
 def run(config: TrainConfig, folder: RunFolder) -> dict[str, object]:
-    """Train every stage that is not complete; `weights/best.pt`, `weights/last.pt` and `results.csv` are the last one's.
+    """Train every stage that is not complete; `weights/best.pt`, `last.pt` and `results.csv` are the last one's.
 
     Returns the metrics of the best epoch at the last stage's resolution, and seconds. Raises InputError.
     """

@@ -1,5 +1,6 @@
-"""Ultralytics' detection trainer, made exact, rectangular and tracked by subclassing; its files stay Ultralytics' own."""
+"""Ultralytics' detection trainer, made exact, rectangular and tracked by subclassing; its files stay as users know."""
 
+import os
 import random
 import shutil
 from copy import copy
@@ -38,6 +39,9 @@ class StageTrainer(DetectionTrainer):
         saved = self.states.load()
         self.state = None if saved is None else saved[0]
         super().__init__(cfg, overrides, _callbacks)
+        if self.device.type == "cpu":  # Ultralytics leaves a core idle there and loads in the main process
+            torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+            self.args.workers = (overrides or {}).get("workers", 0)
         if saved is not None and RANK in {-1, 0}:  # the rows of an epoch that was not completed are dropped
             self.csv.write_bytes(saved[1])
         self.last_step = -1  # number of the batch after which the optimizer last stepped

@@ -26,8 +26,8 @@ head:
 
 
 def draw(rng: np.random.Generator, num: int = 2) -> tuple[np.ndarray, list[list[float]]]:
-    """A noisy (H, W, 3) picture with red rectangles, and their normalised centre boxes."""
-    picture = rng.integers(0, 60, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+    """A noisy grey (H, W, 3) picture with red rectangles, and their normalised centre boxes."""
+    picture = np.repeat(rng.integers(0, 60, (HEIGHT, WIDTH, 1), dtype=np.uint8), 3, axis=2)
     labels = []
     for _ in range(num):
         width, height = rng.integers(8, 20, 2)

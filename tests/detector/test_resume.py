@@ -79,9 +79,12 @@ def assert_equal_ends(run: Path, expected: Path) -> None:
     for file in ("best.pt", "last.pt"):
         a, b = (torch.load(r / "weights" / file, weights_only=False)["model"].state_dict() for r in (run, expected))
         assert all(torch.equal(a[k], b[k]) for k in b), file
-    tables = [[{k: v for k, v in row.items() if k != "time"} for row in csv.DictReader(open(r / "results.csv"))]
-              for r in (run, expected)]  # fmt: skip
-    assert tables[0] == tables[1]
+    assert rows(run) == rows(expected)
+
+
+def rows(run: Path) -> list[dict[str, str]]:
+    text = (run / "results.csv").read_text()
+    return [{k: v for k, v in row.items() if k != "time"} for row in csv.DictReader(text.splitlines())]
 
 
 @pytest.mark.faults
