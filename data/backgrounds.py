@@ -40,7 +40,7 @@ SKIES = {
     "hazy": Sky((70, 110, 190), (128, 152, 216), (206, 208, 232), (240, 238, 244), (160, 166, 196), (0.0, 0.2), 0.95),
 }
 
-SCENES = {"mountains": 0.22, "hills": 0.2, "plain": 0.16, "lake": 0.16, "forest": 0.12, "cliff": 0.08, "sky": 0.06}
+SCENES = {"mountains": 0.22, "hills": 0.2, "plain": 0.1, "lake": 0.18, "forest": 0.16, "cliff": 0.1, "sky": 0.04}
 
 
 def draw_background(rng: np.random.Generator, width: int, height: int) -> tuple[NDArray[np.uint8], Light]:
@@ -57,9 +57,9 @@ def draw_background(rng: np.random.Generator, width: int, height: int) -> tuple[
         image = draw_water(rng, image, horizon, unit)
     elif scene in ("plain", "hills") or (scene == "mountains" and rng.random() < 0.6):
         image = draw_ground(rng, image, horizon, sky.horizon, unit)
-        if rng.random() < 0.75:
+        if rng.random() < 0.85:
             scatter(rng, image, horizon, unit)
-    if scene not in ("sky", "mountains") and rng.random() < 0.4:
+    if scene not in ("sky", "mountains") and rng.random() < 0.55:
         image = draw_trees(rng, image, unit)
     light = Light((-0.55 * sun, 0.7, 0.5), float(rng.uniform(0.5, 0.72)))
     return _grade(rng, image, sky.brightness), light
@@ -86,7 +86,7 @@ def _add_clouds(
 ) -> NDArray[np.uint8]:
     """Clouds from fractal noise, lit from the sun's side and above, thinner edges more transparent."""
     height, width = image.shape[:2]
-    soft = rng.uniform(0.25, 0.9)
+    soft = rng.uniform(0.15, 0.7)
     density = smooth_noise(rng, width, height, rng.uniform(130, 420) * unit, 7, rng.uniform(0.45, 0.6),
                            aspect=rng.uniform(1.3, 3.2))  # fmt: skip
     flat = np.linspace(-0.35, 0.25, height, dtype=np.float32)[:, None] * rng.uniform(-0.5, 1.0)
@@ -97,14 +97,14 @@ def _add_clouds(
     shift = int(max(8 * unit * 2, 1))
     move = np.array([[1, 0, sun * shift], [0, 1, -1.4 * shift]], np.float32)
     lit = density - cv2.warpAffine(density, move, (width, height), borderMode=cv2.BORDER_REFLECT)
-    shade = 0.5 + 0.55 * lit - 0.3 * (density - threshold)
+    shade = 0.5 + 0.9 * lit - 0.3 * (density - threshold)
     clouds = colourise(shade, ramp([(0, sky.cloud_shade), (1, sky.cloud_lit)]), -0.1, 0.9)
     return blend(image, clouds, mask.astype(np.float32) * np.float32(rng.uniform(0.8, 1.0)))
 
 
 def _grade(rng: np.random.Generator, image: NDArray[np.uint8], brightness: float) -> NDArray[np.uint8]:
     """Exposure, contrast, white balance, a slight vignette and film grain, as cameras add them."""
-    contrast, gamma = rng.uniform(0.88, 1.18), rng.uniform(0.72, 1.05)
+    contrast, gamma = rng.uniform(0.95, 1.35), rng.uniform(0.7, 1.0)
     balance = rng.normal(1, 0.025, 3)
     level = np.arange(256) / 255
     curve = (

@@ -36,7 +36,7 @@ def draw_ridges(
     rocky = scene in ("mountains", "lake", "cliff")
     palette = ROCKS[rng.integers(len(ROCKS))] if rocky else GREENS[rng.integers(len(GREENS))]
     snow = rocky and rng.random() < 0.45
-    thickness = rng.uniform(0.2, 0.75)
+    thickness = rng.uniform(0.1, 0.65)
     ridges = []
     for index in range(count):
         near = (index + 1) / count
@@ -81,7 +81,7 @@ def _slopes(
     """Mountain or hill sides: ridges and gullies lit from one side, with scrub or scree, and snow where it holds."""
     shape = smooth_noise(rng, width, height, rng.uniform(120, 300) * unit, 8, 0.56, aspect=rng.uniform(0.5, 1.6))
     ridges = -np.abs(shape) if rng.random() < 0.7 else shape
-    light = even(relief(ridges, sun)) * np.float32(rng.uniform(0.5, 0.8)) + np.float32(0.3) * shape
+    light = even(relief(ridges, sun)) * np.float32(rng.uniform(0.6, 0.95)) + np.float32(0.5) * shape
     image = colourise(light, ramp([(0, palette[0]), (0.5, palette[1]), (1, palette[2])]), -1.5, 1.5)
     patches = smooth_noise(rng, width, height, rng.uniform(50, 120) * unit, 5, 0.62, aspect=1.5)
     if rng.random() < 0.7:
@@ -118,7 +118,7 @@ def draw_ground(rng: np.random.Generator, image: _Image, horizon: int, haze: RGB
     fine = smooth_noise(rng, width, rows, 14 * unit, 4, 0.8, aspect=2.0)
     flat = flat + fine * np.linspace(0.15, 1.2, rows, dtype=np.float32)[:, None]
     flat = flat + smooth_noise(rng, width, rows, 60 * unit, 5, 0.7, aspect=5.0) * np.float32(rng.uniform(0.6, 1.3))
-    ground = colourise(flat, ramp([(0, palette[0]), (0.5, palette[1]), (1, palette[2])]), -2.4, 2.4)
+    ground = colourise(flat, ramp([(0, palette[0]), (0.5, palette[1]), (1, palette[2])]), -1.9, 1.9)
     distance = np.linspace(1, 0, rows, dtype=np.float32)[:, None] ** 4 * np.float32(rng.uniform(0.2, 0.6))
     veil = np.empty_like(ground)
     veil[:] = np.array(haze, np.uint8)

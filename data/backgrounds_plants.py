@@ -39,7 +39,7 @@ def foliage(
     leaves = smooth_noise(rng, width, height, max(0.3 * size, 3), 3, 0.9)
     patches = smooth_noise(rng, width, height, 200 * unit, 4, 0.6, aspect=1.6)
     light = crowns + np.float32(0.5) * leaves + np.float32(0.5) * patches
-    return colourise(light, ramp([(0, palette[0]), (0.5, palette[1]), (1, palette[2])]), -2.1, 2.1)
+    return colourise(light, ramp([(0, palette[0]), (0.5, palette[1]), (1, palette[2])]), -1.8, 1.8)
 
 
 def _ragged(rng: np.random.Generator, field: NDArray[np.float32], reach: float) -> NDArray[np.float32]:
@@ -79,7 +79,7 @@ def scatter(rng: np.random.Generator, image: _Image, horizon: int, unit: float) 
     kinds = [_clump(rng, GREENS[rng.integers(len(GREENS))], tall) for tall in (0.7, 1.0, 1.7)]
     kinds += [_clump(rng, STONES[rng.integers(len(STONES))], 0.6) for _ in range(2)]
     weights = rng.dirichlet(np.full(len(kinds), 0.7))
-    count = int(rng.choice([15, 60, 160]) * rng.uniform(0.5, 1.5))
+    count = int(rng.choice([30, 90, 200]) * rng.uniform(0.5, 1.5))
     depth = np.sort(rng.beta(0.9, 1.6, count))
     for share, kind in zip(depth, rng.choice(len(kinds), count, p=weights), strict=True):
         size = unit * (5 + 100 * share**1.2) * rng.uniform(0.4, 1.2)
@@ -127,4 +127,10 @@ def draw_trees(rng: np.random.Generator, image: _Image, unit: float) -> _Image:
         shape = y - rng.uniform(0.8, 0.92) + 0.0 * x
     leaves = smooth_noise(rng, width, height, 140 * unit, 7, 0.74)
     mask = np.clip((shape * 8 + 0.8 * leaves) * 4, 0, 1).astype(np.float32)
-    return blend(image, foliage(rng, width, height, palette, 1.0, unit * 0.45), mask)
+    rows, columns = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
+    if len(rows):
+        part = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+        mask = np.ascontiguousarray(mask[part])
+        crowns = foliage(rng, mask.shape[1], mask.shape[0], palette, 1.0, unit * 0.45)
+        image[part] = blend(np.ascontiguousarray(image[part]), crowns, mask)
+    return image

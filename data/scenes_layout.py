@@ -1,6 +1,7 @@
 """Where targets go: how many, which captions, how large, and where in the picture."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -47,6 +48,7 @@ def choose_captions(layout: Layout, rng: np.random.Generator) -> list[str]:
     return [layout.captions[i] for i in chosen]
 
 
+@lru_cache(maxsize=4096)
 def _livery(caption: str) -> Livery:
     """The caption's livery; words of a user's own cutouts that name no known kind count as a kind of their own."""
     try:

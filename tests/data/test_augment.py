@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import albumentations as A  # noqa: N812
@@ -111,6 +112,15 @@ def test_recipes_hold_the_published_lists(name: str) -> None:
         assert steps[op].p == p
         if value is not None:
             assert next(iter(steps[op].settings.values())) == value
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_recipes_are_built_without_a_warning(name: str) -> None:
+    """albumentations only warns about arguments it does not know, and then uses its defaults."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert build_recipe(load(name)).strict
+        detector_transforms(load(name))
 
 
 def test_v3_without_flip_differs_by_nothing_else() -> None:
