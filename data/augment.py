@@ -12,7 +12,7 @@ from typing import Any
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # or importing it asks the network for a newer version
 
-import albumentations as A  # noqa: N812  (the name everybody knows it by)
+import albumentations as A
 import cv2
 import numpy as np
 from numpy.typing import NDArray

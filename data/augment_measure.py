@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import albumentations as A  # noqa: N812  (the name everybody knows it by)
+import albumentations as A
 import numpy as np
 from numpy.typing import NDArray
 

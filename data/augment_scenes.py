@@ -9,7 +9,7 @@ every picture and the rest as often as the training lists do.
 from functools import lru_cache
 from typing import Any
 
-import albumentations as A  # noqa: N812  (the name everybody knows it by)
+import albumentations as A
 import numpy as np
 from numpy.typing import NDArray
 

@@ -6,7 +6,7 @@ import sys
 import warnings
 from pathlib import Path
 
-import albumentations as A  # noqa: N812
+import albumentations as A
 import cv2
 import numpy as np
 import pytest

@@ -3,7 +3,7 @@
 import warnings
 from pathlib import Path
 
-import albumentations as A  # noqa: N812
+import albumentations as A
 import numpy as np
 import pytest
 from numpy.typing import NDArray
