@@ -92,7 +92,13 @@ def best_f1(curves: dict[str, NDArray[np.float64]]) -> dict[str, float]:
 
 
 def thinned(curves: dict[str, NDArray[np.float64]], most: int = 400) -> dict[str, Any]:
-    """The curves at no more than `most` evenly spaced places, both ends included, as lists for a file."""
-    num = len(next(iter(curves.values())))
-    places = np.unique(np.linspace(0, num - 1, min(most, num)).round().astype(int)) if num else np.zeros(0, int)
-    return {name: [round(float(v), 6) for v in values[places]] for name, values in curves.items()}
+    """The curves at no more than `most` places, as lists for a file: half even in rank, half even in confidence.
+
+    Even ranks alone would spend nearly all places on the many boxes of next to no confidence.
+    """
+    num = len(curves["confidence"])
+    ranks = np.linspace(0, num - 1, min(most // 2, num)).round().astype(int) if num else np.zeros(0, int)
+    first, last = (float(curves["confidence"][n]) for n in (0, -1)) if num else (0.0, 0.0)
+    steps = np.linspace(first, last, most // 2 if num else 0)
+    places = np.unique(np.append(ranks, np.clip(np.searchsorted(-curves["confidence"], -steps), 0, max(0, num - 1))))
+    return {name: [round(float(v), 6) for v in values[places.astype(int)]] for name, values in curves.items()}

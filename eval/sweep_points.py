@@ -158,7 +158,7 @@ class Sweeper:
         scores = self.replay.scores(point.scorer) if point.scorer is not None else [None] * len(self.replay.truth)
         hit, reachable, chance = [], [], []
         for image, crops in zip(self._images(point), scores, strict=True):
-            candidates, hits_NM = self._candidates(image, point.cut)
+            candidates, hits_NM = self.candidates(image, point.cut)
             chosen = chooser(
                 _scored(crops, candidates, image), candidates.confidence, len(image.captions), point.choosing
             )
@@ -170,7 +170,7 @@ class Sweeper:
             chance.append(hits_NM.mean(axis=0) if len(candidates) else np.zeros(len(chosen)))
         return Answers(np.concatenate(hit), np.concatenate(reachable), np.concatenate(chance))
 
-    def _candidates(self, image: ImageReplay, cut: CutConfig) -> tuple[Candidates, NDArray[np.bool_]]:
+    def candidates(self, image: ImageReplay, cut: CutConfig) -> tuple[Candidates, NDArray[np.bool_]]:
         """As core.grounding.candidates_of, with each candidate's hits."""
         kept = image.cut_views(cut.confidence, cut.nms_iou, cut.max_det)
         if len(kept) == 1 and len(kept[0]):

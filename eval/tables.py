@@ -55,4 +55,7 @@ def print_table(rows: Sequence[Row], columns: Sequence[str], title: str | None =
         table.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*(shown(row.get(c), digits) for c in columns))
-    Console().print(table)
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=150)  # a log has no width of its own, and folded numbers are unreadable
+    console.print(table)

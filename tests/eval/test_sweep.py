@@ -143,7 +143,8 @@ def test_a_point_alone_equals_the_point_in_a_sweep(tmp_path, methods, scorers):
         alone, _ = sweep(config_of(
             store, truth, confidence=[row["confidence"]], nms_iou=[row["nms_iou"]], max_det=[row["max_det"]],
             fusion=[FusionMethod(row["fusion"])], wbf_iou=[row["wbf_iou"]], views=[row["views"]],
-            scorers=scorers, method=[ChoosingMethod(row["method"])], confidence_weight=[row["confidence_weight"]]))  # fmt: skip
+            scorers=scorers, method=[ChoosingMethod(row["method"])],
+            confidence_weight=[row["confidence_weight"]]))  # fmt: skip
         assert alone == [row]
 
 
@@ -156,7 +157,7 @@ def test_fused_candidates_equal_the_plain_way(tmp_path):
         for confidence in (0.1, 0.5, 0.99):
             cut = CutConfig(confidence, 0.5, 10, fusion)
             for image in replay.images("detectorkey"):
-                ours, _ = Sweeper(replay)._candidates(image, cut)
+                ours, _ = Sweeper(replay).candidates(image, cut)
                 plain = candidates_of(image.views, cut)
                 assert np.array_equal(ours.boxes_xyxy, plain.boxes_xyxy)
                 assert np.array_equal(ours.confidence, plain.confidence)

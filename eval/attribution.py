@@ -1,0 +1,229 @@
+"""Which stage to work on: what became of every caption, and what a perfect detector or a perfect scorer would give.
+
+Shapes: N candidates of an image, M captions.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.boxes import xyxy_to_ltwh
+from core.grounding import CutConfig
+from core.values import Box, Candidates
+from eval.box_table import BoxTable
+from eval.grounding import HIT_IOU, Outcome, bootstrap_by_image
+from eval.matching import iou_ltwh, match_by_confidence
+from eval.operating_point import ratio
+from eval.replay import CropScores, ImageReplay
+from eval.sweep_points import Sweeper
+
+TOUCH_IOU = 0.1  # below it a box has nothing to do with a target
+
+# what became of a caption, and whose doing it is
+FATES = {
+    "right": ("right", "the answer overlaps the target by more than half"),
+    "missed": ("detector", "no candidate touches the target"),
+    "mislocated": ("detector", "a candidate touches the target but none overlaps it by more than half"),
+    "loose box": ("scorer", "the answer is a worse box of the right target, though a good one was there"),
+    "other target": ("scorer", "the answer is another described target"),
+    "background": ("scorer", "the answer is no described target at all"),
+    "no answer": ("scorer", "a good candidate was there and nothing was answered"),
+}
+KINDS = ("fighter jet", "fighter plane", "light aircraft", "commercial aircraft", "cargo aircraft", "helicopter",
+         "missile", "drone")  # fmt: skip
+SIZES = {"small": 32.0**2, "medium": 96.0**2, "large": float("inf")}  # COCO's areas in square pixels
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One caption: the answer it got and what its image's candidates offered."""
+
+    outcome: Outcome
+    fate: str
+    best_iou: float  # of the candidate that overlaps the target most
+    num_candidates: int
+    chance: float  # probability that a random candidate is right
+    look_alikes: int  # other captions of the image that name the same kind of target
+    distance: float | None  # pixels between the centres of the target and its nearest look-alike
+    candidates: Candidates
+    scores: NDArray[np.floating] | None  # (N,) of the candidates for this caption
+
+    @property
+    def stage(self) -> str:
+        """`right`, or the stage that lost it: `detector` or `scorer`."""
+        return FATES[self.fate][0]
+
+
+def kind_of(caption: str) -> str:
+    """The kind of target a caption names: the longest known one it ends with, else its last word."""
+    words = caption.lower().strip()
+    return next((kind for kind in KINDS if words.endswith(kind)), words.rsplit(" ", 1)[-1])
+
+
+def colour_of(caption: str) -> str:
+    """What a caption says before the kind: its colours, in their order."""
+    words = caption.lower().strip()
+    return words.removesuffix(kind_of(caption)).strip() or "no colour"
+
+
+def size_of(box_ltwh: Box) -> str:
+    """COCO's size of a box: small, medium or large."""
+    area = box_ltwh[2] * box_ltwh[3]
+    return next(name for name, limit in SIZES.items() if area < limit or limit == float("inf"))
+
+
+def cases_of(
+    outcomes: Sequence[Outcome], sweeper: Sweeper, detector: str, cut: CutConfig, scorer: str | None
+) -> list[Case]:
+    """One case for each outcome; the candidates are those of `cut`, from the sweeper's store.
+
+    The outcomes must be of the sweeper's truth, in its order (as `score_keyed` gives them).
+    """
+    by_image = iter(outcomes)
+    cases: list[Case] = []
+    crops: Sequence[CropScores | None] = [None] * len(sweeper.replay.truth)
+    if scorer is not None:
+        crops = sweeper.replay.scores(scorer)
+    for image, image_crops in zip(sweeper.replay.images(detector), crops, strict=True):
+        candidates, _ = sweeper.candidates(image, cut)
+        scores = None if image_crops is None else image_crops.of(candidates.boxes_xyxy)
+        overlaps_NM = overlaps_of(candidates, image.truth_ltwh)
+        for place in range(len(image.captions)):
+            outcome = next(by_image)
+            column = None if scores is None else scores[:, place]
+            cases.append(_case(outcome, image, place, candidates, column, overlaps_NM))
+    return cases
+
+
+def overlaps_of(candidates: Candidates, truth_ltwh: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(N, M) IoU of candidates and true boxes."""
+    boxes = np.asarray(xyxy_to_ltwh(candidates.boxes_xyxy.astype(np.float64)), np.float64).reshape(-1, 4)
+    return iou_ltwh(truth_ltwh[None], boxes[:, None])
+
+
+def _case(
+    outcome: Outcome,
+    image: ImageReplay,
+    place: int,
+    candidates: Candidates,
+    scores: NDArray[np.floating] | None,
+    overlaps_NM: NDArray[np.float64],
+) -> Case:
+    best = float(overlaps_NM[:, place].max(initial=0.0))
+    kind = kind_of(outcome.caption)
+    alike = [n for n, c in enumerate(image.captions) if n != place and kind_of(c) == kind]
+    centres = image.truth_ltwh[:, :2] + image.truth_ltwh[:, 2:] / 2
+    apart = [float(np.linalg.norm(centres[n] - centres[place])) for n in alike]
+    return Case(
+        outcome=outcome,
+        fate=_fate(outcome, image.truth_ltwh, place, best),
+        best_iou=best,
+        num_candidates=len(candidates),
+        chance=float((overlaps_NM[:, place] > HIT_IOU).mean()) if len(candidates) else 0.0,
+        look_alikes=len(alike),
+        distance=min(apart, default=None),
+        candidates=candidates,
+        scores=scores,
+    )
+
+
+def _fate(outcome: Outcome, truth_ltwh: NDArray[np.float64], place: int, best: float) -> str:
+    if outcome.hit:
+        return "right"
+    if best <= HIT_IOU:
+        return "missed" if best <= TOUCH_IOU else "mislocated"
+    box = None if outcome.prediction is None else outcome.prediction.box_ltwh
+    if box is None:
+        return "no answer"
+    overlaps = iou_ltwh(truth_ltwh, np.asarray(box, np.float64)[None])
+    if overlaps[place] > TOUCH_IOU and overlaps[place] >= overlaps.max():
+        return "loose box"
+    return "other target" if overlaps.max() > TOUCH_IOU else "background"
+
+
+def attribution(cases: Sequence[Case]) -> dict[str, Any]:
+    """The figures that say where the errors are made.
+
+    `chance`: a random candidate. `ceiling`: the best candidate by overlap, which is what a perfect scorer would give.
+    `scorer_given_target`: accuracy where a good candidate was there, which is what a perfect detector would give if the
+    captions it misses today were as easy as the others. `median_hit_iou`: how tight right answers are.
+    """
+    num = len(cases)
+    right = [c for c in cases if c.fate == "right"]
+    reachable = [c for c in cases if c.best_iou > HIT_IOU]
+    images = [c.outcome.image for c in cases]
+    low, high = bootstrap_by_image(np.asarray([c.best_iou > HIT_IOU for c in cases], float), images)
+    fates = {fate: sum(c.fate == fate for c in cases) for fate in FATES}
+    return {
+        "chance": ratio(sum(c.chance for c in cases), num),
+        "ceiling": ratio(len(reachable), num),
+        "ceiling_ci95": [low, high],
+        "scorer_given_target": ratio(sum(c.fate == "right" for c in reachable), len(reachable)),
+        "median_hit_iou": float(np.median([c.outcome.iou for c in right])) if right else 0.0,
+        "candidates_per_image": float(
+            np.mean([c.num_candidates for c in {c.outcome.image: c for c in cases}.values()])
+        ),
+        "num_errors": num - len(right),
+        "num_errors_detector": sum(c.stage == "detector" for c in cases),
+        "num_errors_scorer": sum(c.stage == "scorer" for c in cases),
+        "fates": fates,
+    }
+
+
+def breakdown(cases: Iterable[Case], by: str) -> list[dict[str, Any]]:
+    """Rows of accuracy and ceiling per `caption`, `kind`, `colour`, `size` or `look-alikes`, most captions first."""
+    groups: dict[str, list[Case]] = {}
+    for case in cases:
+        groups.setdefault(_group(case, by), []).append(case)
+    rows = [
+        {
+            by: name,
+            "captions": len(group),
+            "accuracy": ratio(sum(c.fate == "right" for c in group), len(group)),
+            "ceiling": ratio(sum(c.best_iou > HIT_IOU for c in group), len(group)),
+        }
+        for name, group in groups.items()
+    ]
+    return sorted(rows, key=lambda row: (-int(row["captions"]), str(row[by])))
+
+
+def _group(case: Case, by: str) -> str:
+    caption = case.outcome.caption
+    if by == "look-alikes":
+        return _nearness(case)
+    return {"caption": caption, "kind": kind_of(caption), "colour": colour_of(caption),
+            "size": size_of(case.outcome.truth_ltwh)}[by]  # fmt: skip
+
+
+def _nearness(case: Case) -> str:
+    if case.distance is None:
+        return "none in the scene"
+    return "within 100 px" if case.distance < 100 else "within 300 px" if case.distance < 300 else "farther off"
+
+
+def detection_errors(found: BoxTable, truth: BoxTable, match_iou: float = 0.5) -> dict[str, int]:
+    """Boxes and targets by kind of error: `right`, `duplicate` (of a target that has its box), `mislocated` (touches a
+    target), `background`; and `missed`, the targets without a right box."""
+    right = match_by_confidence(found, truth, [match_iou])[:, 0]
+    best = np.zeros(len(found))
+    for image in np.unique(found.image):
+        mine, true = np.flatnonzero(found.image == image), np.flatnonzero(truth.image == image)
+        if len(true):
+            best[mine] = iou_ltwh(found.box_ltwh[mine][:, None], truth.box_ltwh[true][None]).max(axis=1)
+    wrong = ~right
+    return {
+        "right": int(right.sum()),
+        "duplicate": int((wrong & (best >= match_iou)).sum()),
+        "mislocated": int((wrong & (best < match_iou) & (best > TOUCH_IOU)).sum()),
+        "background": int((wrong & (best <= TOUCH_IOU)).sum()),
+        "missed": len(truth) - int(right.sum()),
+    }
+
+
+def slug(text: str) -> str:
+    """A name fit for an HTML attribute or a file."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")

@@ -1,0 +1,75 @@
+"""Write one self-contained page about a set of runs: accuracy beside chance and ceiling, curves, sweeps, failures."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from omegaconf import MISSING
+
+from core.files import write_json, write_text
+from core.runs import RunConfig, RunFolder
+
+
+@dataclass
+class ReportConfig(RunConfig):
+    """Settings of `eval.report`."""
+
+    run: str = MISSING  # run folder, or a folder of run folders
+    runs: list[str] = field(default_factory=list)  # more of them
+    images: str | None = None  # folder of the pictures; null: the export's
+    truth: str | None = None  # annotation file; null: the one that eval.grounding used
+    title: str | None = None  # heading; null: the folder's name
+    failures: int = 120  # failures in the gallery, evenly over the set
+    scenes: int = 12  # scenes with all their boxes
+    successes: int = 12  # right answers shown
+    png: bool = True  # write the charts as PNG files too
+
+
+def run(config: ReportConfig, folder: RunFolder) -> dict[str, Any]:
+    """Write `report.html`, `report.md`, `report.json` and `charts/*.png`, all from the same contents."""
+    from eval.report_contents import Limits, gather
+    from eval.report_page import page, plain_text, summary
+
+    runs = [r for r in _runs(config) if r.path.resolve() != folder.path.resolve()]
+    for found in runs:
+        folder.add_parent(found.path)
+    title = config.title or _title(config.run)
+    contents = gather(
+        runs, title, config.images, config.truth, Limits(config.scenes, config.successes, config.failures)
+    )
+    if config.png:
+        from eval.charts_png import save_png
+
+        (folder.path / "charts").mkdir(exist_ok=True)
+        for chart in contents.all_charts():
+            save_png(chart, folder.path / "charts" / f"{chart.key}.png")
+    write_text(folder.path / "report.md", plain_text(contents, config.png))
+    write_json(folder.path / "report.json", summary(contents))
+    write_text(folder.path / "report.html", page(contents))
+    known = contents.metrics | contents.stages
+    known: dict[str, Any] = contents.metrics | contents.stages
+    names: list[str] = ["accuracy", "num_captions", "chance", "ceiling", "scorer_given_target"]
+    figures: dict[str, Any] = {name: known[name] for name in names if name in known}
+    return {**figures, "num_runs": len(runs), "num_failures": contents.num_failures}
+
+
+def _runs(config: ReportConfig) -> list[Any]:
+    from eval.report_runs import find_runs
+
+    return find_runs(config.run, config.runs)
+
+
+def _title(path: str) -> str:
+    from pathlib import Path
+
+    return Path(path).resolve().name
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run the command `eval.report`."""
+    from grounder.command import run_command
+
+    run_command("eval.report", ReportConfig, run, argv)
+
+
+if __name__ == "__main__":
+    main()
