@@ -70,6 +70,8 @@ PUBLISHED = Size(
     scorer=("scorer=siglip_large_384", "recipe=augv2"),
 )
 
+SWEEP = ("confidence=[0.05,0.1,0.25,0.5]", "nms_iou=[0.1,0.3,0.5,0.7]")  # the export scores every crop these need
+
 SIZES = {"demo": DEMO, "small": SMALL, "published": PUBLISHED}
 
 
@@ -105,7 +107,7 @@ def plan(size: Size, root: Path, annotations: str | None, images: str | None) ->
                      f"out={root}/converted/scorer")  # fmt: skip
     export = step("run all stages over the held-out scenes", "pipeline.export", "export", f"annotations={val}",
                   f"images={images}", f"detector={detector}/weights/best.pt", f"upscaler={upscaler}",
-                  f"scorer={converted}/scorer", *size.export)  # fmt: skip
+                  f"scorer={converted}/scorer", *(f"sweep.{axis}" for axis in SWEEP), *size.export)  # fmt: skip
     _judge(step, root, val, str(images), export)
     return steps
 
@@ -116,6 +118,6 @@ def _judge(step, root: Path, val: str, images: str, export: Path) -> None:  # ty
     step("judge the answers", "eval.grounding", "grounding", f"truth={val}", f"predictions={export}/predictions.jsonl",
          in_process=True)  # fmt: skip
     step("sweep confidence and IoU", "eval.sweep", "sweep", f"candidates={export}/candidates", f"truth={val}",
-         "confidence=[0.05,0.1,0.25,0.5]", "nms_iou=[0.1,0.3,0.5,0.7]", in_process=True)  # fmt: skip
+         *SWEEP, in_process=True)  # fmt: skip
     step("write the report", "eval.report", "report", f"run={root}", f"truth={val}", f"images={images}",
          in_process=True)  # fmt: skip
