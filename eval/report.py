@@ -45,7 +45,6 @@ def run(config: ReportConfig, folder: RunFolder) -> dict[str, Any]:
     write_text(folder.path / "report.md", plain_text(contents, config.png))
     write_json(folder.path / "report.json", summary(contents))
     write_text(folder.path / "report.html", page(contents))
-    known = contents.metrics | contents.stages
     known: dict[str, Any] = contents.metrics | contents.stages
     names: list[str] = ["accuracy", "num_captions", "chance", "ceiling", "scorer_given_target"]
     figures: dict[str, Any] = {name: known[name] for name in names if name in known}
