@@ -50,9 +50,7 @@ def read_header(path: Path) -> Header:
     if not isinstance(value, dict):
         raise InputError(f"{path}: its header is not a JSON object")
     metadata = value.pop("__metadata__", None)
-    if metadata is not None and not (
-        isinstance(metadata, dict) and all(isinstance(v, str) for v in metadata.values())
-    ):
+    if metadata is not None and not (isinstance(metadata, dict) and all(isinstance(v, str) for v in metadata.values())):
         raise InputError(f"{path}: field '__metadata__': not a mapping of texts")
     _check_entries(path, value, size - 8 - length)
     return Header(value, metadata, length)

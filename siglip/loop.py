@@ -84,7 +84,10 @@ def train(config: TrainConfig, folder: RunFolder) -> dict[str, Any]:
         }
         tracker.log(figures, step=step)
         if accelerator.is_main_process:
-            print(f"epoch {epoch + 1}/{config.epochs}: " + ", ".join(f"{k} {v:.4g}" for k, v in figures.items()), flush=True)
+            print(
+                f"epoch {epoch + 1}/{config.epochs}: " + ", ".join(f"{k} {v:.4g}" for k, v in figures.items()),
+                flush=True,
+            )
     settings = {"template": template, "policy": policy_of(crop_set), "captions": pairs.distinct}
     if accelerator.is_main_process:
         save_checkpoint(folder.path / "last", accelerator.unwrap_model(model), processor, settings)

@@ -17,6 +17,7 @@ from core.files import read_json, sha256_bytes, sha256_file, write_json
 from siglip.pixels import crop_pixels
 from siglip.scorer import TEMPLATE, ScorerConfig
 
+TEXT_LENGTH = 64  # SigLIP reads its last position, and Hugging Face's pipelines pad to 64 whatever the tokenizer says
 SETTINGS_FILE = "grounder.json"  # what a checkpoint remembers beside Hugging Face's own files
 
 
@@ -44,8 +45,9 @@ def load_parts(weights: str) -> tuple[Any, Any, dict[str, Any]]:
 def tokens(processor: Any, captions: Sequence[str], template: str) -> dict[str, torch.Tensor]:
     """(M, L) token ids of captions in their template, padded to the text tower's full length as SigLIP needs."""
     texts = [template.format(caption.lower()) for caption in captions]
-    length = getattr(processor.tokenizer, "model_max_length", 64)
-    made = processor.tokenizer(texts, padding="max_length", truncation=True, max_length=min(length, 64), return_tensors="pt")
+    made = processor.tokenizer(
+        texts, padding="max_length", truncation=True, max_length=TEXT_LENGTH, return_tensors="pt"
+    )
     return {"input_ids": made["input_ids"]}
 
 
@@ -54,8 +56,12 @@ def make_model(architecture: dict[str, Any], captions: Sequence[str]) -> tuple[A
     from transformers import SiglipConfig, SiglipImageProcessor, SiglipModel, SiglipProcessor
 
     text, vision = dict(architecture.get("text", {})), dict(architecture.get("vision", {}))
-    tokenizer = word_tokenizer(captions, int(text.get("max_position_embeddings", 64)))
-    ids = {"pad_token_id": tokenizer.pad_token_id, "eos_token_id": tokenizer.eos_token_id, "bos_token_id": tokenizer.eos_token_id}
+    tokenizer = word_tokenizer(captions)
+    ids = {
+        "pad_token_id": tokenizer.pad_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+        "bos_token_id": tokenizer.eos_token_id,
+    }
     config = SiglipConfig(text_config={**text, **ids, "vocab_size": len(tokenizer)}, vision_config=vision)
     model = SiglipModel(config)
     start = {"scale": 10.0, "bias": -10.0, **architecture.get("start", {})}  # big_vision's, unless given
@@ -66,7 +72,7 @@ def make_model(architecture: dict[str, Any], captions: Sequence[str]) -> tuple[A
     return model, SiglipProcessor(image_processor=image_processor, tokenizer=tokenizer)
 
 
-def word_tokenizer(captions: Sequence[str], length: int) -> Any:
+def word_tokenizer(captions: Sequence[str]) -> Any:
     """A fast tokenizer whose vocabulary is the words of the captions, lower-cased, with pad, end and unknown."""
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
@@ -78,7 +84,12 @@ def word_tokenizer(captions: Sequence[str], length: int) -> Any:
     inner.pre_tokenizer = pre_tokenizers.Whitespace()
     inner.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
     return PreTrainedTokenizerFast(
-        tokenizer_object=inner, pad_token="<pad>", eos_token="</s>", unk_token="<unk>", model_max_length=length
+        tokenizer_object=inner,
+        pad_token="<pad>",
+        eos_token="</s>",
+        unk_token="<unk>",
+        model_max_length=TEXT_LENGTH,
+        model_input_names=["input_ids"],  # SigLIP was trained without an attention mask and must not be given one
     )
 
 
@@ -153,4 +164,3 @@ def weights_digest(weights: str) -> str:
         return weights
     files = sorted(p for p in folder.iterdir() if p.suffix in {".safetensors", ".bin", ".json"} and p.is_file())
     return sha256_bytes("\n".join(f"{p.name} {sha256_file(p)}" for p in files if p.name != "manifest.json").encode())
-

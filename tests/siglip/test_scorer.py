@@ -1,0 +1,96 @@
+"""The scorer against Hugging Face's own pipeline, and what it refuses."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from core.errors import InputError
+from siglip.pixels import crop_pixels, normalise, resize
+from siglip.scorer import ScorerConfig, build_scorer
+
+CAPTIONS = ["red drone", "Green Drone", "blue drone"]
+
+
+def crops(n=4):
+    rng = np.random.default_rng(0)
+    return [rng.integers(0, 256, (int(h), int(w), 3), np.uint8) for h, w in rng.integers(5, 60, (n, 2))]
+
+
+def test_scores_equal_the_zero_shot_pipeline(checkpoint):
+    from transformers import pipeline
+
+    scorer = build_scorer(ScorerConfig(weights=str(checkpoint)))
+    zero_shot = pipeline("zero-shot-image-classification", model=str(checkpoint))
+    scores = scorer.scores(scorer.embed_images(crops()), scorer.embed_texts(CAPTIONS))
+    for n, crop in enumerate(crops()):
+        labels = [caption.lower() for caption in CAPTIONS]
+        told = {r["label"]: r["score"] for r in zero_shot(Image.fromarray(crop), labels, hypothesis_template="{}")}
+        np.testing.assert_allclose(scores[n], [told[label] for label in labels], rtol=1e-4, atol=1e-9)
+
+
+def test_pixels_are_the_processors_own_for_every_small_size(checkpoint):
+    from transformers import AutoProcessor
+
+    processor = AutoProcessor.from_pretrained(checkpoint).image_processor
+    rng = np.random.default_rng(1)
+    for height, width in [(1, 1), (1, 9), (3, 3), (3, 40), (40, 3), (16, 16), (33, 20)]:
+        crop = rng.integers(0, 256, (height, width, 3), np.uint8)
+        if min(height, width) > 3:
+            expected = processor(images=Image.fromarray(crop), return_tensors="pt")["pixel_values"].numpy()
+            np.testing.assert_array_equal(crop_pixels([crop], processor).numpy(), expected)
+        assert crop_pixels([crop], processor).shape == (1, 3, 16, 16)
+        assert np.array_equal(normalise(resize([crop], processor), processor), crop_pixels([crop], processor))
+
+
+def test_a_red_crop_is_red_in_the_first_channel(checkpoint):
+    from transformers import AutoProcessor
+
+    red = np.zeros((9, 9, 3), np.uint8)
+    red[..., 0] = 255
+    pixels = crop_pixels([red], AutoProcessor.from_pretrained(checkpoint).image_processor)
+    assert pixels[0, 0].min() == 1.0
+    assert pixels[0, 1:].max() == -1.0
+
+
+def test_the_key_changes_with_weights_and_template(checkpoint):
+    key = build_scorer(ScorerConfig(weights=str(checkpoint))).key
+    assert build_scorer(ScorerConfig(weights=str(checkpoint))).key == key
+    data = bytearray((checkpoint / "model.safetensors").read_bytes())
+    data[-1] ^= 1
+    (checkpoint / "model.safetensors").write_bytes(data)
+    assert build_scorer(ScorerConfig(weights=str(checkpoint))).key != key
+
+
+def test_another_template_than_the_training_s_is_refused(checkpoint):
+    with pytest.raises(InputError, match=r"was trained with '\{\}'"):
+        build_scorer(ScorerConfig(weights=str(checkpoint), template="a photo of {}"))
+
+
+def test_prefixed_keys_are_refused_with_the_way_out(checkpoint):
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(checkpoint / "model.safetensors")
+    save_file({f"_orig_mod.{k}": v for k, v in weights.items()}, checkpoint / "model.safetensors", {"format": "pt"})
+    with pytest.raises(InputError, match=r"siglip\.convert cleans keys"):
+        build_scorer(ScorerConfig(weights=str(checkpoint)))
+
+
+@pytest.mark.parametrize("damage", ["config", "weights", "nothing there"])
+def test_broken_checkpoints_are_one_line(damage, checkpoint):
+    if damage == "config":
+        (checkpoint / "config.json").write_text(json.dumps({"model_type": "nonsense"}))
+    elif damage == "weights":
+        path = checkpoint / "model.safetensors"
+        path.write_bytes(path.read_bytes()[:1000])
+    else:
+        checkpoint = checkpoint / "nowhere"
+    with pytest.raises(InputError, match="cannot be loaded as a scorer"):
+        build_scorer(ScorerConfig(weights=str(checkpoint)))
+
+
+def test_no_crops_and_no_captions(checkpoint):
+    scorer = build_scorer(ScorerConfig(weights=str(checkpoint)))
+    assert len(scorer.embed_images([])) == 0
+    assert len(scorer.embed_texts([])) == 0
