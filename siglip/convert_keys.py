@@ -10,8 +10,8 @@ WRAPPERS = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "
 def clean_key(key: str) -> str:
     """The key without the parts that torch.compile, FSDP, activation checkpointing and DDP add, wherever they stand.
 
-    `_orig_mod`, `_fsdp_wrapped_module` and `_checkpoint_wrapped_module` go anywhere in the dotted name; `module`, which a
-    model may also use as a name of its own, goes only from the front, where DDP puts it (between other wrappers too).
+    `_orig_mod`, `_fsdp_wrapped_module` and `_checkpoint_wrapped_module` go anywhere in the dotted name; `module`, which
+    a model may also use as a name of its own, only at the front, where DDP puts it (between other wrappers too).
     """
     parts = key.split(".")
     front = 0

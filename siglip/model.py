@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from core.errors import InputError
 from core.choosing import score_matrix
+from core.errors import InputError
 from core.files import read_json, sha256_bytes, sha256_file, write_json
 from siglip.pixels import crop_pixels
 from siglip.scorer import TEMPLATE, ScorerConfig

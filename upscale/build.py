@@ -33,7 +33,7 @@ class UpscalerConfig:
 
 
 def build_upscaler(config: UpscalerConfig, device: str = "cpu") -> "Upscaler":
-    """The upscaler of these settings on `device`; InputError for weights that are missing or that spandrel cannot read."""
+    """The upscaler of these settings on `device`; InputError for weights that are missing or unreadable."""
     from upscale.realesrgan import Interpolator, NetworkUpscaler
 
     if config.method is UpscaleMethod.network:

@@ -54,7 +54,7 @@ def run(config: UpscaleConfig, folder: RunFolder) -> dict[str, Any]:
 
 
 def _workers(device: str) -> int:
-    """On a CPU one crop a core beats several cores a crop: small convolutions spend their time waiting for each other."""
+    """Threads: on a CPU one crop a core beats several cores a crop, whose small convolutions wait for each other."""
     if device != "cpu":
         return 1
     import torch
