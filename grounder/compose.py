@@ -33,7 +33,8 @@ def compose_config(config_name: str, overrides: Sequence[str], config_dir: str |
     """The complete configuration of one run.
 
     A group that has a `weights` setting also takes a path or a hub name in place of a preset: `scorer=PATH` means
-    `scorer=checkpoint scorer.weights=PATH`. Raises InputError, one line that names the setting, the value and the nearest valid one.
+    `scorer=checkpoint scorer.weights=PATH`. Raises InputError: one line that names the setting, the value and the
+    nearest valid one.
     """
     GlobalHydra.instance().clear()
     search = _search_path(config_dir)

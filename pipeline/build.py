@@ -45,6 +45,8 @@ def build_pipeline(config: PipelineConfig) -> "Pipeline":
     scorer = build_scorer(config.scorer, config.device)
     trained_on, here = getattr(scorer, "policy", None), upscaler.policy if upscaler is not None else "none"
     if trained_on is not None and trained_on != here and not config.scorer.any_policy:
-        raise InputError(f"scorer: was trained on crops enlarged by '{trained_on}', this pipeline enlarges by '{here}'; "
-                         "scorer.any_policy=true allows it")  # fmt: skip
+        raise InputError(
+            f"scorer: was trained on crops enlarged by '{trained_on}', this pipeline enlarges by '{here}'; "
+            "scorer.any_policy=true allows it"
+        )
     return Pipeline(config, detector, upscaler, scorer)

@@ -90,7 +90,7 @@ def _batches(captioned: Sequence[CaptionedImage], size: int) -> Iterator[Sequenc
 def _fill(
     store: CandidateStore, pipeline: Pipeline, captioned: Sequence[CaptionedImage], config: ExportConfig
 ) -> tuple[dict[str, str], dict[str, tuple[int, int]]]:
-    """Put what the store lacks into it, a batch of images at a time; returns each image's digest and (width, height)."""
+    """Put what the store lacks into it, a batch of images at a time; returns the images' digests and (width, height)."""
     digests: dict[str, str] = {}
     sizes: dict[str, tuple[int, int]] = {}
     wanted = points(config)
@@ -202,13 +202,15 @@ def _metrics(
     if all(box is not None for entry in captioned for box in entry.boxes_ltwh) and metrics["num_captions"]:
         entries = read_predictions(folder.path / "predictions.jsonl")
         metrics |= grounding_metrics(score_keyed(read_annotations(config.annotations), entries))
-    stages = {}
-    for stage, spent in pipeline.clock.spent.items():
-        (first_s, first_n), later = spent[0], spent[1:]
-        each_ms = [1000 * s / max(n, 1) for s, n in later]
-        p50, p95 = np.percentile(each_ms, [50, 95]) if each_ms else (None, None)
-        stages[stage] = {"warmup_s": first_s, "warmup_count": first_n, "count": sum(n for _, n in spent),
-                         "total_s": sum(s for s, _ in spent),
-                         "p50_ms": None if p50 is None else float(p50), "p95_ms": None if p95 is None else float(p95)}  # fmt: skip
+    stages = {stage: _stage_times(spent) for stage, spent in pipeline.clock.spent.items()}
     peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return {**metrics, "stages": stages, "peak_memory_mib": peak_mib}
+
+
+def _stage_times(spent: list[tuple[float, int]]) -> dict[str, float | int | None]:
+    """The first batch apart, as warm-up, and the milliseconds a thing of the others: median and 95th percentile."""
+    (first_s, first_n), later = spent[0], spent[1:]
+    each_ms = [1000 * s / max(n, 1) for s, n in later]
+    p50, p95 = map(float, np.percentile(each_ms, [50, 95])) if each_ms else (None, None)
+    totals = {"count": sum(n for _, n in spent), "total_s": sum(s for s, _ in spent)}
+    return {"warmup_s": first_s, "warmup_count": first_n, **totals, "p50_ms": p50, "p95_ms": p95}
