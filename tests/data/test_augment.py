@@ -17,6 +17,7 @@ import configs
 from core.errors import InputError
 from data.augment import BUILDERS, build_recipe, detector_transforms
 from data.augment_measure import Probe, StepFigures, measure_recipe
+from data.augment_median import median7
 from data.recipe import OPERATIONS, RecipeConfig, check_steps
 
 RECIPES = sorted(path.stem for path in (Path(configs.__path__[0]) / "recipe").glob("*.yaml"))
@@ -223,6 +224,22 @@ def test_recipes_survive_storing(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": root, "PATH": ""}, capture_output=True,
                           text=True, timeout=60)  # fmt: skip
     assert done.stdout.strip() == str(len(load("v3").steps) + 2), done.stderr
+
+
+@pytest.mark.parametrize("shape", [(7, 9), (64, 64), (500, 400), (37, 3001), (1, 1), (3, 50)])
+def test_the_fast_median_is_opencvs(shape: tuple[int, int]) -> None:
+    rng = np.random.default_rng(3)
+    noise = rng.integers(0, 256, (*shape, 3), np.uint8)
+    smooth = cv2.GaussianBlur(noise, (9, 9), 0)
+    for image in (noise, smooth, np.where(noise > 128, 255, 0).astype(np.uint8)):
+        assert (median7(image) == cv2.medianBlur(image, 7)).all()
+
+
+def test_the_median_transform_uses_it_and_keeps_its_kernels() -> None:
+    large = np.random.default_rng(4).integers(0, 256, (500, 480, 3), np.uint8)
+    for kernel in (3, 5, 7):
+        transform = BUILDERS["median_blur"](1.0, kernel=[kernel, kernel])
+        assert (transform(image=large)["image"] == cv2.medianBlur(large, kernel)).all()
 
 
 def test_seeds_fix_the_stream() -> None:
