@@ -90,7 +90,7 @@ def _batches(captioned: Sequence[CaptionedImage], size: int) -> Iterator[Sequenc
 def _fill(
     store: CandidateStore, pipeline: Pipeline, captioned: Sequence[CaptionedImage], config: ExportConfig
 ) -> tuple[dict[str, str], dict[str, tuple[int, int]]]:
-    """Put what the store lacks into it, a batch of images at a time; returns the images' digests and (width, height)."""
+    """Put what the store lacks into it, in batches; returns the images' digests and (width, height)."""
     digests: dict[str, str] = {}
     sizes: dict[str, tuple[int, int]] = {}
     wanted = points(config)

@@ -107,7 +107,7 @@ def renamed_header(header: Header, names: dict[str, str]) -> bytes:
 
 
 def copy_renamed(source: Path, target: Path, names: dict[str, str]) -> None:
-    """Write `target`: the new header, then the data, copied by the kernel; atomic, and no data passes through memory."""
+    """Write `target`: the new header, then the data, copied by the kernel; atomic, little memory."""
     from core.files import open_atomic
 
     header = read_header(source)
