@@ -61,7 +61,7 @@ def draw_background(rng: np.random.Generator, width: int, height: int) -> tuple[
             scatter(rng, image, horizon, unit)
     if scene not in ("sky", "mountains") and rng.random() < 0.55:
         image = draw_trees(rng, image, unit)
-    light = Light((-0.55 * sun, 0.7, 0.5), float(rng.uniform(0.5, 0.72)))
+    light = Light((-0.55 * sun, 0.7, 0.5), float(rng.uniform(0.62, 0.82)))
     return _grade(rng, image, sky.brightness), light
 
 

@@ -59,7 +59,7 @@ def _background(settings: SceneSettings, rng: np.random.Generator) -> tuple[NDAr
         return draw_background(rng, width, height)
     photo = _photo(settings.backgrounds[rng.integers(len(settings.backgrounds))], width, height)
     photo = photo[:, ::-1] if rng.random() < 0.5 else photo
-    return np.ascontiguousarray(photo).copy(), Light((rng.choice([-0.5, 0.5]), 0.7, 0.5), rng.uniform(0.5, 0.72))
+    return np.ascontiguousarray(photo).copy(), Light((rng.choice([-0.5, 0.5]), 0.7, 0.5), rng.uniform(0.62, 0.82))
 
 
 @lru_cache(maxsize=16)

@@ -21,7 +21,7 @@ class Light:
     """Where light comes from, in camera axes (x right, y up, z towards the camera), and how much is ambient."""
 
     direction: tuple[float, float, float] = (-0.4, 0.75, 0.52)
-    ambient: float = 0.55
+    ambient: float = 0.65
 
 
 @lru_cache(maxsize=32)
@@ -161,7 +161,7 @@ def _shade(colours_V3: NDArray[np.float64], normals_V3: NDArray[np.float64], lig
     """Lambert shading with a brighter sky above than ground below, and a soft highlight."""
     sun = np.array(light.direction) / np.linalg.norm(light.direction)
     facing = normals_V3 @ sun
-    level = light.ambient * (0.82 + 0.18 * normals_V3[:, 1]) + (1.12 - light.ambient) * np.maximum(facing, 0)
+    level = light.ambient * (0.92 + 0.08 * normals_V3[:, 1]) + (1.12 - light.ambient) * np.maximum(facing, 0)
     half = sun + np.array([0, 0, 1.0])
     gloss = 46.0 * np.maximum(normals_V3 @ (half / np.linalg.norm(half)), 0) ** 18
     return np.clip(colours_V3 * level[:, None] + gloss[:, None], 0, 255).round()

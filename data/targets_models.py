@@ -129,12 +129,15 @@ def _light_aircraft(mesh: Mesh, variant: int) -> None:
     mesh.tube([(0.9, 0.01, 0.01, 0), (0.82, 0.06, 0.06, 0)], Part.METAL, at=(0, -0.02), steps=3)
     mesh.tube([(0.46, 0.11, 0.045, 0), (0.34, 0.16, 0.1, 0.03), (0.24, 0.163, 0.1, 0.04), (-0.08, 0.157, 0.085, 0.05)],
               Part.GLASS, at=(0, 0.14), steps=10, square=0.8)  # fmt: skip
-    height = 0.32 if variant == 0 else -0.1
-    dihedral = 0.03 if variant == 0 else 0.14
-    mesh.wing((0.36, 0.0, 0.0, height), (0.33, 0.06, 1.2, height + dihedral), Part.WING, thickness=0.028, spans=12)
+    height = 0.32
     if variant == 0:
-        for y in (-1.0, 1.0):
-            mesh.rod((0.2, 0.15 * y, -0.12), (0.2, 0.58 * y, 0.32), 0.013, Part.METAL)
+        mesh.wing((0.36, 0.0, 0.0, height), (0.33, 0.06, 1.2, height + 0.03), Part.WING, thickness=0.028, spans=12)
+    else:  # shorter and tapered, with spats on the wheels
+        mesh.wing((0.4, -0.06, 0.0, height), (0.28, 0.04, 1.02, height + 0.08), Part.WING, thickness=0.03, spans=12)
+        for y in (-0.3, 0.3):
+            mesh.blob((0.08, y, -0.36), (0.14, 0.05, 0.07), Part.NACELLE, sides=8)
+    for y in (-1.0, 1.0):
+        mesh.rod((0.2, 0.15 * y, -0.12), (0.2, 0.58 * y, height), 0.016, Part.METAL)
     mesh.wing((-0.74, -1.0, 0.0, 0.12), (-0.8, -0.98, 0.42, 0.12), Part.TAIL, thickness=0.014, spans=5)
     mesh.wing((-0.7, -1.02, 0.0, 0.12), (-0.9, -1.06, 0.0, 0.46), Part.FIN, thickness=0.016, spans=6, both=False)
     for x, y in ((0.62, 0.0), (0.08, 0.3), (0.08, -0.3)):
