@@ -121,9 +121,9 @@ def _place(raw: Candidates, back: Letterbox, look: _Look, image: Image) -> Candi
         raw = raw.take(np.argsort(-raw.confidence, kind="stable")[:MAX_CANDIDATES])
     left, top, right, bottom = look.window
     boxes = look.transform.undo(back.undo(raw.boxes_xyxy), right - left, bottom - top)
-    boxes = clip_xyxy(boxes, right - left, bottom - top) + np.asarray([left, top, left, top], np.float64)
-    whole = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
-    return Candidates(boxes.astype(np.float32), raw.confidence).take(whole)
+    inside = clip_xyxy(boxes, right - left, bottom - top) + np.asarray([left, top, left, top], np.float64)
+    whole = (inside[:, 2] > inside[:, 0]) & (inside[:, 3] > inside[:, 1])
+    return Candidates(inside.astype(np.float32), raw.confidence).take(whole)
 
 
 def _scaled(imgsz: ImageSize, scale: float) -> ImageSize:
@@ -136,7 +136,7 @@ def _size(value: Any, name: str) -> ImageSize | None:
     """A side, a (height, width) or None from a setting."""
     if value is None:
         return None
-    sides = list(value) if not isinstance(value, int | float | str) else [value]
+    sides: list[Any] = list(value) if not isinstance(value, int | float | str) else [value]
     if not (len(sides) in {1, 2} and all(isinstance(s, int) and s >= 32 for s in sides)):
         raise InputError(f"{name}: {value!r} must be a side of 32 px or more, or [height, width]")
     return sides[0] if len(sides) == 1 else (sides[0], sides[1])

@@ -44,8 +44,8 @@ class OnnxNetwork:
         """(B, H, W, 3) RGB inputs -> per input the boxes in input pixels with confidence >= floor, before NMS."""
         if published_tta:
             raise InputError(f"{self._path}: views: tta needs a .pt checkpoint; use flips and scales with ONNX")
-        kind = np.float16 if "float16" in self._input.type else np.float32
-        batch = np.ascontiguousarray(inputs.transpose(0, 3, 1, 2)).astype(kind) / kind(255)
+        kind: Any = np.float16 if "float16" in self._input.type else np.float32
+        batch: Any = np.ascontiguousarray(inputs.transpose(0, 3, 1, 2)).astype(kind) / kind(255)
         step = self._batch or len(batch)
         found: list[Candidates] = []
         for start in range(0, len(batch), step):

@@ -1,7 +1,8 @@
 """What one training stage needs to know beyond Ultralytics' arguments; a file, so that every process reads the same."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from core.files import read_json, write_json
 
@@ -27,6 +28,8 @@ class StagePlan:
     crop: tuple[int, int] | None = None  # (width, height) of random crops
     crop_share: float = 0.0  # share of the training pictures that are crops
     best_metric: str = "AP"
+    run_dir: str = ""  # the command's run folder, where rank 0 of a multi-GPU stage tracks
+    tracking: dict[str, Any] = field(default_factory=dict)  # core.tracking's settings, for the same
 
     def write(self, folder: Path) -> None:
         """Put the plan into the stage's folder."""

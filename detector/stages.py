@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from core.errors import InputError
 from core.files import open_atomic, read_json, write_json, write_text
 from core.runs import RunFolder
-from core.tracking import start_tracker
+from core.tracking import Tracker, start_tracker
 from data.recipe import RecipeConfig
 from detector.arguments import check_arguments
 from detector.build import Rectangle, StageConfig, StageState
@@ -38,7 +38,9 @@ def train_stages(config: "TrainConfig", folder: RunFolder) -> dict[str, object]:
     folder.add_parent(tree.path)
     _refuse_changes(config, folder.path, tree)
     data_yaml = tree.write_yaml(folder.path / "data.yaml", blind=config.detector.train.blind)
-    tracker = start_tracker(config.tracking, folder, "detector.train", _settings(config, tree))
+    # With several GPUs the training is another process's, and so is its tracking.
+    alone = not (isinstance(config.device, list) and len(config.device) > 1)
+    tracker = start_tracker(config.tracking, folder, "detector.train", _settings(config, tree)) if alone else None
     began, previous, metrics = time.monotonic(), None, {}
     try:
         for index, stage in enumerate(stages, start=1):
@@ -48,13 +50,14 @@ def train_stages(config: "TrainConfig", folder: RunFolder) -> dict[str, object]:
             metrics = _train_stage(path, plan, overrides, tracker)
             previous, start = path, path / "weights" / "best.pt"
     finally:
-        tracker.finish()
+        if tracker is not None:
+            tracker.finish()
     assert previous is not None
     _publish(previous, folder.path)
     return {**metrics, "num_stages": len(stages), "train_s": round(time.monotonic() - began, 1)}
 
 
-def _train_stage(path: Path, plan: StagePlan, overrides: dict[str, Any], tracker: Any) -> dict[str, object]:
+def _train_stage(path: Path, plan: StagePlan, overrides: dict[str, Any], tracker: Tracker | None) -> dict[str, object]:
     """Train one stage, or go on with it, or reuse it; returns the metrics of its best epoch."""
     if (path / DONE).is_file():
         print(f"stage {plan.index}: already done, reused ({path})")
@@ -68,7 +71,8 @@ def _train_stage(path: Path, plan: StagePlan, overrides: dict[str, Any], tracker
     trainer.train()
     metrics = _named_metrics(path)
     write_json(path / DONE, metrics)
-    tracker.log({f"best/{name}": value for name, value in metrics.items()})
+    if tracker is not None:
+        tracker.log({f"best/{name}": float(str(value)) for name, value in metrics.items()})
     return metrics
 
 
@@ -104,6 +108,8 @@ def _plan(config: "TrainConfig", stage: StageConfig, index: int, previous: Path 
         crop=None if crop is None else (crop[0], crop[1]),
         crop_share=0.0 if crop is None else share,
         best_metric=config.detector.train.best_metric,
+        run_dir=str(config.run_dir),
+        tracking=_plain(asdict(config.tracking)),
     )
 
 

@@ -17,10 +17,15 @@ from ultralytics.utils import DEFAULT_CFG, DEFAULT_CFG_DICT, LOCAL_RANK, RANK, c
 from ultralytics.utils.torch_utils import strip_optimizer, torch_distributed_zero_first, unwrap_model  # isort: skip
 
 import data.augment  # noqa: F401  (registers our transforms, so that A.from_dict can rebuild them in any process)
-from core.tracking import Tracker
+from core.images import write_image
+from core.runs import RunFolder
+from core.tracking import Tracker, TrackingConfig, TrackingMode, start_tracker
 from detector.checkpoint import StateFolder, capture, restore
 from detector.dataset import TrainingSet, require_live_recipe
 from detector.plan import METRICS, StagePlan
+from detector.sheets import batch_sheet
+
+SHOWN = 3  # batches a stage is pictured by
 
 
 class StageTrainer(DetectionTrainer):
@@ -31,6 +36,10 @@ class StageTrainer(DetectionTrainer):
     """
 
     tracker: Tracker | None = None
+    last: Path
+    best: Path
+    wdir: Path
+    best_fitness: Any
 
     def __init__(self, cfg: Any = DEFAULT_CFG, overrides: dict[str, Any] | None = None, _callbacks: Any = None) -> None:
         folder = Path((overrides or {})["save_dir"])
@@ -65,6 +74,12 @@ class StageTrainer(DetectionTrainer):
             prefix=colorstr("train: "), task="detect", classes=self.args.classes, data=self.data,
             fraction=self.args.fraction, plan=self.plan,
         )  # fmt: skip
+
+    def set_model_attributes(self) -> None:
+        """Ultralytics' own, on a CPU with the model laid out channels last: a fifth less time a step, measured."""
+        super().set_model_attributes()
+        if self.device.type == "cpu":
+            self.model = self.model.to(memory_format=torch.channels_last)
 
     def _build_train_pipeline(self) -> None:
         super()._build_train_pipeline()
@@ -131,6 +146,7 @@ class StageTrainer(DetectionTrainer):
         self.end_epoch = min(self.first_epoch + (self.plan.num_epochs or self.epochs), self.epochs)
 
     def _do_train(self) -> None:
+        self._open_tracker()
         if self.state is None or not self.state["finished"]:
             super()._do_train()
             return
@@ -145,6 +161,8 @@ class StageTrainer(DetectionTrainer):
             self.stop = True
         if RANK in {-1, 0} and self.tracker is not None and self.epoch < self.end_epoch:
             self._track()
+            if self.stop and RANK == 0:
+                self.tracker.finish()
 
     def validate(self) -> tuple[Any, Any]:
         """Ultralytics' validation, with the fitness that the plan asks for."""
@@ -205,7 +223,31 @@ class StageTrainer(DetectionTrainer):
             self.last_step = -1
         return recovered
 
+    # what is shown and told of the stage
+
+    def preprocess_batch(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Ultralytics' own, after keeping a picture of the stage's first batches as the network will see them."""
+        number = self.batch_number - self.start_epoch * len(self.train_loader)
+        if RANK in {-1, 0} and number < SHOWN:
+            sheet = batch_sheet(batch)
+            write_image(self.save_dir / f"sample_{number}.jpg", sheet)
+            if self.tracker is not None:
+                self.tracker.log_images(f"stage_{self.plan.index}/augmented", [sheet])
+        batch = super().preprocess_batch(batch)
+        if self.device.type == "cpu":
+            batch["img"] = batch["img"].contiguous(memory_format=torch.channels_last)
+        return dict(batch)
+
     def _track(self) -> None:
         assert self.tracker is not None
-        values = {**self.label_loss_items(self.tloss), **self.metrics, **self.lr} if self.tloss else dict(self.metrics)
-        self.tracker.log({"stage": self.plan.index, "epoch": self.epoch + 1, **values}, step=None)
+        losses = self.label_loss_items(self.tloss) if self.tloss else {}
+        named = {name: self.metrics[key] for name, key in METRICS.items() if key in self.metrics}
+        values = {**named, **losses, **self.metrics, **self.lr}
+        self.tracker.log({"stage": self.plan.index, "epoch": self.epoch + 1, **values})
+
+    def _open_tracker(self) -> None:
+        """Rank 0 of several processes tracks by itself: the process that started them does not see the epochs."""
+        if RANK == 0 and self.tracker is None and self.plan.run_dir:
+            folder = RunFolder(Path(self.plan.run_dir), "detector.train")
+            tracking = {**self.plan.tracking, "mode": TrackingMode[self.plan.tracking.get("mode", "auto")]}
+            self.tracker = start_tracker(TrackingConfig(**tracking), folder, "detector.train", vars(self.args))

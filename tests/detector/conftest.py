@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core.images import write_image
+from core.images import read_image, write_image
 from core.runs import RunFolder
+from detector import environment as environment  # before any test imports ultralytics
 
 WIDTH, HEIGHT = 96, 64
 
@@ -37,24 +38,52 @@ def draw(rng: np.random.Generator, num: int = 2) -> tuple[np.ndarray, list[list[
     return picture, labels
 
 
+def build_tree(root: Path, train: int = 12, val: int = 4) -> Path:
+    """Write a YOLO tree of drawn pictures, the same every time."""
+    rng = np.random.default_rng(0)
+    for part, count in (("train", train), ("val", val)):
+        for i in range(count):
+            picture, labels = draw(rng)
+            write_image(root / "images" / part / f"{part}_{i:02d}.png", picture)
+            label = root / "labels" / part / f"{part}_{i:02d}.txt"
+            label.parent.mkdir(parents=True, exist_ok=True)
+            label.write_text("".join(f"0 {' '.join(f'{v:.6f}' for v in box)}\n" for box in labels))
+    (root / "data.yaml").write_text("train: images/train\nval: images/val\nnames:\n  0: target\n")
+    return root
+
+
+def train_tiny(tree: Path, run_dir: Path, **given: Any) -> Path:
+    """Train in this process with small settings; `given` overrides them. Returns the run folder."""
+    from core.tracking import TrackingConfig, TrackingMode
+    from data.recipe import RecipeConfig
+    from detector.build import DetectorConfig, StageConfig, TrainingConfig
+    from detector.train import TrainConfig, run
+
+    run_dir.mkdir(parents=True, exist_ok=True)
+    (run_dir.parent / "tiny.yaml").write_text(TINY)
+    args = {"batch": 4, "nbs": 4, "plots": False, "amp": False, "warmup_epochs": 0, **given.pop("args", {})}
+    model = given.pop("model", str(run_dir.parent / "tiny.yaml"))
+    training = TrainingConfig(model=model, args=args, **given.pop("training", {}))
+    config = TrainConfig(
+        run_dir=str(run_dir),
+        data=str(tree),
+        detector=DetectorConfig(train=training),
+        recipe=given.pop("recipe", RecipeConfig()),
+        stages=given.pop("stages", [StageConfig(imgsz=64, epochs=2)]),
+        device="cpu",
+        tracking=TrackingConfig(mode=TrackingMode.disabled),
+        **given,
+    )
+    folder = RunFolder(run_dir, "detector.train")
+    folder.open("{}")
+    run(config, folder)
+    return run_dir
+
+
 @pytest.fixture
 def make_tree(tmp_path: Path) -> Callable[..., Path]:
-    """`make_tree(name, train=12, val=4)`: a YOLO tree of drawn pictures, the same for the same name."""
-
-    def make(name: str = "tree", train: int = 12, val: int = 4) -> Path:
-        root = tmp_path / name
-        rng = np.random.default_rng(0)
-        for part, count in (("train", train), ("val", val)):
-            for i in range(count):
-                picture, labels = draw(rng)
-                write_image(root / "images" / part / f"{part}_{i:02d}.png", picture)
-                label = root / "labels" / part / f"{part}_{i:02d}.txt"
-                label.parent.mkdir(parents=True, exist_ok=True)
-                label.write_text("".join(f"0 {' '.join(f'{v:.6f}' for v in box)}\n" for box in labels))
-        (root / "data.yaml").write_text("train: images/train\nval: images/val\nnames:\n  0: target\n")
-        return root
-
-    return make
+    """`make_tree(name="tree", train=12, val=4)`."""
+    return lambda name="tree", **counts: build_tree(tmp_path / name, **counts)
 
 
 @pytest.fixture
@@ -66,29 +95,19 @@ def tiny_model(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def train(tmp_path: Path, tiny_model: Path) -> Callable[..., Path]:
-    """`train(tree, name, stages=[...], recipe=..., args={...})`: train in this process; returns the run folder."""
-    from core.tracking import TrackingConfig, TrackingMode
-    from data.recipe import RecipeConfig
-    from detector.build import DetectorConfig, StageConfig, TrainingConfig
-    from detector.train import TrainConfig, run
+def train(tmp_path: Path) -> Callable[..., Path]:
+    """`train(tree, name="run", stages=[...], recipe=..., args={...})`."""
+    return lambda tree, name="run", **given: train_tiny(tree, tmp_path / name, **given)
 
-    def start(tree: Path, name: str = "run", **given: Any) -> Path:
-        args = {"batch": 4, "nbs": 4, "plots": False, "amp": False, "warmup_epochs": 0, **given.pop("args", {})}
-        training = TrainingConfig(model=given.pop("model", str(tiny_model)), args=args, **given.pop("training", {}))
-        config = TrainConfig(
-            run_dir=str(tmp_path / name),
-            data=str(tree),
-            detector=DetectorConfig(train=training),
-            recipe=given.pop("recipe", RecipeConfig()),
-            stages=given.pop("stages", [StageConfig(imgsz=64, epochs=2)]),
-            device="cpu",
-            tracking=TrackingConfig(mode=TrackingMode.disabled),
-            **given,
-        )
-        folder = RunFolder(tmp_path / name, "detector.train")
-        folder.open("{}")
-        run(config, folder)
-        return tmp_path / name
 
-    return start
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[np.ndarray]]:
+    """A checkpoint that has learned a little, and the four validation pictures."""
+    from detector.build import StageConfig
+
+    root = tmp_path_factory.mktemp("trained")
+    tree = build_tree(root / "tree", train=16)
+    args = {"lr0": 0.01, "optimizer": "AdamW", "mosaic": 0.0, "val": False}
+    run = train_tiny(tree, root / "run", stages=[StageConfig(imgsz=96, epochs=12, args=args)])
+    images = [read_image(p) for p in sorted((tree / "images" / "val").glob("*.png"))]
+    return run / "weights" / "best.pt", images

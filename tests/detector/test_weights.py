@@ -6,7 +6,6 @@ import pickle
 import sys
 import tarfile
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -80,10 +79,8 @@ def test_a_file_that_names_a_missing_package_installs_nothing(tmp_path: Path) ->
         load_model(path)
 
 
-def test_broken_files_and_other_models_are_named(make_tree: Callable, train: Callable, tmp_path: Path) -> None:
-    from detector.build import StageConfig
-
-    good = train(make_tree(), stages=[StageConfig(imgsz=64, epochs=1)]) / "weights" / "best.pt"
+def test_broken_files_and_other_models_are_named(trained: tuple[Path, list[np.ndarray]], tmp_path: Path) -> None:
+    good = trained[0]
     assert load_model(good)[0].task == "detect"
     data = good.read_bytes()
     cases: dict[str, bytes] = {

@@ -1,0 +1,32 @@
+"""A training batch as one picture: what the network sees after every augmentation, with its boxes."""
+
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+COLOUR = (80, 255, 80)
+MOST = 16  # pictures on a sheet
+
+
+def batch_sheet(batch: dict[str, Any]) -> NDArray[np.uint8]:
+    """(H, W, 3) RGB grid of the batch's pictures with their boxes.
+
+    batch: Ultralytics' collated batch, `img` (B, 3, H, W) uint8 RGB, `bboxes` (N, 4) normalised centre boxes,
+    `batch_idx` (N,).
+    """
+    pictures = [np.ascontiguousarray(image.permute(1, 2, 0).cpu().numpy()) for image in batch["img"][:MOST]]
+    height, width = pictures[0].shape[:2]
+    for number, (x, y, w, h) in zip(batch["batch_idx"].tolist(), batch["bboxes"].tolist(), strict=True):
+        if number < len(pictures):
+            corner = round((x - w / 2) * width), round((y - h / 2) * height)
+            opposite = round((x + w / 2) * width), round((y + h / 2) * height)
+            cv2.rectangle(pictures[int(number)], corner, opposite, COLOUR, 1)
+    columns = int(np.ceil(np.sqrt(len(pictures))))
+    rows = int(np.ceil(len(pictures) / columns))
+    sheet = np.zeros((rows * height, columns * width, 3), np.uint8)
+    for i, picture in enumerate(pictures):
+        row, column = divmod(i, columns)
+        sheet[row * height : (row + 1) * height, column * width : (column + 1) * width] = picture
+    return sheet
