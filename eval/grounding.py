@@ -14,6 +14,7 @@ from core.records import PredictedImage, read_predictions
 from core.runs import RunConfig, RunFolder
 from core.values import AnnotatedImage, Box, Prediction
 from data.captions import read_annotations
+from eval.ledger import count_look
 
 HIT_IOU = 0.5  # a hit is strictly above it: the published scorer rounds the IoU, and round(0.5) is 0
 
@@ -48,6 +49,7 @@ class GroundingConfig(RunConfig):
     predictions: str = MISSING  # prediction file, JSON Lines or a JSON list
     box_format: BoxFormat = BoxFormat.ltwh  # how the prediction file writes boxes
     duplicates: Duplicates = Duplicates.error  # a second prediction for an image's caption: refuse, or take one
+    looks: int | None = None  # budget of looks at this truth, counted in FILE.looks.json beside it; null: as it stands
     scoring: Scoring = Scoring.keyed  # positional repeats a published mistake: entry i against the i-th of the last n
 
 
@@ -198,9 +200,12 @@ def run(config: GroundingConfig, folder: RunFolder) -> dict[str, Any]:
         outcomes = score_positional(truth, entries)
     else:
         outcomes = score_keyed(truth, entries, config.duplicates)
+    digests = {"truth_sha256": sha256_file(config.truth), "predictions_sha256": sha256_file(config.predictions)}
+    told = count_look(config.truth, digests["predictions_sha256"], folder.command, config.looks)
+    if told:
+        print(told)
     _tell_missing(outcomes)
     write_outcomes(folder, outcomes)
-    digests = {"truth_sha256": sha256_file(config.truth), "predictions_sha256": sha256_file(config.predictions)}
     return {**grounding_metrics(outcomes), **digests}
 
 

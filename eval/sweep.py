@@ -12,11 +12,12 @@ from omegaconf import MISSING
 from core.candidates import CandidateStore
 from core.choosing import ChoosingConfig, ChoosingMethod, Fallback
 from core.errors import InputError
-from core.files import read_json, sha256_file, write_json, write_text
+from core.files import read_json, sha256_bytes, sha256_file, write_json, write_text
 from core.grounding import CutConfig, FusionConfig, FusionMethod
 from core.progress import progress
 from core.runs import RunConfig, RunFolder
 from data.captions import read_annotations
+from eval.ledger import count_look, ledger_path
 from eval.replay import Replay, find_key
 from eval.sweep_points import NotCovered, Point, Sweeper
 from eval.tables import comma_separated, markdown, print_table, varying
@@ -139,7 +140,10 @@ def published_table(rows: Sequence[dict[str, Any]]) -> str:
 
 def run(config: SweepConfig, folder: RunFolder) -> dict[str, Any]:
     """Write `sweep.json`, `sweep.csv`, `sweep.md` and `published.md`; heat maps and curves are the report's."""
+    told = _count_looks(config)
     rows, _ = sweep(config)
+    if told:
+        print(told)
     for path in (config.candidates, config.truth):
         folder.add_parent(path)
     columns = [*varying(rows, SETTINGS), *FIGURES]
@@ -160,6 +164,15 @@ def run(config: SweepConfig, folder: RunFolder) -> dict[str, Any]:
         "candidates": str(Path(config.candidates)),
         "truth_sha256": sha256_file(config.truth),
     }
+
+
+def _count_looks(config: SweepConfig) -> str | None:
+    """Every setting tried on a set with a ledger is a look at it."""
+    if not ledger_path(config.truth).is_file():
+        return None
+    points = points_of(config, CandidateStore(config.candidates))
+    what = sha256_bytes("\n".join(map(str, points)).encode())
+    return count_look(config.truth, what, "eval.sweep", num_looks=len(points))
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -1,0 +1,117 @@
+"""Whether a difference between two runs on the same captions is one: paired tests, intervals by image, equivalence."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+ALPHA = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class PairedDifference:
+    """Run B against run A on the same captions; shares 0..1, B minus A."""
+
+    difference: float
+    ci95: tuple[float, float]  # by image
+    ci90: tuple[float, float]  # the interval that equivalence is judged by (two one-sided tests at 5 %)
+    num_only_a: int  # captions that A alone got right
+    num_only_b: int
+    p_value: float  # McNemar, exact, two-sided
+
+
+def mcnemar(num_only_a: int, num_only_b: int) -> float:
+    """Exact two-sided p of McNemar's test: a fair coin for each caption that only one of two runs got right."""
+    from scipy.stats import binomtest
+
+    total = num_only_a + num_only_b
+    return 1.0 if total == 0 else float(binomtest(num_only_a, total, 0.5).pvalue)
+
+
+def paired_difference(
+    hits_a: NDArray[np.bool_], hits_b: NDArray[np.bool_], images: Sequence[str], resamples: int = 4000, seed: int = 0
+) -> PairedDifference:
+    """Compare two runs caption by caption; the intervals resample whole images, whose captions fail together.
+
+    hits_a, hits_b: (N,) of the same captions in the same order. The same seed gives the same intervals. With a single
+    image nothing is known of the spread: then the intervals are (-1, 1).
+    """
+    change = hits_b.astype(np.float64) - hits_a.astype(np.float64)
+    only_a, only_b = int((hits_a & ~hits_b).sum()), int((hits_b & ~hits_a).sum())
+    low95, low90, high90, high95 = _resampled(change, images, resamples, seed)
+    return PairedDifference(
+        float(change.mean()), (low95, high95), (low90, high90), only_a, only_b, mcnemar(only_a, only_b)
+    )
+
+
+def _resampled(change: NDArray[np.float64], images: Sequence[str], resamples: int, seed: int) -> list[float]:
+    _, group = np.unique(np.asarray(images), return_inverse=True)
+    num_groups = int(group.max()) + 1
+    if num_groups < 2:
+        return [-1.0, -1.0, 1.0, 1.0]
+    total, count = np.bincount(group, weights=change), np.bincount(group)
+    draw = np.random.default_rng(seed)
+    means = []
+    for start in range(0, resamples, 500):
+        weights = draw.multinomial(num_groups, np.full(num_groups, 1 / num_groups), size=min(500, resamples - start))
+        means.append(weights @ total / (weights @ count))
+    return [float(v) for v in np.quantile(np.concatenate(means), [0.025, 0.05, 0.95, 0.975])]
+
+
+def verdict(difference: PairedDifference, margin: float, p_adjusted: float) -> str:
+    """`better`, `worse`, `equivalent within the margin`, or `no difference shown`.
+
+    A difference must pass both the adjusted McNemar test and the interval by image. Equivalence needs the whole 90 %
+    interval within the margin, so that a small set of captions can never prove it.
+    """
+    low, high = difference.ci95
+    if p_adjusted < ALPHA and low > 0:
+        return "better"
+    if p_adjusted < ALPHA and high < 0:
+        return "worse"
+    if -margin < difference.ci90[0] and difference.ci90[1] < margin:
+        return f"equivalent within {margin:g}"
+    return "no difference shown"
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's adjustment for several comparisons, in the order given."""
+    order = np.argsort(p_values, kind="stable")
+    adjusted, running = [0.0] * len(p_values), 0.0
+    for rank, place in enumerate(order.tolist()):
+        running = max(running, min(1.0, (len(p_values) - rank) * p_values[place]))
+        adjusted[place] = running
+    return adjusted
+
+
+def rank_correlation(x: Sequence[float], y: Sequence[float]) -> tuple[float, float]:
+    """Kendall's tau-b and Spearman's rho; NaN when one side does not vary."""
+    from scipy.stats import kendalltau, spearmanr
+
+    if len(set(x)) < 2 or len(set(y)) < 2:
+        return float("nan"), float("nan")
+    return float(kendalltau(x, y).statistic), float(spearmanr(x, y).statistic)
+
+
+def bootstrap_pairs(
+    statistic: Callable[[list[float], list[float]], tuple[float, ...]],
+    x: Sequence[float],
+    y: Sequence[float],
+    resamples: int = 2000,
+    seed: int = 0,
+) -> list[tuple[float, float]]:
+    """95 % percentile intervals of each value of a statistic of pairs, resampling pairs; resamples without spread are
+    passed over."""
+    draw = np.random.default_rng(seed)
+    xs, ys = np.asarray(x, float), np.asarray(y, float)
+    values = []
+    for _ in range(resamples):
+        pick = draw.integers(0, len(xs), len(xs))
+        found = statistic(xs[pick].tolist(), ys[pick].tolist())
+        if not any(np.isnan(found)):
+            values.append(found)
+    if not values:
+        return [(-1.0, 1.0)] * len(statistic(list(x), list(y)))
+    low, high = np.quantile(np.asarray(values), [0.025, 0.975], axis=0)
+    return [(float(a), float(b)) for a, b in zip(low, high, strict=True)]
