@@ -87,10 +87,12 @@ def _weights_rule(override: Override, config_name: str, search: list[str]) -> li
     word = override.input_line or ""
     value = override.value()
     group = override.key_or_group
-    if not isinstance(value, str) or override.package is not None or "/" in group or override.is_delete():
+    if override.package is not None or "/" in group or override.is_delete() or override.is_add():
         return [word]
     options = _options(group, search)
-    if not options or value in options:
+    if options and value is None:
+        return [f"~{group}"]  # Hydra knows no null group; without one the schema's own value stands
+    if not options or not isinstance(value, str) or value in options:
         return [word]
     base = compose(config_name, overrides=search)
     node = base.get(group) if group in base else None

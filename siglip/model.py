@@ -89,6 +89,7 @@ def word_tokenizer(captions: Sequence[str]) -> Any:
         eos_token="</s>",
         unk_token="<unk>",
         model_max_length=TEXT_LENGTH,
+        padding_side="left",  # the tower reads its last position: there the caption ends, not the padding
         model_input_names=["input_ids"],  # SigLIP was trained without an attention mask and must not be given one
     )
 

@@ -1,0 +1,77 @@
+"""A whole tiny system: a YOLO and a SiglipModel of random weights, drawn scenes, and the command that runs them."""
+
+import importlib
+import json
+
+import pytest
+import torch
+
+CAPTIONS = ["red drone", "green missile", "grey helicopter"]
+TINY = """
+nc: 1
+reg_max: 4
+backbone:
+  - [-1, 1, Conv, [8, 3, 2]]
+  - [-1, 1, Conv, [8, 3, 2]]
+  - [-1, 1, Conv, [16, 3, 2]]
+  - [-1, 1, Conv, [16, 3, 2]]
+head:
+  - [[2, 3], 1, Detect, [nc]]
+"""
+ARCHITECTURE = {
+    "vision": {"image_size": 16, "patch_size": 8, "hidden_size": 32, "intermediate_size": 48,
+               "num_hidden_layers": 1, "num_attention_heads": 2},
+    "text": {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 1, "num_attention_heads": 2,
+             "projection_size": 32},
+}  # fmt: skip
+
+
+def save_detector(path, seed=0):
+    importlib.import_module("detector.environment")  # before ultralytics, which reads the environment once
+    from ultralytics import YOLO
+
+    torch.manual_seed(seed)
+    path.with_suffix(".yaml").write_text(TINY)
+    model = YOLO(str(path.with_suffix(".yaml")), verbose=False)
+    for branch in model.model.model[-1].cv3:  # an untrained head is sure of nothing; let it offer boxes
+        torch.nn.init.normal_(branch[-1].weight, std=1.0)
+        torch.nn.init.constant_(branch[-1].bias, -1.0)
+    model.save(str(path))
+
+
+@pytest.fixture(scope="session")
+def system(tmp_path_factory):
+    """A folder with scenes/, detector.pt, scorer/ and upscaler/."""
+    from data.scenes import main as draw
+    from siglip.model import make_model, save_checkpoint
+    from upscale.standin import main as standin
+
+    root = tmp_path_factory.mktemp("system")
+    draw(["num_images=5", "size=[160,96]", "target_size=[20,14]", "workers=1", f"run_dir={root}/scenes"])
+    save_detector(root / "detector.pt")
+    standin(["features=4", "convolutions=1", f"run_dir={root}/upscaler"])
+    captions = {
+        a["caption"] for line in open(root / "scenes/annotations.jsonl") for a in json.loads(line)["annotations"]
+    }
+    torch.manual_seed(0)
+    model, processor = make_model(ARCHITECTURE, sorted(captions))
+    save_checkpoint(root / "scorer", model, processor, {"template": "{}", "policy": "standin x4 pad=published"})
+    return root
+
+
+@pytest.fixture
+def export(system, capfd):
+    """`export("name", *words)`: run pipeline.export over the scenes; returns the run folder."""
+    from pathlib import Path
+
+    from pipeline.export import main
+
+    def run(name, *words):
+        main([
+            f"annotations={system}/scenes/annotations.jsonl", f"images={system}/scenes/images",
+            f"detector={system}/detector.pt", f"upscaler={system}/upscaler/standin.safetensors",
+            f"scorer={system}/scorer", "confidence=0.3", "batch=2", "tracking.mode=disabled", f"run_dir={name}", *words,
+        ])  # fmt: skip
+        return Path(name)
+
+    return run

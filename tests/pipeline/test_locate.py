@@ -1,0 +1,49 @@
+"""`grounder locate IMAGE CAPTION pipeline=RUN`."""
+
+import json
+
+import pytest
+
+from core.images import read_image
+from pipeline.locate import main, positional
+
+
+def test_it_prints_the_box_and_draws_it(export, system, tmp_path, capsys):
+    folder = export("run")
+    capsys.readouterr()
+    image = system / "scenes/images/image_0.jpg"
+    main([str(image), "red and white fighter jet", f"pipeline={folder}", f"run_dir={tmp_path}/found"])
+    out = capsys.readouterr().out
+    told = json.loads((tmp_path / "found/located.json").read_text())
+    assert out.startswith("red and white fighter jet: [")
+    assert told["candidates"][0]["score"] >= told["candidates"][-1]["score"]
+    assert read_image(tmp_path / "found/located.png").shape[1] == 160
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["a.png", "red jet", "pipeline=x"], ["image='a.png'", "caption='red jet'", "pipeline=x"]),
+        (["image=a.png", "caption=jet"], ["image=a.png", "caption=jet"]),
+        (["it's.png", "a, b: c", "--cfg", "job"], ["image='it\\'s.png'", "caption='a, b: c'", "--cfg", "job"]),
+        (["--help"], ["--help"]),
+    ],
+)
+def test_positional_words(words, expected):
+    assert positional(words) == expected
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["nowhere.png", "red jet", "pipeline={run}"], "nowhere.png: cannot be read"),
+        (["{image}", "red jet", "pipeline=nowhere"], "pipeline= wants the run folder of pipeline.export"),
+        (["{image}", "red jet"], "pipeline: must be given"),
+    ],
+)
+def test_mistakes_are_one_line(words, told, export, system, capfd):
+    folder = export("run")
+    with pytest.raises(SystemExit) as stop:
+        main([w.format(run=folder, image=system / "scenes/images/image_0.jpg") for w in words])
+    assert stop.value.code == 2
+    assert told in capfd.readouterr().err
