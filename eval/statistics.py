@@ -86,12 +86,19 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def rank_correlation(x: Sequence[float], y: Sequence[float]) -> tuple[float, float]:
-    """Kendall's tau-b and Spearman's rho; NaN when one side does not vary."""
-    from scipy.stats import kendalltau, spearmanr
+    """Kendall's tau-b and Spearman's rho; NaN when one side does not vary.
 
-    if len(set(x)) < 2 or len(set(y)) < 2:
+    Both come from the signs of all differences: their products give tau, and their sums over a row are the (doubled,
+    centred) ranks with ties averaged, whose correlation is rho. A hundred times faster than scipy, which resampling needs.
+    """
+    xs, ys = np.asarray(x, np.float64), np.asarray(y, np.float64)
+    sign_x, sign_y = np.sign(xs[:, None] - xs), np.sign(ys[:, None] - ys)
+    pairs_x, pairs_y = float((sign_x**2).sum()), float((sign_y**2).sum())
+    if not pairs_x or not pairs_y:
         return float("nan"), float("nan")
-    return float(kendalltau(x, y).statistic), float(spearmanr(x, y).statistic)
+    rank_x, rank_y = sign_x.sum(axis=1), sign_y.sum(axis=1)
+    rho = (rank_x * rank_y).sum() / np.sqrt((rank_x**2).sum() * (rank_y**2).sum())
+    return float((sign_x * sign_y).sum() / np.sqrt(pairs_x * pairs_y)), float(rho)
 
 
 def bootstrap_pairs(

@@ -69,6 +69,17 @@ def test_holm_by_hand():
     assert holm([]) == []
 
 
+def test_rank_correlations_are_scipys():
+    from scipy.stats import kendalltau, spearmanr
+
+    draw = np.random.default_rng(0)
+    for _ in range(40):
+        x, y = draw.integers(0, 6, (2, int(draw.integers(3, 25)))).astype(float)
+        if len(set(x)) > 1 and len(set(y)) > 1:
+            reference = kendalltau(x, y).statistic, spearmanr(x, y).statistic
+            assert rank_correlation(x, y) == pytest.approx(reference, abs=1e-12)
+
+
 def test_rank_correlations_of_known_orders():
     assert rank_correlation([1, 2, 3, 4], [10, 20, 30, 40]) == pytest.approx((1, 1))
     assert rank_correlation([1, 2, 3, 4], [4, 3, 2, 1]) == pytest.approx((-1, -1))
