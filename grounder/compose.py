@@ -40,7 +40,8 @@ def compose_config(config_name: str, overrides: Sequence[str], config_dir: str |
     search = _search_path(config_dir)
     with initialize_config_module(CONFIGS, version_base="1.3"):
         parsed = _parse(overrides)
-        words = [word for o in parsed for word in _weights_rule(o, config_name, search)]
+        last = {o.key_or_group: o for o in parsed}  # of two choices for one group or setting the later one counts
+        words = [word for o in parsed if last[o.key_or_group] is o for word in _weights_rule(o, config_name, search)]
         words = _open_mappings(words, parsed, config_name, search)
         try:
             config = compose(config_name, overrides=[*search, *words])
