@@ -32,60 +32,75 @@ def prepare(boxes: Any, confidence: Any, view: Any, weights: Any, skip: float) -
 def cluster_boxes(sides: Any, score: Any, order: Any, wbf_iou: float) -> Any:
     """Give each of (4, N) boxes, in the given order, to the cluster whose average it overlaps most.
 
-    Returns (4, K) averages, (K,) sums of scores, (N,) clusters and (K,) sizes.
+    Returns the clusters' averages (x1, y1, x2, y2, each (K,)), (K,) sums of scores, (N,) clusters and (K,) sizes.
     """
     num, used = len(score), 0
-    average, sums = np.empty((4, num)), np.empty((4, num), np.float32)
+    x1, y1, x2, y2 = np.empty(num), np.empty(num), np.empty(num), np.empty(num)
+    sums = np.empty((num, 4), np.float32)
     area, total, margin = np.empty(num), np.empty(num), np.empty(num)
     cluster, size = np.empty(num, np.intp), np.zeros(num, np.intp)
     for i in order:
-        best = closest(average, area, used, sides[0, i], sides[1, i], sides[2, i], sides[3, i], wbf_iou, margin)
+        left, top, right, bottom = sides[0, i], sides[1, i], sides[2, i], sides[3, i]
+        best = -1
+        measure(x1, y1, x2, y2, area, used, left, top, right, bottom, wbf_iou, margin)
+        if largest(margin, used) >= 0.0:
+            best = closest(x1, y1, x2, y2, area, used, left, top, right, bottom, wbf_iou, margin)
         if best < 0:
             best, used = used, used + 1
-            total[best] = score[i]
+            x1[best], y1[best], x2[best], y2[best], total[best] = left, top, right, bottom, score[i]
             for side in range(4):
-                average[side, best] = sides[side, i]
-                sums[side, best] = np.float32(score[i] * sides[side, i])
+                sums[best, side] = np.float32(score[i] * sides[side, i])
         else:
             total[best] += score[i]
             for side in range(4):
-                sums[side, best] = np.float32(np.float64(sums[side, best]) + score[i] * sides[side, i])
-                average[side, best] = np.float32(np.float64(sums[side, best]) / total[best])
-        area[best] = (average[2, best] - average[0, best]) * (average[3, best] - average[1, best])
+                sums[best, side] = np.float32(np.float64(sums[best, side]) + score[i] * sides[side, i])
+            x1[best] = np.float32(np.float64(sums[best, 0]) / total[best])
+            y1[best] = np.float32(np.float64(sums[best, 1]) / total[best])
+            x2[best] = np.float32(np.float64(sums[best, 2]) / total[best])
+            y2[best] = np.float32(np.float64(sums[best, 3]) / total[best])
+        area[best] = (x2[best] - x1[best]) * (y2[best] - y1[best])
         cluster[i] = best
         size[best] += 1
-    return average[:, :used], total[:used], cluster, size[:used]
+    return (x1[:used], y1[:used], x2[:used], y2[:used]), total[:used], cluster, size[:used]
+
+
+# Most of the work: every box against every cluster, without a division or a branch. The promise that nothing is NaN
+# lets it become vector code; plain scalars and rows keep it so.
+
+
+@njit(cache=True, fastmath={"nnan", "nsz"})
+def measure(
+    x1: Any, y1: Any, x2: Any, y2: Any, area: Any, used: int,
+    left: float, top: float, right: float, bottom: float, limit: float, margin: Any,
+) -> None:  # fmt: skip
+    """Write how far each cluster is above the threshold; 0 or more may be a match.
+
+    It asks for a hair less overlap than `limit`, so that its rounding cannot lose a match; `closest` decides exactly.
+    """
+    own = (right - left) * (bottom - top)
+    whole, hair_less = 1 + limit, limit * (1 - 1e-9)
+    for k in range(used):
+        width = min(x2[k], right) - max(x1[k], left)
+        height = min(y2[k], bottom) - max(y1[k], top)
+        margin[k] = max(width, 0.0) * max(height, 0.0) * whole - hair_less * (area[k] + own)
+
+
+@njit(cache=True, fastmath={"nnan", "nsz"})
+def largest(values: Any, used: int) -> float:
+    """The largest of the first `used` values, -1 or more."""
+    most = -1.0
+    for k in range(used):
+        most = max(most, values[k])
+    return most
 
 
 @njit(cache=True)
 def closest(
-    average: Any,
-    area: Any,
-    used: int,
-    left: float,
-    top: float,
-    right: float,
-    bottom: float,
-    limit: float,
-    margin: Any,
-) -> int:
-    """The cluster whose average overlaps the box most and by more than `limit`; the earliest of equals, else -1.
-
-    The first loop has neither branches nor divisions, so it becomes vector code, and leaves very few to look at. It
-    asks for a hair less overlap than the threshold, so that its rounding cannot lose a match.
-    """
+    x1: Any, y1: Any, x2: Any, y2: Any, area: Any, used: int,
+    left: float, top: float, right: float, bottom: float, limit: float, margin: Any,
+) -> int:  # fmt: skip
+    """The cluster whose average overlaps the box most and by more than `limit`; the earliest of equals, else -1."""
     own = (right - left) * (bottom - top)
-    hair_less = limit * (1 - 1e-9)
-    x1, y1, x2, y2 = average[0], average[1], average[2], average[3]
-    for k in range(used):
-        near_x = x2[k] if x2[k] < right else right
-        far_x = x1[k] if x1[k] > left else left
-        near_y = y2[k] if y2[k] < bottom else bottom
-        far_y = y1[k] if y1[k] > top else top
-        width, height = near_x - far_x, near_y - far_y
-        width = width if width > 0.0 else 0.0
-        height = height if height > 0.0 else 0.0
-        margin[k] = width * height * (1 + limit) - hair_less * (area[k] + own)
     best, best_iou = -1, limit
     for k in range(used):
         if margin[k] >= 0.0:
@@ -143,6 +158,7 @@ def fuse(
     by_score = np.argsort(fused_score, kind="mergesort")[::-1]
     fused = np.empty((len(by_score), 4))
     for place in range(len(by_score)):
-        for side in range(4):
-            fused[place, side] = average[side, by_score[place]]
+        k = by_score[place]
+        fused[place, 0], fused[place, 1] = average[0][k], average[1][k]
+        fused[place, 2], fused[place, 3] = average[2][k], average[3][k]
     return fused, fused_score[by_score], votes[by_score]

@@ -1,5 +1,6 @@
 """An Ultralytics checkpoint as a network: fused, in evaluation mode, boxes before NMS."""
 
+import inspect
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ class TorchNetwork:
             model.end2end = False  # candidates are wanted before any suppression
         model = model.fuse(verbose=False).eval().to(self._device)
         self._model: Any = model.half() if self._half else model
-        self.num_classes = len(model.names)
+        self.num_classes = len(classes) or len(model.names)
         self.stride = max(int(model.stride.max()), 32)
         trained = checkpoint.get("train_args", {}).get("imgsz", 640)
         self.imgsz: int | tuple[int, int] = tuple(trained) if isinstance(trained, list | tuple) else int(trained)
@@ -62,7 +63,9 @@ def _set_classes(model: Any, classes: list[str], path: Path) -> None:
     if not hasattr(model, "set_classes"):
         raise InputError(f"{path}: detector.classes: only open-vocabulary models (YOLO-World, YOLOE) take classes")
     try:
-        embeddings = model.get_text_pe(classes) if hasattr(model, "get_text_pe") else None
-        model.set_classes(classes, embeddings) if embeddings is not None else model.set_classes(classes)
+        if "embeddings" in inspect.signature(model.set_classes).parameters:  # YOLOE
+            model.set_classes(classes, model.get_text_pe(classes))
+        else:  # YOLO-World
+            model.set_classes(classes)
     except Exception as error:  # its text tower is a download of its own
         raise InputError(f"{path}: detector.classes: the text tower could not be loaded: {error}") from error

@@ -1,0 +1,119 @@
+"""Every detector preset composes, its model descriptions build, and published settings are what was published."""
+
+import importlib.resources
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from omegaconf import OmegaConf
+
+from core.errors import InputError
+from detector.arguments import check_arguments
+from detector.build import DetectorConfig, StageState, build_detector
+from detector.train import TrainConfig
+
+PRESETS = sorted(
+    p.name.removesuffix(".yaml") for p in importlib.resources.files("configs").joinpath("detector").iterdir()
+    if p.name.endswith(".yaml")
+)  # fmt: skip
+
+
+def composed(preset: str) -> TrainConfig:
+    from grounder.compose import compose_config, register
+
+    name = register("detector.train", TrainConfig)
+    config = OmegaConf.to_object(compose_config(name, ["data=somewhere", f"detector={preset}"]))
+    assert isinstance(config, TrainConfig)
+    return config
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_composes_with_arguments_that_ultralytics_knows(preset: str) -> None:
+    training = composed(preset).detector.train
+    check_arguments(training.args)
+    for stage in training.stages:
+        check_arguments(stage.args, "stages[].args")
+
+
+@pytest.mark.parametrize("model", ["yolov9e", "yolov9c"])
+def test_yolov9_is_trained_as_the_log_says(model: str) -> None:
+    detector = composed(model).detector
+    assert detector.weights == f"{model}.pt"
+    assert [(s.imgsz, s.epochs, s.state) for s in detector.train.stages] == [
+        (1280, 55, StageState.fresh), (1600, 7, StageState.fresh)]  # fmt: skip
+    args = detector.train.args
+    assert (args["optimizer"], args["lr0"], args["nbs"], args["cos_lr"]) == ("AdamW", 0.001, 64, True)
+    resumed = composed(f"{model}_resumed").detector.train.stages
+    assert [(s.imgsz, s.epochs, s.schedule_epochs, s.state) for s in resumed] == [
+        (1280, 55, 80, StageState.fresh), (1600, 7, 80, StageState.kept)]  # fmt: skip
+    assert resumed[1].args["mosaic"] == 0
+    assert composed(f"{model}_640").detector.train.stages[0].imgsz == 640
+    assert composed(f"{model}_blind").detector.train.blind
+
+
+def test_yolov6l6_has_the_published_solver_and_shape() -> None:
+    from ultralytics.nn.tasks import DetectionModel
+
+    from detector.rectangular import rectangle_of
+    from detector.start import find_start
+
+    detector = composed("yolov6l6").detector
+    args, (stage,) = detector.train.args, detector.train.stages
+    assert (args["lr0"], args["lrf"], args["momentum"], args["weight_decay"]) == (0.0032, 0.12, 0.843, 0.00036)
+    assert (stage.imgsz, stage.epochs, stage.recipe) == (1536, 200, "v3_noflip")
+    model = DetectionModel(str(find_start(detector)), nc=1, verbose=False)
+    assert model.stride.tolist() == [8, 16, 32, 64]
+    assert 110e6 < sum(p.numel() for p in model.parameters()) < 150e6  # 140.4 M with Meituan's heavier head
+    assert rectangle_of([(870, 1520)], stage.imgsz, 64) == (896, 1536)
+
+
+def test_settings_from_the_command_line_reach_ultralytics_arguments() -> None:
+    from grounder.compose import compose_config, register
+
+    name = register("detector.train", TrainConfig)
+    words = ["data=x", "detector=demo", "detector.train.args.mixup=0.5", "stages=[{imgsz: 64, args: {lr0: 0.1}}]"]
+    config = OmegaConf.to_object(compose_config(name, words))
+    assert isinstance(config, TrainConfig)
+    assert config.detector.train.args["mixup"] == 0.5
+    assert config.stages[0].args == {"lr0": 0.1}
+
+
+def test_open_vocabulary_models_propose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """YOLO-World's own network from its description; its text tower is a download, so its embeddings are drawn here."""
+    import torch
+    from ultralytics.nn.tasks import WorldModel
+
+    torch.manual_seed(0)
+    model = WorldModel("yolov8s-worldv2.yaml", nc=80, verbose=False)
+    torch.save({"model": model.half(), "train_args": {"imgsz": 64}}, tmp_path / "world.pt")
+    image = np.random.default_rng(0).integers(0, 255, (64, 96, 3), dtype=np.uint8)
+    (everything,) = build_detector(DetectorConfig(weights=str(tmp_path / "world.pt"))).propose([image])
+    assert everything[0].name == "world/plain"
+
+    def drawn(self: WorldModel, text: list[str], **_: object) -> torch.Tensor:
+        return torch.nn.functional.normalize(torch.randn(1, len(text), 512), dim=-1)
+
+    monkeypatch.setattr(WorldModel, "get_text_pe", drawn)
+    config = DetectorConfig(weights=str(tmp_path / "world.pt"), classes=["missile", "helicopter"])
+    (asked,) = build_detector(config).propose([image])
+    assert asked[0].candidates.boxes_xyxy.shape[1] == 4
+
+
+def test_classes_need_an_open_vocabulary(trained: tuple[Path, list[np.ndarray]]) -> None:
+    with pytest.raises(InputError, match="only open-vocabulary models"):
+        build_detector(DetectorConfig(weights=str(trained[0]), classes=["missile"]))
+
+
+def test_tracking_carries_settings_epochs_and_batches(make_tree: Callable, train: Callable) -> None:
+    """What W&B gets also lies in the run folder: a line an epoch with AP, and sheets of augmented batches."""
+    run = train(make_tree())
+    lines = [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
+    epochs = [line for line in lines if "epoch" in line]
+    assert [line["epoch"] for line in epochs] == [1, 2]
+    assert {"AP", "AP50", "train/box_loss", "lr/pg0"} <= set(epochs[0])
+    from core.images import read_image
+
+    assert read_image(run / "stage_1" / "sample_0.jpg").shape == (128, 128, 3)  # four inputs of 64x64
+    assert json.loads((run / "settings.json").read_text())["seed"] == 0
