@@ -51,8 +51,8 @@ def run(config: LocateConfig, folder: RunFolder) -> dict[str, Any]:
     return {"score": prediction.score, "confidence": prediction.confidence, "num_candidates": len(answer.candidates)}
 
 
-def open_pipeline(run_folder: str) -> "Pipeline":
-    """The pipeline that a run of `pipeline.export` used, from its `config.yaml`.
+def open_pipeline(run_folder: str, device: str | None = None) -> "Pipeline":
+    """The pipeline that a run of `pipeline.export` used, from its `config.yaml`, on `device` (None: on its own).
 
     Raises InputError when the folder holds no such run. Relative paths of its checkpoints are looked for from here.
     """
@@ -73,6 +73,7 @@ def open_pipeline(run_folder: str) -> "Pipeline":
     except Exception as error:  # OmegaConf's own kinds, for a file edited by hand
         raise InputError(f"{path}: {str(error).splitlines()[0]}") from error
     assert isinstance(config, PipelineConfig)
+    config.device = device or config.device
     return build_pipeline(config)
 
 

@@ -1,0 +1,100 @@
+"""What a request may be: everything that is checked before any model works for it."""
+
+import base64
+import binascii
+import hashlib
+import io
+import json
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
+
+
+@dataclass
+class LimitsConfig:
+    """The most that one request may ask for."""
+
+    body_mib: float = 32.0  # MiB of a request's body
+    instances: int = 64  # captions in one request
+    caption_chars: int = 512  # characters of a caption
+    pixels: int = 25_000_000  # width times height of an image
+
+
+class RefusedError(Exception):
+    """A request that is answered with a 4xx or 503 status and one sentence."""
+
+    def __init__(self, status: int, message: str, retry_after_s: int | None = None) -> None:
+        super().__init__(message)
+        self.status, self.message, self.retry_after_s = status, message, retry_after_s
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One caption and the encoded image it is asked of; `digest` stands for the image's bytes."""
+
+    caption: str
+    data: bytes
+    digest: str
+
+
+def parse_request(body: bytes, limits: LimitsConfig) -> list[Instance]:
+    """The instances of a request's body, in order.
+
+    An image that is repeated in the request is decoded from base64 and looked at once. Raises RefusedError: 400 for
+    what is malformed, 413 for what exceeds a limit, 415 for an image format that is not served.
+    """
+    try:
+        message = json.loads(body)
+    except (ValueError, RecursionError) as error:  # ValueError: bad JSON, bad Unicode, and integers of 5,000 digits
+        raise RefusedError(400, f"the body is not JSON: {str(error)[:100]}") from error
+    instances = message.get("instances") if isinstance(message, dict) else None
+    if not isinstance(instances, list):
+        raise RefusedError(400, "the body must be an object with a list 'instances'")
+    if len(instances) > limits.instances:
+        raise RefusedError(413, f"{len(instances)} instances are more than the limit of {limits.instances}")
+    seen: dict[str, tuple[bytes, str]] = {}
+    return [_parse_instance(value, f"instances[{i}]", seen, limits) for i, value in enumerate(instances)]
+
+
+def _parse_instance(value: Any, where: str, seen: dict[str, tuple[bytes, str]], limits: LimitsConfig) -> Instance:
+    if not isinstance(value, dict):
+        raise RefusedError(400, f"{where}: must be an object with 'caption' and 'b64'")
+    caption, b64 = value.get("caption"), value.get("b64")
+    if not isinstance(caption, str) or not isinstance(b64, str):
+        raise RefusedError(400, f"{where}: 'caption' and 'b64' must be strings")
+    if len(caption) > limits.caption_chars:
+        raise RefusedError(413, f"{where}: a caption of {len(caption)} characters; the limit is {limits.caption_chars}")
+    if any("\ud800" <= c <= "\udfff" for c in caption):
+        raise RefusedError(400, f"{where}: the caption holds half a surrogate pair")
+    if b64 not in seen:
+        seen[b64] = _decode_base64(b64, where)
+        check_header(seen[b64][0], where, limits)
+    data, digest = seen[b64]
+    return Instance(caption, data, digest)
+
+
+def _decode_base64(b64: str, where: str) -> tuple[bytes, str]:
+    try:
+        data = base64.b64decode(b64, validate=True)
+    except (binascii.Error, ValueError) as error:  # ValueError: characters beyond ASCII
+        raise RefusedError(400, f"{where}: 'b64' is not base64") from error
+    return data, hashlib.sha256(data).hexdigest()
+
+
+def check_header(data: bytes, where: str, limits: LimitsConfig) -> None:
+    """Refuse an image by its header alone, before a pixel is decoded."""
+    from PIL import Image as PillowImage
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", PillowImage.DecompressionBombWarning)
+            with PillowImage.open(io.BytesIO(data), formats=FORMATS) as header:
+                width, height = header.size
+    except PillowImage.DecompressionBombError as error:
+        raise RefusedError(413, f"{where}: more pixels than the limit of {limits.pixels}") from error
+    except Exception as error:  # Pillow's plugins raise anything from SyntaxError to struct.error on hostile headers
+        raise RefusedError(415, f"{where}: no image in one of the formats {', '.join(FORMATS)}") from error
+    if width * height > limits.pixels:
+        raise RefusedError(413, f"{where}: {width} x {height} pixels are more than the limit of {limits.pixels}")
