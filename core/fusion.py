@@ -5,7 +5,8 @@ nothing is clipped or normalised. A box is compared with the running averages of
 is the algorithm and cannot be vectorised; the loops are compiled instead (core.fusion_loops).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +40,17 @@ def weighted_boxes_fusion(
     fused, score, votes = fuse_arrays(boxes, confidence, view, weight, wbf_iou, skip, score_rule, allows_overflow)
     keep = votes >= min_votes
     return Candidates(fused[keep].astype(np.float32), score[keep].astype(np.float32))
+
+
+def weights_by_name(names: Sequence[str], patterns: Mapping[str, float]) -> list[float]:
+    """Each view's weight: that of the first pattern (`*/slice_*`) its name matches, 1 where none does.
+
+    Raises InputError for a pattern that matches no view, which would otherwise change nothing and say nothing.
+    """
+    idle = next((p for p in patterns if not any(fnmatchcase(name, p) for name in names)), None)
+    if idle is not None:
+        raise InputError(f"fusion.view_weights: {idle!r} matches none of the views {', '.join(names)}")
+    return [next((w for p, w in patterns.items() if fnmatchcase(name, p)), 1.0) for name in names]
 
 
 def _check(views: Sequence[Candidates], weights: Sequence[float] | None, iou: float, rule: str) -> NDArray[np.float64]:

@@ -19,6 +19,8 @@ class FusionMethod(Enum):
 
     nms = "nms"  # pool them, then one more NMS
     wbf = "wbf"  # weighted boxes fusion
+    greedy_nmm = "greedy_nmm"  # pool and merge as sahi does by default: a box grows over what it covers
+    nmm = "nmm"  # pool and merge, also what the covered ones cover
     none = "none"  # pool them
 
 
@@ -26,12 +28,15 @@ class FusionMethod(Enum):
 class FusionConfig:
     """How several views' boxes are brought together; a single view is left as it is."""
 
-    method: FusionMethod = FusionMethod.nms  # nms, wbf or none
+    method: FusionMethod = FusionMethod.nms  # nms, wbf, greedy_nmm, nmm or none
     wbf_iou: float = 0.5  # boxes above this IoU with a cluster join it
     weights: list[float] = field(default_factory=list)  # one a view, in the detector's order; empty: all equal
+    view_weights: dict[str, float] = field(default_factory=dict)  # by name pattern: {'*/slice_*': 0.5}; others 1
     skip: float = 0.0001  # wbf leaves out boxes below this confidence
     min_votes: int = 1  # wbf keeps clusters that at least so many views agree on
     score_rule: str = "avg"  # wbf's confidence: avg or max, as in ensemble-boxes
+    merge_metric: str = "ios"  # greedy_nmm and nmm: intersection over the smaller box (ios) or over the union (iou)
+    merge_threshold: float = 0.5  # greedy_nmm and nmm: boxes overlapping so much or more are one
 
 
 @dataclass
@@ -53,17 +58,24 @@ def candidates_of(views: Sequence[View], config: CutConfig) -> Candidates:
     kept = [cut(view.candidates, config.confidence, config.nms_iou, config.max_det) for view in views]
     if not any(len(k) for k in kept):
         return most_confident(views)
-    return kept[0] if len(kept) == 1 else fuse(kept, config)
+    return kept[0] if len(kept) == 1 else fuse(kept, config, [view.name for view in views])
 
 
-def fuse(kept: Sequence[Candidates], config: CutConfig) -> Candidates:
-    """One set of boxes from several, by descending confidence; the sets are those of views after their own cuts."""
+def fuse(kept: Sequence[Candidates], config: CutConfig, names: Sequence[str] = ()) -> Candidates:
+    """One set of boxes from several, by descending confidence; the sets are those of views after their own cuts.
+
+    names: the views', which `view_weights` goes by.
+    """
     fusion = config.fusion
     if fusion.method is FusionMethod.wbf:
-        from core.fusion import weighted_boxes_fusion
+        from core.fusion import weighted_boxes_fusion, weights_by_name
 
-        weights = list(fusion.weights) or None
+        weights = weights_by_name(names, fusion.view_weights) if fusion.view_weights else list(fusion.weights) or None
         return weighted_boxes_fusion(kept, weights, fusion.wbf_iou, fusion.skip, fusion.min_votes, fusion.score_rule)
+    if fusion.method in {FusionMethod.greedy_nmm, FusionMethod.nmm}:
+        from core.merging import merge
+
+        return merge(kept, fusion.method.value, fusion.merge_metric, fusion.merge_threshold)
     pooled = Candidates(
         np.concatenate([k.boxes_xyxy for k in kept]), np.concatenate([k.confidence for k in kept])
     )  # fmt: skip

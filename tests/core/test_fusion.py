@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from core.errors import InputError
-from core.fusion import SCORE_RULES, fuse_arrays, weighted_boxes_fusion
+from core.fusion import SCORE_RULES, fuse_arrays, weighted_boxes_fusion, weights_by_name
+from core.grounding import CutConfig, FusionConfig, FusionMethod, candidates_of
+from core.stages import View
 from core.values import Candidates
 
 Sets = tuple[list[np.ndarray], list[np.ndarray]]
@@ -91,6 +93,23 @@ def test_votes_weights_and_rules_by_hand() -> None:
     weighted = weighted_boxes_fusion([a, b], weights=[1, 3], wbf_iou=0.5)
     np.testing.assert_allclose(weighted.boxes_xyxy[0, 3], (0.8 * 10 + 1.2 * 12) / 2.0, rtol=1e-6)
     assert len(weighted_boxes_fusion([a, b], skip=0.5)) == 2
+
+
+def test_slices_get_their_own_weight_by_name() -> None:
+    names = ["a/plain", "a/slice_0_0_9_9", "b/plain"]
+    assert weights_by_name(names, {"*/slice_*": 0.5, "b/*": 2.0}) == [1.0, 0.5, 2.0]
+    with pytest.raises(InputError, match=r"'c/\*' matches none"):
+        weights_by_name(names, {"c/*": 2.0})
+    full = Candidates(np.array([[0, 0, 10, 10]], np.float32), np.array([0.5], np.float32))
+    part = Candidates(np.array([[0, 0, 10, 6]], np.float32), np.array([0.5], np.float32))
+    views = [View("a/plain", full), View("a/slice_0_0_9_9", part)]
+    heights = {}
+    for weight in (1.0, 0.25):
+        rule = FusionConfig(method=FusionMethod.wbf, view_weights={"*/slice_*": weight})
+        heights[weight] = candidates_of(views, CutConfig(confidence=0.1, fusion=rule)).boxes_xyxy[0, 3]
+    assert heights == {1.0: 8.0, 0.25: pytest.approx(9.2)}
+    merged = candidates_of(views, CutConfig(0.1, fusion=FusionConfig(method=FusionMethod.greedy_nmm)))
+    np.testing.assert_array_equal(merged.boxes_xyxy, [[0, 0, 10, 10]])
 
 
 def test_wrong_settings_are_named() -> None:
