@@ -40,6 +40,7 @@ class StageTrainer(DetectionTrainer):
     best: Path
     wdir: Path
     best_fitness: Any
+    model: Any
 
     def __init__(self, cfg: Any = DEFAULT_CFG, overrides: dict[str, Any] | None = None, _callbacks: Any = None) -> None:
         folder = Path((overrides or {})["save_dir"])
