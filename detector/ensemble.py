@@ -57,7 +57,11 @@ def _load(path: Path, member: MemberConfig, device: str) -> Network:
         from detector.onnx_network import OnnxNetwork
 
         return OnnxNetwork(path, device)
-    raise InputError(f"{path}: a detector is a .pt checkpoint or an .onnx model")
+    if path.suffix == ".engine":
+        from detector.engine_network import EngineNetwork
+
+        return EngineNetwork(path, device)
+    raise InputError(f"{path}: a detector is a .pt checkpoint or an .onnx model (or a TensorRT .engine)")
 
 
 def _unused(name: str, members: Sequence[Member]) -> str:

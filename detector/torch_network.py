@@ -45,10 +45,10 @@ class TorchNetwork:
             raise InputError("views: tta needs a plain detection head; this model has another, use flips and scales")
         output = self._model(batch, augment=published_tta)
         raw = output[0] if isinstance(output, list | tuple) else output
-        return [_decode(one, self.num_classes, floor) for one in raw.float()]
+        return [decode(one, self.num_classes, floor) for one in raw.float()]
 
 
-def _decode(raw: torch.Tensor, num_classes: int, floor: float) -> Candidates:
+def decode(raw: torch.Tensor, num_classes: int, floor: float) -> Candidates:
     """(4 + classes + extras, N) centre boxes of the head, or (N, 6) finished ones, -> Candidates in input pixels."""
     if raw.shape[-1] == 6 and raw.shape[0] != 4 + num_classes:  # an end-to-end head whose other branch is gone
         return above(raw[:, :4].cpu().numpy(), raw[:, 4].cpu().numpy(), floor)

@@ -144,6 +144,10 @@ def test_onnx_files_that_are_no_detectors_are_named(tmp_path: Path) -> None:
     path.write_bytes(np.random.default_rng(0).bytes(500))
     with pytest.raises(InputError, match=r"broken.onnx: not an ONNX model"):
         build_detector(DetectorConfig(weights=str(path)))
+    path = tmp_path / "model.engine"
+    path.write_bytes(b"")
+    with pytest.raises(InputError, match="needs an NVIDIA GPU"):
+        build_detector(DetectorConfig(weights=str(path)))
     path = tmp_path / "model.tflite"
     path.write_bytes(b"")
     with pytest.raises(InputError, match=r"\.pt checkpoint or an \.onnx model"):
