@@ -15,7 +15,7 @@ $(READY): requirements.lock requirements-uv.lock
 	test -x $(RUN) || $(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-uv.lock
 	$(VENV)/bin/uv pip sync --quiet --compile-bytecode --require-hashes --python $(RUN) requirements.lock requirements-uv.lock
-	$(VENV)/bin/uv pip install --quiet --python $(RUN) --no-deps --no-build-isolation --editable .
+	$(VENV)/bin/uv pip install --quiet --python $(RUN) --no-deps --no-build-isolation --config-setting editable_mode=compat --editable .
 	touch $@
 
 install: $(READY)  ## build .venv from the hash-pinned lock

@@ -32,6 +32,8 @@ def run_command(command: str, schema: type, run: Run, argv: Sequence[str] | None
         _dispatch(command, schema, run, words)
     except InputError as error:
         _fail(command, str(error))
+    except BrokenPipeError:  # the reader of our output (head, less) has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
         if error.errno not in _MACHINE_ERRORS:
             raise

@@ -24,9 +24,8 @@ SETTINGS_FILE = "grounder.json"  # what a checkpoint remembers beside Hugging Fa
 def load_parts(weights: str) -> tuple[Any, Any, dict[str, Any]]:
     """(model, processor, settings) of a checkpoint folder or hub name; InputError when it cannot be loaded."""
     from transformers import AutoModel, AutoProcessor
-    from transformers.utils import logging
 
-    logging.disable_progress_bar()
+    _hush()
     try:
         processor = AutoProcessor.from_pretrained(weights)
         model, told = AutoModel.from_pretrained(weights, output_loading_info=True)
@@ -42,6 +41,14 @@ def load_parts(weights: str) -> tuple[Any, Any, dict[str, Any]]:
     return model, processor, read_json(path) if path.is_file() else {}
 
 
+def _hush() -> None:
+    """Keep transformers from drawing bars for a second's work and from warning of its own default configuration."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+
+
 def tokens(processor: Any, captions: Sequence[str], template: str) -> dict[str, torch.Tensor]:
     """(M, L) token ids of captions in their template, padded to the text tower's full length as SigLIP needs."""
     texts = [template.format(caption.lower()) for caption in captions]
@@ -55,6 +62,7 @@ def make_model(architecture: dict[str, Any], captions: Sequence[str]) -> tuple[A
     """A randomly initialised SiglipModel with the given text and vision values and a word tokenizer of the captions."""
     from transformers import SiglipConfig, SiglipImageProcessor, SiglipModel, SiglipProcessor
 
+    _hush()
     text, vision = dict(architecture.get("text", {})), dict(architecture.get("vision", {}))
     tokenizer = word_tokenizer(captions)
     ids = {
