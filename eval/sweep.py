@@ -114,7 +114,10 @@ def sweep(config: SweepConfig) -> tuple[list[dict[str, Any]], Sweeper]:
 
 def _how_to_cover(config: SweepConfig, store: CandidateStore, point: Point, image: str) -> str:
     """One line: what is lacking, and the command that adds it."""
-    lists = [f"sweep.{n}=[{','.join(map(str, getattr(config, n)))}]" for n in ("confidence", "nms_iou", "max_det")]
+    lists = [_as_list(n, getattr(config, n)) for n in ("confidence", "nms_iou", "max_det")]
+    fresh = SweepConfig()
+    asked = [n for n in ("views", "fusion", "wbf_iou", "weights") if getattr(config, n) != getattr(fresh, n)]
+    lists += [_as_list(n, getattr(config, n)) for n in asked]
     record = store.folder.resolve().parent / "run.json"
     words = ["python", "-m", "pipeline.export", "annotations=...", "images=...", "detector=...", "scorer=..."]
     if record.is_file():
@@ -125,6 +128,12 @@ def _how_to_cover(config: SweepConfig, store: CandidateStore, point: Point, imag
     words += [f"candidates={store.folder}", *lists]
     setting = ", ".join(f"{n}={point.columns()[n]}" for n in ("confidence", "nms_iou", "max_det", "fusion"))
     return f"{store.folder}: holds no score of some crop of {image} at {setting}; this adds it: {shlex.join(words)}"
+
+
+def _as_list(name: str, values: Sequence[Any]) -> str:
+    """A list of the sweep as a setting of the export, in Hydra's grammar."""
+    told = [f"'{v}'" if isinstance(v, str) else str(getattr(v, "value", v)) for v in values]
+    return f"sweep.{name}=[{','.join(told)}]"
 
 
 def best_row(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
