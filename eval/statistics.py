@@ -89,7 +89,8 @@ def rank_correlation(x: Sequence[float], y: Sequence[float]) -> tuple[float, flo
     """Kendall's tau-b and Spearman's rho; NaN when one side does not vary.
 
     Both come from the signs of all differences: their products give tau, and their sums over a row are the (doubled,
-    centred) ranks with ties averaged, whose correlation is rho. A hundred times faster than scipy, which resampling needs.
+    centred) ranks with ties averaged, whose correlation is rho. Resampling needs this to be a hundred times faster than
+    scipy.
     """
     xs, ys = np.asarray(x, np.float64), np.asarray(y, np.float64)
     sign_x, sign_y = np.sign(xs[:, None] - xs), np.sign(ys[:, None] - ys)

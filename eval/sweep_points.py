@@ -1,6 +1,6 @@
 """One setting of the system, and how good it is by a replay."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -62,6 +62,7 @@ class Sweeper:
     match_iou: float = 0.5
     _tables: dict[Any, Table] = field(default_factory=dict)
     _uncut: dict[Any, dict[str, float]] = field(default_factory=dict)
+    _answered: dict[Any, tuple[Any, Any, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.truth = truth_table(self.replay.truth)
@@ -150,25 +151,35 @@ class Sweeper:
 
     # grounding
 
-    def answers(self, point: Point, chooser: Callable[..., NDArray[np.intp]] = choose) -> Answers:
+    def answers(self, point: Point) -> Answers:
         """What every caption gets at this point.
 
         Raises NotCovered when a crop that the point needs has never been scored.
         """
-        scores = self.replay.scores(point.scorer) if point.scorer is not None else [None] * len(self.replay.truth)
-        hit, reachable, chance = [], [], []
-        for image, crops in zip(self._images(point), scores, strict=True):
-            candidates, hits_NM = self.candidates(image, point.cut)
-            chosen = chooser(
-                _scored(crops, candidates, image), candidates.confidence, len(image.captions), point.choosing
-            )
-            found = np.zeros(len(chosen), bool)
-            somebody = chosen != NOBODY
-            found[somebody] = hits_NM[chosen[somebody], np.flatnonzero(somebody)]
-            hit.append(found)
-            reachable.append(hits_NM.any(axis=0))
-            chance.append(hits_NM.mean(axis=0) if len(candidates) else np.zeros(len(chosen)))
-        return Answers(np.concatenate(hit), np.concatenate(reachable), np.concatenate(chance))
+        scores: Sequence[CropScores | None] = [None] * len(self.replay.truth)
+        if point.scorer is not None:
+            scores = self.replay.scores(point.scorer)
+        said = [self._answer(image, crops, point) for image, crops in zip(self._images(point), scores, strict=True)]
+        hit, reachable, chance = (np.concatenate(part) for part in zip(*said, strict=True))
+        return Answers(hit, reachable, chance)
+
+    def _answer(self, image: ImageReplay, crops: CropScores | None, point: Point) -> tuple[Any, Any, Any]:
+        """One image's hits, reachable captions and chances; neighbouring points often leave the same candidates."""
+        kept = image.cut_views(point.cut.confidence, point.cut.nms_iou, point.cut.max_det)
+        chosen_by = point.choosing
+        key = (id(image), id(crops), chosen_by.method, chosen_by.confidence_weight, chosen_by.absent_below,
+               chosen_by.fallback, kept[0].tobytes())  # fmt: skip
+        if len(kept) == 1 and key in self._answered:
+            return self._answered[key]
+        candidates, hits_NM = self.candidates(image, point.cut)
+        chosen = choose(_scored(crops, candidates, image), candidates.confidence, len(image.captions), chosen_by)
+        found = np.zeros(len(chosen), bool)
+        somebody = chosen != NOBODY
+        found[somebody] = hits_NM[chosen[somebody], np.flatnonzero(somebody)]
+        answer = found, hits_NM.any(axis=0), hits_NM.sum(axis=0) / max(1, len(candidates))
+        if len(kept) == 1:
+            self._answered[key] = answer
+        return answer
 
     def candidates(self, image: ImageReplay, cut: CutConfig) -> tuple[Candidates, NDArray[np.bool_]]:
         """As core.grounding.candidates_of, with each candidate's hits."""
