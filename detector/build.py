@@ -80,7 +80,7 @@ class TrainingConfig:
     crop: list[int] | None = None  # [width, height] of random crops to train on, for detectors that will see slices
     crop_share: float = 0.5  # share of the training pictures that are crops, when crop is given
     blind: bool = False  # train on everything, the validation part included
-    best_metric: str = "AP"  # what makes an epoch the best: AP, AP50, precision, recall, f1
+    best_metric: str = "AP"  # what makes an epoch the best: AP, AP50, precision or recall
     args: dict[str, Any] = field(default_factory=dict)  # any Ultralytics train argument, checked by name
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.errors import InputError
 from core.files import open_atomic, read_json, write_json, write_text
+from core.images import read_image
 from core.runs import RunFolder
 from core.tracking import Tracker, start_tracker
 from data.recipe import RecipeConfig
@@ -72,6 +73,8 @@ def _train_stage(path: Path, plan: StagePlan, overrides: dict[str, Any], tracker
     metrics = _named_metrics(path)
     write_json(path / DONE, metrics)
     if tracker is not None:
+        for picture in sorted([*path.glob("val_batch*_pred.jpg"), *path.glob("results.png")]):  # where plots are on
+            tracker.log_images(f"stage_{plan.index}/{picture.stem}", [read_image(picture)])
         tracker.log({f"best/{name}": float(str(value)) for name, value in metrics.items()})
     return metrics
 
