@@ -2,9 +2,7 @@
 
 import json
 import re
-import sys
 from html.parser import HTMLParser
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,12 +17,9 @@ from eval.grounding import main as judge_answers
 from eval.report import main
 from eval.sweep import main as sweep
 
-sys.path.insert(0, str(Path(__file__).parent))
-from test_sweep import CALIBRATION, SIZE, made_up_store
-
 
 @pytest.fixture
-def chain(tmp_path):
+def chain(made_up, tmp_path):
     """A chain's folders: an export answered by the plain way, judged by the real commands, with pictures."""
     from core.choosing import ChoosingConfig
     from core.grounding import CutConfig, candidates_of
@@ -34,18 +29,19 @@ def chain(tmp_path):
     from data.cropping import pixel_box
 
     root = tmp_path / "chain"
-    store, truth = made_up_store(root / "export", num_images=14)
+    store, truth = made_up.store(root / "export", num_images=14)
     annotated = read_annotations(truth)
     digests, texts = store.find_digests([t.image for t in annotated]), store.read_texts("scorerkey")
     predictions, found, draw = [], [], np.random.default_rng(0)
     for entry in annotated:
-        write_image(tmp_path / "images" / entry.image, draw.integers(0, 255, (SIZE[1], SIZE[0], 3), dtype=np.uint8))
+        noise = draw.integers(0, 255, (*made_up.size[::-1], 3), dtype=np.uint8)
+        write_image(tmp_path / "images" / entry.image, noise)
         views = store.read_views("detectorkey", digests[entry.image])
         kept = candidates_of(views, CutConfig(0.4, 0.5, 20))
-        pixels = np.asarray([pixel_box(b, *SIZE) for b in kept.boxes_xyxy], np.int32)
+        pixels = np.asarray([pixel_box(b, *made_up.size) for b in kept.boxes_xyxy], np.int32)
         embeddings = embeddings_of(pixels, *store.read_embeddings("none-scorerkey", digests[entry.image]))
         captions = [a.caption for a in entry.annotations]
-        _, chosen = answer(kept, embeddings, captions, texts, CALIBRATION, ChoosingConfig())
+        _, chosen = answer(kept, embeddings, captions, texts, made_up.calibration, ChoosingConfig())
         for caption, place in zip(captions, chosen, strict=True):
             x1, y1, x2, y2 = kept.boxes_xyxy[place].tolist()
             predictions.append(Prediction(entry.image, caption, (x1, y1, x2 - x1, y2 - y1), 0.5, 0.5))

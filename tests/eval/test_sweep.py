@@ -6,13 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from core.candidates import CandidateStore
 from core.choosing import ChoosingConfig, ChoosingMethod
 from core.grounding import CutConfig, FusionConfig, FusionMethod, candidates_of
 from core.replay import answer, embeddings_of
-from core.stages import View
 from core.suppression import nms
-from core.values import Candidates
 from data.captions import read_annotations
 from data.cropping import pixel_box
 from eval.average_precision import twelve_numbers
@@ -23,71 +20,19 @@ from eval.replay import Replay, pixel_boxes, suppress_at
 from eval.sweep import SweepConfig, main, points_of, sweep
 from eval.sweep_points import Sweeper
 
-SIZE = (320, 200)
-CALIBRATION = {"scale": 20.0, "bias": -8.0, "sigmoid": True}
-CAPTIONS = ("red jet", "blue jet", "grey drone", "white helicopter", "green missile")
 
-
-def made_up_store(folder, num_images=12, num_views=1, seed=0, covers=True):
-    """A store whose detector and scorer are noisy but informed, and its truth file."""
-    draw = np.random.default_rng(seed)
-    vectors = draw.normal(size=(len(CAPTIONS), 16)).astype(np.float32)
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    store, lines, digests, sizes = CandidateStore(folder / "candidates"), [], {}, {}
-    for number in range(num_images):
-        name, digest = f"im_{number}.jpg", f"{number:032x}"
-        captions = draw.permutation(len(CAPTIONS))[: draw.integers(1, 5)]
-        low, high = [0, 0, 16, 16], [260, 150, 56, 48]
-        boxes = draw.integers(low, high, (len(captions), 4))
-        lines.append({"image": name, "annotations": [{"caption": CAPTIONS[c], "bbox": b} for c, b in
-                                                     zip(captions, boxes.tolist(), strict=True)]})  # fmt: skip
-        views = [made_up_view(draw, boxes, f"yolo/v{v}") for v in range(num_views)]
-        store.write_views("detectorkey", digest, views)
-        if covers:
-            raw = np.concatenate([v.candidates.boxes_xyxy for v in views])
-            embed(store, draw, digest, raw, boxes, vectors[captions])
-        digests[name], sizes[name] = digest, SIZE
-    store.describe("proposals", "detectorkey", {"detector": "made up"})
-    store.describe("embeddings", "none-scorerkey", {"scorer_key": "scorerkey", "calibration": CALIBRATION})
-    store.add_texts("scorerkey", list(CAPTIONS), vectors)
-    store.write_set(digests, sizes)
-    truth = folder / "truth.jsonl"
-    truth.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    return store, truth
-
-
-def made_up_view(draw, boxes_ltwh, name, copies=6, strays=5):
-    near = np.repeat(boxes_ltwh, copies, axis=0) + draw.normal(0, 5, (copies * len(boxes_ltwh), 4))
-    stray = np.stack([draw.uniform(0, 280, strays), draw.uniform(0, 170, strays),
-                      draw.uniform(8, 50, strays), draw.uniform(8, 50, strays)], axis=1)  # fmt: skip
-    ltwh = np.concatenate([near, stray])
-    ltwh[:, 2:] = np.maximum(ltwh[:, 2:], 2)
-    confidence = np.concatenate([draw.beta(4, 2, len(near)), draw.beta(1, 5, strays)])
-    xyxy = np.concatenate([ltwh[:, :2], ltwh[:, :2] + ltwh[:, 2:]], axis=1)
-    return View(name, Candidates(xyxy.astype(np.float32), np.maximum(np.round(confidence, 2), 0.01).astype(np.float32)))
-
-
-def embed(store, draw, digest, raw_xyxy, true_ltwh, vectors):
-    pixels = np.unique([pixel_box(b, *SIZE) for b in raw_xyxy], axis=0).astype(np.int32)
-    centre = (pixels[:, :2] + pixels[:, 2:]) / 2
-    nearest = np.linalg.norm(centre[:, None] - (true_ltwh[:, :2] + true_ltwh[:, 2:] / 2), axis=2).argmin(axis=1)
-    embeddings = (vectors[nearest] + draw.normal(0, 0.25, (len(pixels), 16))).astype(np.float32)
-    embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
-    store.add_embeddings("none-scorerkey", digest, pixels, embeddings)
-
-
-def plain_way(store, truth_path, point):
+def plain_way(made_up, store, truth_path, point):
     """A point by the pipeline's own functions, image after image."""
     truth = read_annotations(truth_path)
-    digests = store.find_digests([t.image for t in truth])
+    digests, calibration = store.find_digests([t.image for t in truth]), made_up.calibration
     texts, hits, sets = store.read_texts("scorerkey"), 0, []
     for entry in truth:
         views = store.read_views("detectorkey", digests[entry.image])
         candidates = candidates_of(views, point.cut)
-        boxes = np.asarray([pixel_box(b, *SIZE) for b in candidates.boxes_xyxy], np.int32).reshape(-1, 4)
+        boxes = np.asarray([pixel_box(b, *made_up.size) for b in candidates.boxes_xyxy], np.int32).reshape(-1, 4)
         embeddings = embeddings_of(boxes, *store.read_embeddings("none-scorerkey", digests[entry.image]))
         captions = [a.caption for a in entry.annotations]
-        _, chosen = answer(candidates, embeddings, captions, texts, CALIBRATION, point.choosing)
+        _, chosen = answer(candidates, embeddings, captions, texts, calibration, point.choosing)
         for place, annotation in zip(chosen, entry.annotations, strict=True):
             x1, y1, x2, y2 = candidates.boxes_xyxy[place].tolist()
             hits += iou_ltwh(annotation.box_ltwh, (x1, y1, x2 - x1, y2 - y1)) > 0.5
@@ -111,15 +56,15 @@ AXES = {
 }
 
 
-def test_every_point_equals_the_plain_way(tmp_path):
-    store, truth = made_up_store(tmp_path)
+def test_every_point_equals_the_plain_way(made_up, tmp_path):
+    store, truth = made_up.store(tmp_path)
     config = config_of(store, truth, **AXES)
     rows, _ = sweep(config)
     points = points_of(config, store)
     assert len(rows) == len(points) == 4 * 3 * 3 * 2 * 2
     true = truth_table(read_annotations(truth))
     for row, point in zip(rows, points, strict=True):
-        hits, found = plain_way(store, truth, point)
+        hits, found = plain_way(made_up, store, truth, point)
         assert row["num_hits"] == hits
         passed = cut_table(found, np.float32(point.cut.confidence))
         assert row["num_tp"] == operating_point(passed, true)["num_tp"]
@@ -133,8 +78,8 @@ def test_every_point_equals_the_plain_way(tmp_path):
 @pytest.mark.parametrize(
     ("methods", "scorers"), [([FusionMethod.nms, FusionMethod.none], []), ([FusionMethod.wbf], ["none"])]
 )
-def test_a_point_alone_equals_the_point_in_a_sweep(tmp_path, methods, scorers):
-    store, truth = made_up_store(tmp_path, num_views=2)  # boxes that fusion makes have no crop in this store
+def test_a_point_alone_equals_the_point_in_a_sweep(made_up, tmp_path, methods, scorers):
+    store, truth = made_up.store(tmp_path, num_views=2)  # boxes that fusion makes have no crop in this store
     views = ["*/v1", "*"] if scorers else ["*", "*/v1"]
     axes = {**AXES, "fusion": methods, "wbf_iou": [0.4, 0.6], "views": views, "max_det": [5], "scorers": scorers}
     together, _ = sweep(config_of(store, truth, **axes))
@@ -148,8 +93,8 @@ def test_a_point_alone_equals_the_point_in_a_sweep(tmp_path, methods, scorers):
         assert alone == [row]
 
 
-def test_fused_candidates_equal_the_plain_way(tmp_path):
-    store, truth = made_up_store(tmp_path, num_views=3)
+def test_fused_candidates_equal_the_plain_way(made_up, tmp_path):
+    store, truth = made_up.store(tmp_path, num_views=3)
     replay = Replay(store, read_annotations(truth))
     for fusion in (
         FusionConfig(method=m, wbf_iou=0.55, weights=w) for m in FusionMethod for w in ([], [1.0, 2.0, 0.5])
@@ -163,16 +108,16 @@ def test_fused_candidates_equal_the_plain_way(tmp_path):
                 assert np.array_equal(ours.confidence, plain.confidence)
 
 
-def test_ap_is_of_every_box_whatever_the_confidence(tmp_path):
-    store, truth = made_up_store(tmp_path)
+def test_ap_is_of_every_box_whatever_the_confidence(made_up, tmp_path):
+    store, truth = made_up.store(tmp_path)
     rows, _ = sweep(config_of(store, truth, confidence=[0.0, 0.9]))
     assert rows[0]["AP"] == rows[1]["AP"] == rows[0]["AP_cut"] > rows[1]["AP_cut"]
 
 
-def test_suppression_at_many_overlaps_equals_the_single_one():
+def test_suppression_at_many_overlaps_equals_the_single_one(made_up):
     draw = np.random.default_rng(0)
     for number in range(60):
-        view = made_up_view(draw, draw.integers(10, 60, (number % 7, 4)), "v", copies=9, strays=number % 4)
+        view = made_up.view(draw, draw.integers(10, 60, (number % 7, 4)), "v", copies=9, strays=number % 4)
         boxes, confidence = view.candidates.boxes_xyxy.copy(), view.candidates.confidence
         if len(boxes) > 3:
             boxes[2], boxes[3, 2:] = boxes[1], boxes[3, :2]  # an equal box and one without area
@@ -189,8 +134,8 @@ def test_pixel_boxes_equal_the_cropping_rule():
     assert [tuple(b) for b in ours.tolist()] == [pixel_box(b, 64, 48) for b in boxes]
 
 
-def test_chance_and_ceiling_by_hand(tmp_path):
-    store, truth = made_up_store(tmp_path)
+def test_chance_and_ceiling_by_hand(made_up, tmp_path):
+    store, truth = made_up.store(tmp_path)
     rows, sweeper = sweep(config_of(store, truth, confidence=[0.3], max_det=[4]))
     ceiling, chance = [], []
     for image in sweeper.replay.images("detectorkey"):
@@ -205,8 +150,8 @@ def test_chance_and_ceiling_by_hand(tmp_path):
     assert rows[0]["chance"] == pytest.approx(np.mean(chance))
 
 
-def test_the_command_writes_its_tables_and_names_the_best(tmp_path, capsys):
-    store, truth = made_up_store(tmp_path)
+def test_the_command_writes_its_tables_and_names_the_best(made_up, tmp_path, capsys):
+    store, truth = made_up.store(tmp_path)
     main(
         [
             f"candidates={store.folder}",
@@ -225,8 +170,8 @@ def test_the_command_writes_its_tables_and_names_the_best(tmp_path, capsys):
     assert "best: confidence" in capsys.readouterr().out
 
 
-def test_a_point_the_store_does_not_cover_names_the_command_that_adds_it(tmp_path, capsys):
-    store, truth = made_up_store(tmp_path, covers=False)
+def test_a_point_the_store_does_not_cover_names_the_command_that_adds_it(made_up, tmp_path, capsys):
+    store, truth = made_up.store(tmp_path, covers=False)
     with pytest.raises(SystemExit) as stop:
         main([f"candidates={store.folder}", f"truth={truth}", "confidence=[0.1,0.2]", "run_dir=run"])
     error = capsys.readouterr().err
@@ -250,8 +195,8 @@ def test_a_point_the_store_does_not_cover_names_the_command_that_adds_it(tmp_pat
         (["fusion=[vote]"], "vote"),
     ],
 )
-def test_wrong_settings_are_one_clear_line(tmp_path, capsys, words, message):
-    store, truth = made_up_store(tmp_path, num_images=2)
+def test_wrong_settings_are_one_clear_line(made_up, tmp_path, capsys, words, message):
+    store, truth = made_up.store(tmp_path, num_images=2)
     with pytest.raises(SystemExit) as stop:
         main([f"candidates={store.folder}", f"truth={truth}", "run_dir=run", *words])
     assert stop.value.code == 2
@@ -260,21 +205,21 @@ def test_wrong_settings_are_one_clear_line(tmp_path, capsys, words, message):
     assert error.count("\n") == 1
 
 
-def test_images_the_store_does_not_know_are_named(tmp_path, capsys):
-    store, truth = made_up_store(tmp_path, num_images=2)
+def test_images_the_store_does_not_know_are_named(made_up, tmp_path, capsys):
+    store, truth = made_up.store(tmp_path, num_images=2)
     truth.write_text(truth.read_text().replace("im_1.jpg", "other.jpg"))
     with pytest.raises(SystemExit):
         main([f"candidates={store.folder}", f"truth={truth}", "run_dir=run"])
     assert "other.jpg" in capsys.readouterr().err
 
 
-def test_two_detectors_together_are_one_ensemble(tmp_path):
-    store, truth = made_up_store(tmp_path, num_images=4)
+def test_two_detectors_together_are_one_ensemble(made_up, tmp_path):
+    store, truth = made_up.store(tmp_path, num_images=4)
     draw = np.random.default_rng(9)
     for entry in read_annotations(truth):
         digest = store.find_digests([entry.image])[entry.image]
         boxes = np.asarray([a.box_ltwh for a in entry.annotations])
-        store.write_views("second", digest, [made_up_view(draw, boxes, "yolo2/plain")])
+        store.write_views("second", digest, [made_up.view(draw, boxes, "yolo2/plain")])
     store.describe("proposals", "second", {})
     rows, sweeper = sweep(config_of(store, truth, detectors=["det+sec", "det"], scorers=["none"]))
     assert [r["detector"] for r in rows] == ["detectorkey+second", "detectorkey"]
