@@ -8,10 +8,8 @@ from eval.charts import Bars, Chart, HeatMap, Line, LineChart
 from eval.report_runs import FoundRun
 
 HEAT = {"accuracy": "Grounding accuracy", "f1": "F1 of the boxes", "AP50_cut": "AP50 above the confidence"}
-DETECTOR = {
-    "Losses": ("train/box_loss", "train/cls_loss", "train/dfl_loss"),
-    "Validation": ("metrics/mAP50(B)", "metrics/mAP50-95(B)", "metrics/precision(B)", "metrics/recall(B)"),
-}
+LOSSES = ("train/box_loss", "train/cls_loss", "train/dfl_loss")
+VALIDATION = ("metrics/mAP50(B)", "metrics/mAP50-95(B)", "metrics/precision(B)", "metrics/recall(B)")
 NAMES = {"metrics/mAP50(B)": "AP50", "metrics/mAP50-95(B)": "AP", "metrics/precision(B)": "precision",
          "metrics/recall(B)": "recall", "train/box_loss": "box", "train/cls_loss": "class",
          "train/dfl_loss": "distribution"}  # fmt: skip
@@ -65,8 +63,10 @@ def training_charts(runs: Sequence[FoundRun]) -> list[Chart]:
         history = run.history()
         if run.command == "detector.train":
             epochs = [entry for entry in history if "epoch" in entry]
-            for title, wanted in DETECTOR.items():
-                charts += _curves(run, f"Detector: {title.lower()}", "epoch", epochs, wanted)
+            epochs = [{**entry, "step": place} for place, entry in enumerate(epochs, start=1)]  # stages in one row
+            charts += _curves(run, "Detector: losses", "epoch", epochs, LOSSES)
+            judged = [entry for entry in epochs if entry.get("val/box_loss") != 0]  # 0: this epoch was not validated
+            charts += _curves(run, "Detector: validation", "epoch", judged, VALIDATION)
         elif run.command == "siglip.train":
             charts += _curves(run, "Scorer: loss", "step", history, ("loss", "val_loss", "loss/train", "loss/val"))
             charts += _curves(run, "Scorer: validation", "step", history, ("val_accuracy", "accuracy", "recall_at_1"))
@@ -78,8 +78,8 @@ def _curves(
 ) -> list[Chart]:
     lines = []
     for name in wanted:
-        kept = [(place + 1 if x_label == "epoch" else entry.get("step") or place + 1, entry[name])
-                for place, entry in enumerate(entries) if isinstance(entry.get(name), int | float)]  # fmt: skip
+        kept = [(entry.get("step") or place, entry[name]) for place, entry in enumerate(entries, start=1)
+                if isinstance(entry.get(name), int | float)]  # fmt: skip
         if len(kept) > 1 and any(value for _, value in kept):
             lines.append(Line(NAMES.get(name, name), [float(x) for x, _ in kept], [float(y) for _, y in kept]))
     if not lines:
@@ -104,3 +104,17 @@ def breakdown_charts(breakdowns: Mapping[str, Sequence[Mapping[str, Any]]]) -> l
                  "Solid: right answers. Pale: what a perfect scorer would reach." + rest)
         )  # fmt: skip
     return charts
+
+
+def pareto_charts(systems: Sequence[Mapping[str, Any]]) -> list[Chart]:
+    """Accuracy against time an image: a mark for each system, and a line through those that no other beats."""
+    if len(systems) < 2:
+        return []
+    front = sorted((row["all"], row["accuracy"]) for row in systems if row["unbeaten"])
+    marks = [(float(row["all"]), float(row["accuracy"]), str(row["folder"])) for row in systems]
+    times = [float(row["all"]) for row in systems]
+    line = Line("unbeaten", [x for x, _ in front], [y for _, y in front])
+    reach = Line("", [0.0, max(times) * 1.05], [float("nan")] * 2)  # the axis begins at no time at all
+    note = "The line joins the systems that no other beats."
+    label = "ms an image, all stages, warm"
+    return [LineChart("pareto", "Accuracy against time", label, "accuracy", [line, reach], marks, (0, 1.02), note)]

@@ -9,16 +9,20 @@ from core.candidates import CandidateStore
 from core.errors import InputError
 from core.files import read_json
 from core.grounding import CutConfig, FusionConfig, FusionMethod
-from core.records import read_predictions
+from core.records import read_detections, read_predictions
 from core.values import AnnotatedImage
 from data.captions import read_annotations
-from eval.attribution import Case, attribution, breakdown, cases_of
+from eval.attribution import Case, attribution, breakdown, cases_of, detection_errors
+from eval.box_table import detection_table, truth_table
 from eval.charts import Chart
 from eval.grounding import Outcome, grounding_metrics, score_keyed
+from eval.operating_point import cut_table
 from eval.replay import Replay
-from eval.report_charts import breakdown_charts, curve_charts, sweep_charts, training_charts
+from eval.report_charts import breakdown_charts, curve_charts, pareto_charts, sweep_charts, training_charts
 from eval.report_gallery import Pictures, card, spread
 from eval.report_runs import FoundRun, latest
+from eval.robustness import system_of
+from eval.speed import pareto, time_per_image
 from eval.sweep_points import NotCovered, Sweeper
 
 BREAKDOWNS = ("kind", "colour", "size", "look-alikes", "caption")
@@ -35,6 +39,8 @@ class Contents:
     detection: dict[str, Any] = field(default_factory=dict)  # of the boxes, as eval.coco
     stages: dict[str, Any] = field(default_factory=dict)  # attribution
     stage_times: dict[str, Any] = field(default_factory=dict)
+    box_errors: dict[str, int] = field(default_factory=dict)  # of the boxes at the operating point, by kind
+    systems: list[dict[str, Any]] = field(default_factory=list)  # every export with its accuracy and its time an image
     sweep: list[dict[str, Any]] = field(default_factory=list)
     breakdowns: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     charts: dict[str, list[Chart]] = field(default_factory=dict)
@@ -66,10 +72,13 @@ def gather(runs: Sequence[FoundRun], title: str, images: str | None, truth: str 
     if coco is not None:
         contents.detection = coco.metrics
         contents.charts["curves"] = curve_charts(coco)
+        contents.box_errors = _box_errors(coco)
     if sweep is not None:
         contents.sweep = read_json(sweep.path / "sweep.json")
         contents.charts["sweep"] = sweep_charts(contents.sweep)
     contents.charts["training"] = training_charts(runs)
+    contents.systems = systems_of(runs)
+    contents.charts["pareto"] = pareto_charts(contents.systems)
     folder = images or (export.setting("images") if export is not None else None)
     contents.pictures = Pictures(Path(folder) if folder and Path(folder).is_dir() else None)
     _answers(contents, runs, export, truth, limits)
@@ -79,6 +88,30 @@ def gather(runs: Sequence[FoundRun], title: str, images: str | None, truth: str 
         first = ", ".join(dict.fromkeys(contents.pictures.missing))
         contents.notes.append(f"{len(set(contents.pictures.missing))} pictures could not be read: {first[:120]}")
     return contents
+
+
+def _box_errors(coco: FoundRun) -> dict[str, int]:
+    """What the boxes above the confidence of an eval.coco run are, when its files are still there."""
+    paths = [Path(str(coco.setting(name))) for name in ("truth", "detections")]
+    if not all(path.is_file() for path in paths):
+        return {}
+    annotated = read_annotations(paths[0])
+    found = detection_table(read_detections(paths[1]), annotated, paths[1])
+    chosen = cut_table(found, float(coco.setting("confidence")), coco.setting("nms_iou"))
+    return detection_errors(chosen, truth_table(annotated), float(coco.setting("match_iou")))
+
+
+def systems_of(runs: Sequence[FoundRun]) -> list[dict[str, Any]]:
+    """Every export that has an accuracy: its milliseconds an image by stage, and whether no other beats it."""
+    rows = []
+    for run in runs:
+        times = time_per_image(run.metrics.get("stages", {}))
+        if run.command == "pipeline.export" and "accuracy" in run.metrics and times:
+            rows.append(
+                {"folder": run.path.name, "system": system_of(run), "accuracy": run.metrics["accuracy"], **times}
+            )
+    best = pareto([(row["all"], row["accuracy"]) for row in rows])
+    return [{**row, "unbeaten": unbeaten} for row, unbeaten in zip(rows, best, strict=True)]
 
 
 def _answers(
@@ -96,6 +129,7 @@ def _answers(
     annotated = read_annotations(path)
     outcomes = score_keyed(annotated, read_predictions(found[0]))
     contents.truth_path, contents.metrics = path, grounding_metrics(outcomes)
+    export = _maker(runs, found[0]) or export
     contents.stage_times = export.metrics.get("stages", {}) if export is not None else {}
     cases = _cases(contents, export, annotated, outcomes)
     if cases:
@@ -117,6 +151,21 @@ def _predictions(runs: Sequence[FoundRun], export: FoundRun | None) -> tuple[Pat
     return None
 
 
+def _maker(runs: Sequence[FoundRun], predictions: Path) -> FoundRun | None:
+    """The export that wrote the predictions, so that its candidates are not another's."""
+    folder = predictions.resolve().parent
+    return next((run for run in runs if run.command == "pipeline.export" and run.path.resolve() == folder), None)
+
+
+def _key_of(known: dict[str, dict[str, Any]], name: str, weights: Any) -> str | None:
+    """The key of a store that stands for these weights; the last one when none says so (an older store)."""
+    for key, about in known.items():
+        told = about.get(name)
+        if weights is not None and (told.get("weights") if isinstance(told, dict) else told) == weights:
+            return key
+    return list(known)[-1] if known else None
+
+
 def _cases(
     contents: Contents, export: FoundRun | None, annotated: list[AnnotatedImage], outcomes: list[Outcome]
 ) -> list[Case]:
@@ -124,13 +173,14 @@ def _cases(
     if export is None:
         return []
     store = CandidateStore(str(export.setting("candidates") or export.path / "candidates"))
-    detectors, scorers = list(store.known("proposals")), list(store.known("embeddings"))
-    if not detectors:
+    detector = _key_of(store.known("proposals"), "detector", (export.setting("detector") or {}).get("weights"))
+    scorer = _key_of(store.known("embeddings"), "scorer", (export.setting("scorer") or {}).get("weights"))
+    if detector is None:
         contents.notes.append(f"{store.folder}: holds no proposals, so nothing is said about the stages.")
         return []
     try:
         sweeper = Sweeper(Replay(store, annotated))
-        return cases_of(outcomes, sweeper, detectors[-1], cut_of(export), scorers[-1] if scorers else None)
+        return cases_of(outcomes, sweeper, detector, cut_of(export), scorer)
     except (InputError, NotCovered) as error:
         contents.notes.append(f"Nothing is said about the stages: {error}")
         return []

@@ -23,6 +23,8 @@ def summary(contents: Contents) -> dict[str, Any]:
         "detection": contents.detection,
         "stages": contents.stages,
         "stage_times": contents.stage_times,
+        "box_errors": contents.box_errors,
+        "systems": contents.systems,
         "breakdowns": contents.breakdowns,
         "runs": [{"command": r.command, "folder": str(r.path), "started": r.started, "wall_s": r.wall_s,
                   "metrics": r.metrics} for r in contents.runs],
