@@ -7,7 +7,7 @@ from pathlib import Path
 COMMANDS = (
     "data.scenes", "data.split", "data.yolo", "data.coco", "data.crops", "data.merge", "data.noise", "data.check",
     "detector.train", "detector.recipes", "detector.predict", "detector.export",
-    "siglip.train", "siglip.evaluate", "siglip.export", "siglip.convert",
+    "siglip.train", "siglip.evaluate", "siglip.convert",
     "upscale.crops", "upscale.standin",
     "pipeline.export", "pipeline.locate", "pipeline.server",
     "eval.coco", "eval.grounding", "eval.sweep", "eval.compare", "eval.robustness", "eval.correlation", "eval.report",

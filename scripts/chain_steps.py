@@ -48,9 +48,15 @@ class Size:
     accelerate: tuple[str, ...] = field(default=("accelerate", "launch"))
 
 
+# The demo's vocabulary: forty captions, so that two minutes of training from scratch see each of them often enough.
+KINDS = ("fighter jet", "fighter plane", "helicopter", "missile", "drone", "light aircraft", "commercial aircraft",
+         "cargo aircraft")  # fmt: skip
+COLOURS = ("red", "blue", "white", "yellow and black", "green and brown camouflage")
+CAPTIONS = ",".join(f"{colour} {kind}" for kind in KINDS for colour in COLOURS)
+
 # Small pictures whose targets keep the published median of 60x40 pixels; both models train from scratch.
 DEMO = Size(
-    scenes=("num_images=400", "seed=0", "size=[640,368]", "target_size=[60,40]"),
+    scenes=("num_images=400", "seed=0", "size=[640,368]", "target_size=[60,40]", f"captions=[{CAPTIONS}]"),
     val_fraction=0.175,
     detector=("detector=demo", "recipe=v3"),
     standin=("features=16", "convolutions=4"),
