@@ -7,6 +7,7 @@ from omegaconf import MISSING
 
 from core.files import write_json, write_text
 from core.runs import RunConfig, RunFolder
+from core.tracking import TrackingConfig, start_tracker
 
 
 @dataclass
@@ -22,6 +23,7 @@ class ReportConfig(RunConfig):
     scenes: int = 12  # scenes with all their boxes
     successes: int = 12  # right answers shown
     png: bool = True  # write the charts as PNG files too
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)  # the report, its numbers and tables go to W&B too
 
 
 def run(config: ReportConfig, folder: RunFolder) -> dict[str, Any]:
@@ -48,7 +50,24 @@ def run(config: ReportConfig, folder: RunFolder) -> dict[str, Any]:
     known: dict[str, Any] = contents.metrics | contents.stages
     names: list[str] = ["accuracy", "num_captions", "chance", "ceiling", "scorer_given_target"]
     figures: dict[str, Any] = {name: known[name] for name in names if name in known}
-    return {**figures, "num_runs": len(runs), "num_failures": contents.num_failures}
+    metrics = {**figures, "num_runs": len(runs), "num_failures": contents.num_failures}
+    _track(config, folder, contents, metrics)
+    return metrics
+
+
+def _track(config: ReportConfig, folder: RunFolder, contents: Any, metrics: dict[str, Any]) -> None:
+    """Send the page, the numbers, the sweep and the breakdowns; an offline run keeps them and says how to send them."""
+    tracker = start_tracker(config.tracking, folder, "eval.report")
+    detection = {f"detection/{name}": contents.detection.get(name) for name in ("AP", "AP50", "f1", "best_f1")}
+    tracker.log({**metrics, **{name: value for name, value in detection.items() if value is not None}})
+    tables = {"sweep": contents.sweep, **{f"by {by}": rows for by, rows in contents.breakdowns.items()}}
+    for name, rows in tables.items():
+        if rows:
+            columns = list(rows[0])
+            tracker.log_table(name, columns, [[row.get(column) for column in columns] for row in rows])
+    tracker.log_html("report", folder.path / "report.html")
+    tracker.log_artifact(folder.path / "report.html", "report", "report")
+    tracker.finish()
 
 
 def _runs(config: ReportConfig) -> list[Any]:
