@@ -5,6 +5,7 @@ from typing import Any
 
 from omegaconf import MISSING
 
+from core.grounding import FusionMethod
 from core.runs import RunConfig, RunFolder
 from core.tracking import TrackingConfig
 from pipeline.build import PipelineConfig
@@ -17,6 +18,10 @@ class SweepLists:
     confidence: list[float] = field(default_factory=list)  # lowest confidences of candidates
     nms_iou: list[float] = field(default_factory=list)  # NMS overlaps
     max_det: list[int] = field(default_factory=list)  # most candidates a view
+    views: list[str] = field(default_factory=list)  # patterns of view names, such as */plain, beside all views
+    fusion: list[FusionMethod] = field(default_factory=list)  # of several views: nms, wbf, none
+    wbf_iou: list[float] = field(default_factory=list)  # clusters of wbf
+    weights: list[list[float]] = field(default_factory=list)  # of the views in wbf; empty: all equal
 
 
 @dataclass

@@ -2,8 +2,7 @@
 
 import resource
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
-from itertools import product
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,8 @@ from eval.grounding import grounding_metrics, score_keyed
 from pipeline.build import build_pipeline
 from pipeline.export import ExportConfig
 from pipeline.grounding import Answer, Pipeline, pixel_boxes
+from pipeline.points import SweepPoint, points
+from pipeline.share import Share
 
 # AP wants the whole curve: detections go out uncut by confidence, after the export's own NMS.
 AP_CONFIDENCE, AP_MAX_DET = 0.001, 300
@@ -34,33 +35,31 @@ AP_CONFIDENCE, AP_MAX_DET = 0.001, 300
 def export(config: ExportConfig, folder: RunFolder) -> dict[str, Any]:
     """Fill the store, then write answers and detections from it; returns the metrics."""
     captioned = read_captions(config.annotations)
+    share = Share.of_this_process(config.device)
+    config.device = share.device
     pipeline = build_pipeline(config)
     for path in (config.annotations, config.detector.weights if config.detector else None,
                  config.scorer.weights if config.scorer else None):  # fmt: skip
         if path is not None:
             folder.add_parent(path)
-    tracker = start_tracker(config.tracking, folder, "pipeline.export")
     store = CandidateStore(config.candidates or folder.path / "candidates")
     _describe(store, pipeline, config)
-    digests, sizes = _fill(store, pipeline, captioned, config)
+    digests, sizes = _fill(store, pipeline, captioned, config, share)
+    digests, sizes = share.union(digests), share.union(sizes)
+    spent, peak_mib = share.joined(pipeline.clock.spent), max(share.gather(_peak_mib()))
+    share.end()
+    if not share.is_first:
+        return {}
+    tracker = start_tracker(config.tracking, folder, "pipeline.export")
     store.write_set(digests, sizes)
     predictions = _answer_all(store, pipeline, captioned, digests, sizes)
     write_predictions(folder.path / "predictions.jsonl", predictions)
     _write_detections(store, pipeline, captioned, digests, folder.path / "detections.json")
-    metrics = _metrics(pipeline, captioned, predictions, folder, config)
+    metrics = _metrics(captioned, predictions, folder, config)
+    metrics |= {"stages": {stage: _stage_times(times) for stage, times in spent.items()}, "peak_memory_mib": peak_mib}
     tracker.log({k: v for k, v in metrics.items() if isinstance(v, int | float)})
     tracker.finish()
     return metrics
-
-
-def points(config: ExportConfig) -> list[CutConfig]:
-    """The export's own cuts and every combination that its sweep lists ask for."""
-    own = CutConfig(config.confidence, config.nms_iou, config.max_det, config.fusion)
-    confidences = config.sweep.confidence or [config.confidence]
-    overlaps = config.sweep.nms_iou or [config.nms_iou]
-    limits: Sequence[int | None] = config.sweep.max_det or [config.max_det]
-    asked = [replace(own, confidence=c, nms_iou=i, max_det=m) for c, i, m in product(confidences, overlaps, limits)]
-    return [own, *(p for p in asked if p != own)]
 
 
 def _describe(store: CandidateStore, pipeline: Pipeline, config: ExportConfig) -> None:
@@ -88,15 +87,19 @@ def _batches(captioned: Sequence[CaptionedImage], size: int) -> Iterator[Sequenc
 
 
 def _fill(
-    store: CandidateStore, pipeline: Pipeline, captioned: Sequence[CaptionedImage], config: ExportConfig
+    store: CandidateStore, pipeline: Pipeline, captioned: Sequence[CaptionedImage], config: ExportConfig, share: Share
 ) -> tuple[dict[str, str], dict[str, tuple[int, int]]]:
-    """Put what the store lacks into it, in batches; returns the images' digests and (width, height)."""
+    """Put what the store lacks into it, in batches; returns the images' digests and (width, height).
+
+    Processes share whole batches, so that every batch is what one process alone would have made of it.
+    """
     digests: dict[str, str] = {}
     sizes: dict[str, tuple[int, int]] = {}
     wanted = points(config)
-    _fill_texts(store, pipeline, captioned)
-    number = -(-len(captioned) // config.batch)
-    for batch in progress(_batches(captioned, config.batch), "exporting (batches)", number):
+    if share.is_first:
+        _fill_texts(store, pipeline, captioned)
+    batches = list(_batches(captioned, config.batch))[share.rank :: share.processes]
+    for batch in progress(batches, "exporting (batches)", len(batches)):
         images = {entry.image: read_image(Path(config.images) / entry.image) for entry in batch}
         for name, image in images.items():
             digests[name], sizes[name] = image_digest(image), (image.shape[1], image.shape[0])
@@ -122,13 +125,13 @@ def _fill_embeddings(
     pipeline: Pipeline,
     images: dict[str, Image],
     digests: dict[str, str],
-    wanted: Sequence[CutConfig],
+    wanted: Sequence[SweepPoint],
 ) -> None:
     """Embed the union of the distinct crops that the points need and the store lacks, all images' crops together."""
     jobs: list[tuple[str, np.ndarray]] = []
     for name, image in images.items():
         views = store.read_views(pipeline.detector.key, digests[name])
-        needed = [pixel_boxes(candidates_of(views, p), image.shape[1], image.shape[0]) for p in wanted]
+        needed = [pixel_boxes(p.candidates(views), image.shape[1], image.shape[0]) for p in wanted]
         boxes = np.unique(np.concatenate(needed), axis=0)
         stored, _ = store.read_embeddings(pipeline.embeddings_key, digests[name])
         known = set(map(tuple, stored.tolist()))
@@ -189,8 +192,11 @@ def _detections(image: str, candidates: Candidates) -> Iterator[Detection]:
         yield Detection(image, (x1, y1, x2 - x1, y2 - y1), score)
 
 
+def _peak_mib() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
 def _metrics(
-    pipeline: Pipeline,
     captioned: Sequence[CaptionedImage],
     predictions: list[Prediction],
     folder: RunFolder,
@@ -202,9 +208,7 @@ def _metrics(
     if all(box is not None for entry in captioned for box in entry.boxes_ltwh) and metrics["num_captions"]:
         entries = read_predictions(folder.path / "predictions.jsonl")
         metrics |= grounding_metrics(score_keyed(read_annotations(config.annotations), entries))
-    stages = {stage: _stage_times(spent) for stage, spent in pipeline.clock.spent.items()}
-    peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return {**metrics, "stages": stages, "peak_memory_mib": peak_mib}
+    return metrics
 
 
 def _stage_times(spent: list[tuple[float, int]]) -> dict[str, float | int | None]:

@@ -33,8 +33,8 @@ def save_detector(path, seed=0):
     torch.manual_seed(seed)
     path.with_suffix(".yaml").write_text(TINY)
     model = YOLO(str(path.with_suffix(".yaml")), verbose=False)
-    for branch in model.model.model[-1].cv3:  # an untrained head is sure of nothing; let it offer boxes
-        torch.nn.init.normal_(branch[-1].weight, std=1.0)
+    for branch in model.model.model[-1].cv3:  # an untrained head rates all boxes alike; let it differ
+        torch.nn.init.normal_(branch[-1].weight, std=8000.0)  # its features are tiny
         torch.nn.init.constant_(branch[-1].bias, -1.0)
     model.save(str(path))
 
@@ -51,7 +51,9 @@ def system(tmp_path_factory):
     save_detector(root / "detector.pt")
     standin(["features=4", "convolutions=1", f"run_dir={root}/upscaler"])
     captions = {
-        a["caption"] for line in open(root / "scenes/annotations.jsonl") for a in json.loads(line)["annotations"]
+        a["caption"]
+        for line in (root / "scenes/annotations.jsonl").read_text().splitlines()
+        for a in json.loads(line)["annotations"]
     }
     torch.manual_seed(0)
     model, processor = make_model(ARCHITECTURE, sorted(captions))

@@ -8,12 +8,12 @@ from core.images import read_image
 from pipeline.locate import main, positional
 
 
-def test_it_prints_the_box_and_draws_it(export, system, tmp_path, capsys):
+def test_it_prints_the_box_and_draws_it(export, system, tmp_path, capfd):
     folder = export("run")
-    capsys.readouterr()
+    capfd.readouterr()
     image = system / "scenes/images/image_0.jpg"
     main([str(image), "red and white fighter jet", f"pipeline={folder}", f"run_dir={tmp_path}/found"])
-    out = capsys.readouterr().out
+    out = capfd.readouterr().out
     told = json.loads((tmp_path / "found/located.json").read_text())
     assert out.startswith("red and white fighter jet: [")
     assert told["candidates"][0]["score"] >= told["candidates"][-1]["score"]

@@ -34,7 +34,7 @@ def pipeline(system):
     return build_pipeline(PipelineConfig(
         detector=DetectorConfig(weights=str(system / "detector.pt")),
         upscaler=UpscalerConfig(weights=str(system / "upscaler/standin.safetensors")),
-        scorer=ScorerConfig(weights=str(system / "scorer")), confidence=0.3, max_det=8,
+        scorer=ScorerConfig(weights=str(system / "scorer")), confidence=0.3, max_det=3,
     ))  # fmt: skip
 
 
