@@ -59,7 +59,7 @@ def _lines(chart: LineChart) -> str:
     for x, y, text in chart.marks:
         side = "end" if at_x(x) > WIDTH * 0.66 else "start"
         body.append(f'<circle class="mark" cx="{at_x(x):.1f}" cy="{at_y(y):.1f}" r="4"/>')
-        body.append(_text(at_x(x) + (-9 if side == "end" else 9), max(at_y(y) - 7, 12), text, side, "note"))
+        body.append(_text(at_x(x) + (-9 if side == "end" else 9), at_y(y) + 18, text, side, "note"))
     return _frame(chart, WIDTH, HEIGHT, body) + _legend([line.name for line in chart.lines if line.name])
 
 
