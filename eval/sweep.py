@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from eval.tables import comma_separated, markdown, print_table, varying
 SETTINGS = ("detector", "views", "confidence", "nms_iou", "max_det", "fusion", "wbf_iou", "weights", "scorer", "method",
             "confidence_weight", "absent_below")  # fmt: skip
 SHARES = ("confidence", "nms_iou", "wbf_iou", "confidence_weight")  # axes whose values lie within 0..1
+RARELY = ("views", "fusion", "wbf_iou", "weights")  # axes that pipeline.export covers only when it is asked to
 FIGURES = ("accuracy", "ceiling", "chance", "AP", "AP50", "precision", "recall", "f1")
 PUBLISHED = {  # the published table's columns; its AP saw only boxes above the confidence
     "conf": "confidence", "IoU thresh": "nms_iou", "pycocotools mAP@0.5": "AP50_cut",
@@ -112,12 +114,18 @@ def sweep(config: SweepConfig) -> tuple[list[dict[str, Any]], Sweeper]:
     return rows, sweeper
 
 
+def _word(value: Any) -> str:
+    """A list as Hydra's grammar writes it."""
+    if not isinstance(value, str) and isinstance(value, Sequence):
+        return "[" + ",".join(map(_word, value)) + "]"
+    return str(value.value if isinstance(value, Enum) else value)
+
+
 def _how_to_cover(config: SweepConfig, store: CandidateStore, point: Point, image: str) -> str:
     """One line: what is lacking, and the command that adds it."""
-    lists = [_as_list(n, getattr(config, n)) for n in ("confidence", "nms_iou", "max_det")]
-    fresh = SweepConfig()
-    asked = [n for n in ("views", "fusion", "wbf_iou", "weights") if getattr(config, n) != getattr(fresh, n)]
-    lists += [_as_list(n, getattr(config, n)) for n in asked]
+    default = SweepConfig()
+    asked = [name for name in RARELY if getattr(config, name) != getattr(default, name)]
+    lists = [f"sweep.{name}={_word(getattr(config, name))}" for name in ("confidence", "nms_iou", "max_det", *asked)]
     record = store.folder.resolve().parent / "run.json"
     words = ["python", "-m", "pipeline.export", "annotations=...", "images=...", "detector=...", "scorer=..."]
     if record.is_file():

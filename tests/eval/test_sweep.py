@@ -179,6 +179,9 @@ def test_a_point_the_store_does_not_cover_names_the_command_that_adds_it(made_up
     assert "holds no score of some crop of im_0.jpg at confidence=0.1, nms_iou=0.5, max_det=20" in error
     assert "python -m pipeline.export" in error
     assert "'sweep.confidence=[0.1,0.2]'" in error
+    with pytest.raises(SystemExit):
+        main([f"candidates={store.folder}", f"truth={truth}", "fusion=[wbf,nms]", "wbf_iou=[0.4]", "run_dir=run"])
+    assert "'sweep.fusion=[wbf,nms]' 'sweep.wbf_iou=[0.4]'" in capsys.readouterr().err
     main([f"candidates={store.folder}", f"truth={truth}", "scorers=[none]", "run_dir=other"])  # boxes need no crop
 
 
