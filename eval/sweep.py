@@ -138,12 +138,6 @@ def _how_to_cover(config: SweepConfig, store: CandidateStore, point: Point, imag
     return f"{store.folder}: holds no score of some crop of {image} at {setting}; this adds it: {shlex.join(words)}"
 
 
-def _as_list(name: str, values: Sequence[Any]) -> str:
-    """A list of the sweep as a setting of the export, in Hydra's grammar."""
-    told = [f"'{v}'" if isinstance(v, str) else str(getattr(v, "value", v)) for v in values]
-    return f"sweep.{name}=[{','.join(told)}]"
-
-
 def best_row(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """The row with the highest accuracy, of equal ones the highest F1."""
     return max(rows, key=lambda row: (row["accuracy"], row["f1"]))
