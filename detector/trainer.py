@@ -50,8 +50,9 @@ class StageTrainer(DetectionTrainer):
         self.state = None if saved is None else saved[0]
         super().__init__(cfg, overrides, _callbacks)
         if self.device.type == "cpu":  # Ultralytics leaves a core idle there and loads in the main process
-            torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"].split(",")[0]))
             self.args.workers = (overrides or {}).get("workers", 0)
+            cores = int(os.environ["OMP_NUM_THREADS"].split(",")[0])  # threads that outnumber them spin: 8 times slower
+            torch.set_num_threads(max(1, cores - self.args.workers))
         if saved is not None and RANK in {-1, 0}:  # the rows of an epoch that was not completed are dropped
             self.csv.write_bytes(saved[1])
         self.last_step = -1  # number of the batch after which the optimizer last stepped
