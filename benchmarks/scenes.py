@@ -1,6 +1,6 @@
 """How long 100 scenes of 1520x870 take on one core, by process time: drawing, and drawing with JPEG writing.
 
-    python -m benchmarks.scenes [--scenes 100] [--noise v2]
+python -m benchmarks.scenes [--scenes 100] [--noise v2]
 """
 
 import argparse

@@ -56,7 +56,8 @@ CAPTIONS = ",".join(f"{colour} {kind}" for kind in KINDS for colour in COLOURS)
 
 # Small pictures whose targets keep the published median of 60x40 pixels; both models train from scratch.
 DEMO = Size(
-    scenes=("num_images=400", "seed=0", "size=[640,368]", "target_size=[60,40]", "same_kind=0.8", f"captions=[{CAPTIONS}]"),
+    scenes=("num_images=400", "seed=0", "size=[640,368]", "target_size=[60,40]", "same_kind=0.8",
+            f"captions=[{CAPTIONS}]"),
     val_fraction=0.175,
     detector=("detector=demo", "recipe=v3"),
     standin=("features=16", "convolutions=4"),
