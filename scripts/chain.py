@@ -14,7 +14,7 @@ import shlex
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from chain_steps import SIZES, Step, plan  # beside this script
@@ -53,20 +53,25 @@ class Chain:
     """The steps of one chain and what became of them."""
 
     root: Path
+    beside: list[tuple[Step, subprocess.Popen[bytes], float]] = field(default_factory=list)  # running beside the others
 
     def run(self, steps: list[Step]) -> None:
         """Run the steps in order; the first failure ends the chain with its status."""
         started, redo = time.monotonic(), False
-        for number, step in enumerate(steps, start=1):
-            head = f"[{number}/{len(steps)}] {step.title}"
-            if not redo and self._complete(step):
-                print(f"{head}: already done, reused ({step.folder})", flush=True)
-                continue
-            redo = True
-            print(f"{head}\n    $ {shlex.join(step.shown)}", flush=True)
-            begun = time.monotonic()
-            self._run(step)
-            print(f"    {time.monotonic() - begun:.0f} s", flush=True)
+        try:
+            for number, step in enumerate(steps, start=1):
+                head = f"[{number}/{len(steps)}] {step.title}"
+                redo = redo or (step.joins and bool(self.beside))
+                if not redo and self._complete(step):
+                    print(f"{head}: already done, reused ({step.folder})", flush=True)
+                    continue
+                redo = redo or not step.beside  # only what waits for it depends on what runs beside
+                self._join(step)
+                print(f"{head}\n    $ {shlex.join(step.shown)}", flush=True)
+                self._run(step)
+        finally:
+            for _, process, _ in self.beside:
+                process.terminate()
         print(f"the chain took {time.monotonic() - started:.0f} s\n")
         self._summary()
 
@@ -78,18 +83,40 @@ class Chain:
         return record.get("state") == "done" and record["command_line"][3:] == step.words
 
     def _run(self, step: Step) -> None:
+        begun = time.monotonic()
+        if step.beside:
+            log = step.folder.with_suffix(".log")
+            log.parent.mkdir(parents=True, exist_ok=True)
+            with open(log, "ab") as stream:
+                process = subprocess.Popen(step.argv, stdout=stream, stderr=subprocess.STDOUT)
+            self.beside.append((step, process, begun))
+            print(f"    runs beside the next steps; its own words are in {log}", flush=True)
+            return
         if step.in_process:  # light commands share this process; the heavy ones get their own, and their memory back
             importlib.import_module(step.command).main(step.words)
-            return
-        done = subprocess.run(step.argv, check=False)
-        if done.returncode != 0:
-            print(f"chain: {step.command} ended with status {done.returncode}; the same command goes on here")
-            raise SystemExit(done.returncode)
+        else:
+            _check(step, subprocess.run(step.argv, check=False).returncode)
+        print(f"    {time.monotonic() - begun:.0f} s", flush=True)
+
+    def _join(self, step: Step) -> None:
+        """Before a step that needs them all, wait for what runs beside."""
+        while step.joins and self.beside:
+            other, process, begun = self.beside.pop(0)
+            print(f"    waiting for {other.command}", flush=True)
+            _check(other, process.wait())
+            print(f"    {other.command}: {time.monotonic() - begun:.0f} s", flush=True)
 
     def _summary(self) -> None:
         report = self.root / "report"
         print((report / "report.md").read_text().split("\n## ")[0].rstrip() + "\n")
         print(f"report: {(report / 'report.html').resolve()}")
+
+
+def _check(step: Step, status: int) -> None:
+    if status != 0:
+        log = f" (see {step.folder.with_suffix('.log')})" if step.beside else ""
+        print(f"chain: {step.command} ended with status {status}{log}; the same command goes on here", file=sys.stderr)
+        raise SystemExit(status)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,9 @@ class Step:
     command: str
     folder: Path
     settings: tuple[str, ...]
-    in_process: bool = False
+    in_process: bool = False  # runs in the chain's own process
+    beside: bool = False  # runs beside the steps that follow, on the other core, until one that joins
+    joins: bool = False  # waits for what runs beside
     launcher: tuple[str, ...] = ()
 
     @property
@@ -48,7 +50,7 @@ class Size:
     accelerate: tuple[str, ...] = field(default=("accelerate", "launch"))
 
 
-# The demo's vocabulary: forty captions, so that two minutes of training from scratch see each of them often enough.
+# The demo's vocabulary: forty captions, so that a few minutes of training from scratch see each of them often enough.
 KINDS = ("fighter jet", "fighter plane", "helicopter", "missile", "drone", "light aircraft", "commercial aircraft",
          "cargo aircraft")  # fmt: skip
 COLOURS = ("red", "blue", "white", "yellow and black", "green and brown camouflage")
@@ -62,9 +64,9 @@ DEMO = Size(
     detector=("detector=demo", "recipe=v3"),
     standin=("features=16", "convolutions=4"),
     upscaler="",
-    scorer=("scorer=demo", "recipe=demo", "batch.size=32", "epochs=25", "lr=2e-3", "weight_decay=0.05"),
+    scorer=("scorer=demo", "recipe=demo", "batch.size=32", "epochs=40", "lr=2e-3", "weight_decay=0.05"),
     accelerate=("accelerate", "launch", "--num_processes=1", "--num_machines=1", "--mixed_precision=no",
-                "--dynamo_backend=no", "--cpu"),
+                "--dynamo_backend=no", "--num_cpu_threads_per_process=1", "--cpu"),
 )  # fmt: skip
 
 # The demo's models on a user's pictures at their own size: what a CPU can do in an hour.
@@ -74,7 +76,7 @@ SMALL = Size(
     detector=("detector=demo", "recipe=v3", "stages=[{imgsz:768,epochs:24},{imgsz:1280,epochs:4}]"),
     standin=("features=16", "convolutions=4"),
     upscaler="",
-    scorer=("scorer=demo", "recipe=demo", "batch.size=32", "epochs=25", "lr=2e-3", "weight_decay=0.05"),
+    scorer=("scorer=demo", "recipe=demo", "batch.size=32", "epochs=40", "lr=2e-3", "weight_decay=0.05"),
     accelerate=DEMO.accelerate,
 )
 
@@ -112,7 +114,15 @@ def plan(size: Size, root: Path, annotations: str | None, images: str | None) ->
     yolo = step("lay out for YOLO", "data.yolo", "yolo", f"annotations={train}", f"val={val}", f"images={images}",
                 in_process=True)  # fmt: skip
     crops = step("cut crops", "data.crops", "crops", f"annotations={train}", f"images={images}", in_process=True)
-    detector = step("train the detector", "detector.train", "detector", f"data={yolo}", *size.detector)
+    # Small models leave a core free for the scorer's part of the chain; large ones do not.
+    detector = step(
+        "train the detector",
+        "detector.train",
+        "detector",
+        f"data={yolo}",
+        *size.detector,
+        beside=size.standin is not None,
+    )
     upscaler = size.upscaler
     if size.standin is not None:
         standin = step("make a stand-in upscaler", "upscale.standin", "upscaler", *size.standin)
@@ -124,7 +134,8 @@ def plan(size: Size, root: Path, annotations: str | None, images: str | None) ->
                      f"out={root}/converted/scorer")  # fmt: skip
     export = step("run all stages over the held-out scenes", "pipeline.export", "export", f"annotations={val}",
                   f"images={images}", f"detector={detector}/weights/best.pt", f"upscaler={upscaler}",
-                  f"scorer={converted}/scorer", *(f"sweep.{axis}" for axis in SWEEP), *size.export)  # fmt: skip
+                  f"scorer={converted}/scorer", *(f"sweep.{axis}" for axis in SWEEP), *size.export,
+                  joins=True)  # fmt: skip
     _judge(step, root, val, str(images), export)
     return steps
 

@@ -3,6 +3,7 @@
 import importlib
 import importlib.util
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,40 @@ def test_a_step_that_a_kill_left_half_way_runs_again(tmp_path, capsys, monkeypat
     text = capsys.readouterr().out
     assert "[1/2] draw labelled scenes: already done, reused" in text
     assert "$ python -m data.split" in text
+
+
+def steps_beside(root):
+    """Scenes, their split beside a second copy of it, and a tree that waits for the first."""
+    scenes, split = data_steps(root)
+    copy = replace(split, folder=root / "copy")
+    beside = replace(split, in_process=False, beside=True)
+    settings = (f"annotations={split.folder}/train.jsonl", f"images={scenes.folder}/images")
+    return [scenes, beside, copy, chain_steps.Step("tree", "data.yolo", root / "yolo", settings, True, joins=True)]
+
+
+def test_a_step_beside_is_waited_for_and_what_needs_it_follows_it(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(chain.Chain, "_summary", lambda self: None)
+    root = tmp_path / "run"
+    chain.Chain(root).run(steps_beside(root))
+    text = capsys.readouterr().out
+    order = ["runs beside the next steps", "waiting for data.split", "$ python -m data.yolo"]
+    assert sorted(order, key=text.index) == order
+    (root / "split" / "run.json").unlink()
+    chain.Chain(root).run(steps_beside(root))
+    text = capsys.readouterr().out
+    assert "[3/4] hold scenes out: already done" in text
+    assert "[4/4] tree: already done" not in text
+
+
+def test_a_step_beside_that_fails_ends_the_chain(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(chain.Chain, "_summary", lambda self: None)
+    scenes, beside, copy, tree = steps_beside(tmp_path / "run")
+    wrong = replace(beside, settings=("annotations=nowhere.jsonl",))
+    with pytest.raises(SystemExit) as stop:
+        chain.Chain(tmp_path / "run").run([scenes, wrong, copy, tree])
+    assert stop.value.code == 2
+    assert "data.split ended with status 2 (see" in capsys.readouterr().err
+    assert "nowhere.jsonl" in (tmp_path / "run/split.log").read_text()
 
 
 @pytest.mark.parametrize("words", [["size=huge"], ["sise=demo"], ["demo"]])
