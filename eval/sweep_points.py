@@ -118,9 +118,11 @@ class Sweeper:
         return all(len(image.views) == 1 for image in self.replay.images(point.detector, point.views))
 
     def _key(self, point: Point, confidence: float) -> Any:
-        fusion = point.cut.fusion
-        return (point.detector, point.views, point.cut.nms_iou, point.cut.max_det, confidence, fusion.method,
-                fusion.wbf_iou, tuple(fusion.weights), fusion.skip, fusion.min_votes, fusion.score_rule)  # fmt: skip
+        return (
+            point.detector,
+            point.views,
+            repr(replace(point.cut, confidence=confidence)),
+        )  # every cut, also a new one
 
     def _table(self, point: Point) -> Table:
         """Every box from the lowest useful confidence on, and what it matches."""
