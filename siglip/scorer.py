@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from siglip.model import SiglipScorer
+    from siglip.scorer_hugging_face import SiglipScorer
 
 TEMPLATE = "{}"  # captions are scored as they are, in training and in use; HF's pipelines wrap them by default
 
@@ -26,6 +26,6 @@ def build_scorer(config: ScorerConfig, device: str = "cpu") -> "SiglipScorer":
 
     Raises InputError for weights that are missing or broken and for a template other than the checkpoint's.
     """
-    from siglip.model import SiglipScorer
+    from siglip.scorer_hugging_face import SiglipScorer
 
     return SiglipScorer(config, device)
