@@ -19,7 +19,7 @@ from core.runs import RunFolder
 from core.tracking import start_tracker
 from data.augment import build_recipe
 from data.cropset import CropSet, read_crop_set
-from siglip.loss import pair_targets, sigmoid_loss
+from siglip.loss import sigmoid_loss
 from siglip.model import load_parts, make_model, save_checkpoint, tokens
 from siglip.pixels import normalise, resize
 from siglip.scorer import TEMPLATE
@@ -143,15 +143,10 @@ def _step(
     distinct, rows = torch.unique(image_captions, return_inverse=True)  # each caption goes through the tower once
     output = model(input_ids=input_ids[distinct], pixel_values=pixels)
     bare = accelerator.unwrap_model(model)
-    targets_BT, weights_BT = pair_targets(image_captions, image_captions, config.loss.same_caption.value)
     loss = sigmoid_loss(
-        output.image_embeds,
-        output.text_embeds[rows],
-        bare.logit_scale.exp(),
-        bare.logit_bias,
-        targets_BT,
-        weights_BT,
-    )
+        output.image_embeds, output.text_embeds[rows], bare.logit_scale.exp(), bare.logit_bias, image_captions,
+        config.loss.same_caption.value,
+    )  # fmt: skip
     if not torch.isfinite(loss):
         raise InputError(f"siglip.train: the loss is {loss.item()} at step {step}; the weights before it are kept")
     accelerator.backward(loss)

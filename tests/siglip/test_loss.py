@@ -1,51 +1,69 @@
 """The loss against a reference of six lines, transformers' own, and open_clip's; forward and backward."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 import torch.nn.functional as F
 
-from siglip.loss import pair_targets, sigmoid_loss
+from siglip.loss import pair_signs, sigmoid_loss
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
-def reference(image, text, scale, bias):
-    """big_vision's lines: the diagonal is positive, everything else negative."""
+def reference(image, text, scale, bias, positive=None, counts=1.0):
+    """big_vision's lines: the diagonal is positive, everything else negative, unless told otherwise."""
     logits = image @ text.T * scale + bias
-    eye = torch.eye(len(image), dtype=logits.dtype)
+    eye = torch.eye(len(image), dtype=logits.dtype) if positive is None else positive.to(logits.dtype)
     m1_diag1 = -torch.ones_like(logits) + 2 * eye
-    loglik = F.logsigmoid(m1_diag1 * logits)
+    loglik = F.logsigmoid(m1_diag1 * logits) * counts
     return (-loglik.sum(dim=-1)).mean()
 
 
-def random_batch(n=9, width=16):
-    generator = torch.Generator().manual_seed(n)
+def random_batch(n=9, width=16, seed=None):
+    generator = torch.Generator().manual_seed(n if seed is None else seed)
     image, text = (F.normalize(torch.randn(n, width, dtype=torch.float64, generator=generator)) for _ in range(2))
     scale, bias = torch.tensor(12.5, dtype=torch.float64), torch.tensor(-7.5, dtype=torch.float64)
     return [t.requires_grad_() for t in (image, text, scale, bias)]
 
 
-def ours(image, text, scale, bias, captions=None, same_caption="negative"):
+def ours(image, text, scale, bias, captions=None, same_caption="negative", block=4):
     ids = torch.arange(len(image)) if captions is None else captions
-    targets, weights = pair_targets(ids, ids, same_caption)
-    return sigmoid_loss(image, text, scale, bias, targets.double(), weights.double())
+    return sigmoid_loss(image, text, scale, bias, ids, same_caption, block=block)
+
+
+def assert_same(made, expected, inputs):
+    torch.testing.assert_close(made, expected, rtol=1e-12, atol=0)
+    wanted = torch.autograd.grad(expected, inputs)
+    for gradient, want in zip(torch.autograd.grad(made, inputs), wanted, strict=True):
+        assert (gradient - want).norm() <= 1e-12 * want.norm()
 
 
 @pytest.mark.parametrize("n", [1, 2, 9, 33])
-def test_equals_big_visions_lines_with_gradients(n):
+@pytest.mark.parametrize("block", [1, 4, 64])
+def test_equals_big_visions_lines_with_gradients(n, block):
     inputs = random_batch(n)
-    expected = reference(*inputs)
-    expected_gradients = torch.autograd.grad(expected, inputs)
-    made = ours(*inputs)
-    torch.testing.assert_close(made, expected, rtol=1e-12, atol=0)
-    for gradient, wanted in zip(torch.autograd.grad(made, inputs), expected_gradients, strict=True):
-        torch.testing.assert_close(gradient, wanted, rtol=1e-12, atol=1e-14)
+    assert_same(ours(*inputs, block=block), reference(*inputs), inputs)
+
+
+@pytest.mark.parametrize("same_caption", ["positive", "ignored", "negative"])
+def test_captions_that_come_twice(same_caption):
+    inputs = random_batch(11)
+    captions = torch.tensor([0, 1, 0, 2, 3, 1, 0, 4, 5, 5, 6])
+    same, true = captions[:, None] == captions[None], torch.eye(11, dtype=torch.bool)
+    positive = same if same_caption == "positive" else true
+    counts = (~same | true).double() if same_caption == "ignored" else 1.0
+    assert_same(ours(*inputs, captions, same_caption), reference(*inputs, positive, counts), inputs)
 
 
 def test_equals_open_clips_loss():
     from open_clip.loss import SigLipLoss
 
-    image, text, scale, bias = random_batch()
-    expected = SigLipLoss()(image, text, scale, bias)
-    torch.testing.assert_close(ours(image, text, scale, bias), expected, rtol=1e-12, atol=0)
+    image, text, scale, bias = inputs = random_batch()
+    assert_same(ours(*inputs), SigLipLoss()(image, text, scale, bias), inputs)
 
 
 def test_equals_transformers_own_loss(checkpoint):
@@ -55,22 +73,26 @@ def test_equals_transformers_own_loss(checkpoint):
     pixels = torch.randn(5, 3, 16, 16, dtype=torch.float64)
     ids = torch.randint(0, 6, (5, 8))
     output = model(input_ids=ids, pixel_values=pixels, return_loss=True)
-    made = ours(output.image_embeds, output.text_embeds, model.logit_scale.exp(), model.logit_bias)
+    scale = model.logit_scale.exp()
+    made = ours(output.image_embeds, output.text_embeds, scale, model.logit_bias)
     torch.testing.assert_close(made, output.loss, rtol=1e-12, atol=0)
+    parameters = list(model.parameters())
+    wanted = torch.autograd.grad(output.loss, parameters, retain_graph=True)
+    for gradient, want in zip(torch.autograd.grad(made, parameters), wanted, strict=True):
+        assert (gradient - want).norm() <= 1e-12 * want.norm() + 1e-15
 
 
 def test_same_captions_are_what_the_setting_says():
-    captions = torch.tensor([0, 1, 0])
-    positive = torch.tensor([[1.0, -1, 1], [-1, 1, -1], [1, -1, 1]])
-    diagonal = torch.eye(3) * 2 - 1
-    everything = torch.ones(3, 3)
-    others = torch.tensor([[1.0, 1, 0], [1, 1, 1], [0, 1, 1]])
-    for setting, targets, weights in (
-        ("positive", positive, everything), ("ignored", diagonal, others), ("negative", diagonal, everything),
+    captions, diagonal = torch.tensor([0, 1, 0]), torch.eye(3, dtype=torch.bool)
+    same = torch.tensor([[True, False, True], [False, True, False], [True, False, True]])
+    others = torch.tensor([[True, True, False], [True, True, True], [False, True, True]])
+    everything = torch.ones(3, 3, dtype=torch.bool)
+    for setting, positive, counts in (
+        ("positive", same, everything), ("ignored", diagonal, others), ("negative", diagonal, everything),
     ):  # fmt: skip
-        made = pair_targets(captions, captions, setting)
-        assert torch.equal(made[0], targets)
-        assert torch.equal(made[1], weights)
+        made = pair_signs(captions, captions, diagonal, setting)
+        assert torch.equal(made[0], positive)
+        assert torch.equal(made[1], counts)
 
 
 def test_a_hand_made_loss():
@@ -79,3 +101,34 @@ def test_a_hand_made_loss():
     one, zero = torch.tensor(1.0, dtype=torch.float64), torch.tensor(0.0, dtype=torch.float64)
     expected = torch.log(torch.tensor(2.0, dtype=torch.float64)) + torch.log1p(torch.exp(-one))
     torch.testing.assert_close(ours(image, image, one, zero), expected, rtol=1e-12, atol=0)
+
+
+def test_a_second_backward_pass_is_refused():
+    inputs = random_batch(3)
+    made = ours(*inputs)
+    made.backward(retain_graph=True)
+    with pytest.raises(RuntimeError, match="one backward pass only"):
+        made.backward()
+
+
+def test_half_precision_embeddings_give_float32_logits():
+    inputs = [t.detach().float() for t in random_batch(9)]
+    halves = [inputs[0].bfloat16(), inputs[1].bfloat16(), *inputs[2:]]
+    expected = reference(*(t.double() for t in halves))
+    with torch.autocast("cpu", torch.bfloat16):
+        made = ours(*halves)
+    assert made.dtype == torch.float32
+    torch.testing.assert_close(made.double(), expected, rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize("processes", [2, 3, 4])
+def test_several_processes_with_uneven_batches(processes):
+    """Every process checks its own share against the whole batch's reference; see several_processes.py."""
+    script = Path(__file__).with_name("several_processes.py")
+    words = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", script]
+    done = subprocess.run(
+        words, env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}, capture_output=True, text=True,
+        timeout=240,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.count("equal in all 9 cases") == processes
