@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from core.choosing import ChoosingConfig
 from core.grounding import CutConfig
 from detector.build import DetectorConfig
-from siglip.scorer import ScorerConfig
+from siglip.scorer import ScorerConfig, scorer_weights
 from upscale.build import UpscalerConfig
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def build_pipeline(config: PipelineConfig) -> "Pipeline":
     if config.detector is None:
         raise InputError("detector: must be given: a checkpoint, a run folder or an exported model")
     detector = build_detector(config.detector, config.device)
-    if config.scorer is None or config.scorer.weights is None:
+    if config.scorer is None or not scorer_weights(config.scorer):
         return Pipeline(config, detector, None, None)
     upscaler = build_upscaler(config.upscaler, config.device) if config.upscaler is not None else None
     scorer = build_scorer(config.scorer, config.device)

@@ -27,6 +27,7 @@ from pipeline.export import ExportConfig
 from pipeline.grounding import Answer, Pipeline, pixel_boxes
 from pipeline.points import SweepPoint, points
 from pipeline.share import Share
+from siglip.scorer import scorer_weights
 
 # AP wants the whole curve: detections go out uncut by confidence, after the export's own NMS.
 AP_CONFIDENCE, AP_MAX_DET = 0.001, 300
@@ -39,7 +40,7 @@ def export(config: ExportConfig, folder: RunFolder) -> dict[str, Any]:
     config.device = share.device
     pipeline = build_pipeline(config)
     for path in (config.annotations, config.detector.weights if config.detector else None,
-                 config.scorer.weights if config.scorer else None):  # fmt: skip
+                 *scorer_weights(config.scorer)):  # fmt: skip
         if path is not None:
             folder.add_parent(path)
     store = CandidateStore(config.candidates or folder.path / "candidates")
@@ -67,7 +68,7 @@ def _describe(store: CandidateStore, pipeline: Pipeline, config: ExportConfig) -
     detector.get("detector", {}).pop("train", None)
     store.describe("proposals", pipeline.detector.key, _plain(detector))
     if pipeline.scorer is not None:
-        about = {"scorer": config.scorer.weights if config.scorer else None, "scorer_key": pipeline.scorer.key,
+        about = {"scorer": " + ".join(scorer_weights(config.scorer)), "scorer_key": pipeline.scorer.key,
                  "upscaler": pipeline.upscaler.policy if pipeline.upscaler else "none",
                  "calibration": pipeline.scorer.calibration}  # fmt: skip
         store.describe("embeddings", pipeline.embeddings_key, about)

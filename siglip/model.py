@@ -45,12 +45,12 @@ def _hush() -> None:
     logging.set_verbosity_error()
 
 
-def tokens(processor: Any, captions: Sequence[str], template: str) -> dict[str, torch.Tensor]:
+def tokens(
+    processor: Any, captions: Sequence[str], template: str, length: int = TEXT_LENGTH
+) -> dict[str, torch.Tensor]:
     """(M, L) token ids of captions in their template, padded to the text tower's full length as SigLIP needs."""
     texts = [template.format(caption.lower()) for caption in captions]
-    made = processor.tokenizer(
-        texts, padding="max_length", truncation=True, max_length=TEXT_LENGTH, return_tensors="pt"
-    )
+    made = processor.tokenizer(texts, padding="max_length", truncation=True, max_length=length, return_tensors="pt")
     return {"input_ids": made["input_ids"]}
 
 

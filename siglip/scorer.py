@@ -1,31 +1,104 @@
 """Settings of a scorer and the one place that builds it; light to import."""
 
 from dataclasses import dataclass, field
+from enum import Enum
+from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from core.errors import InputError
+
 if TYPE_CHECKING:
-    from siglip.scorer_hugging_face import SiglipScorer
+    from siglip.merged import MergedScorer
+    from siglip.two_towers import TwoTowerScorer
 
 TEMPLATE = "{}"  # captions are scored as they are, in training and in use; HF's pipelines wrap them by default
+EXPORTED = "scorer.json"  # what marks a folder that `siglip.export` wrote
+
+
+class Family(Enum):
+    """Which library runs a scorer."""
+
+    auto = "auto"
+    transformers = "transformers"
+    open_clip = "open_clip"
+    onnx = "onnx"
+
+
+class Precision(Enum):
+    """What the towers compute in; embeddings are float32 always."""
+
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+    float16 = "float16"
 
 
 @dataclass
-class ScorerConfig:
-    """A scorer: a checkpoint, or an architecture to train from scratch."""
+class ScorerMemberConfig:
+    """One checkpoint."""
 
-    weights: str | None = None  # folder or hub name of a checkpoint
-    architecture: dict[str, Any] = field(default_factory=dict)  # without weights: SiglipConfig's text and vision values
+    weights: str | None = None  # folder or hub name of a checkpoint, or what siglip.export wrote
+    family: Family = (
+        Family.auto
+    )  # transformers, open_clip or onnx; auto: what the folder holds, transformers for a name
     template: str | None = None  # prompt template with one {}; null: the checkpoint's own
     batch: int = 64  # crops that go through the image tower together
-    precision: str = "float32"  # float32 or bfloat16
+    precision: Precision = Precision.float32  # float32, bfloat16 or float16 (GPU)
+    weight: float = 1.0  # share of this member's logits in a merged scorer
+
+
+@dataclass
+class ScorerConfig(ScorerMemberConfig):
+    """A scorer: a checkpoint, several merged by `members`, or an architecture to train from scratch."""
+
+    members: list[ScorerMemberConfig] = field(default_factory=list)  # merged by weight; `weights` is then left out
+    architecture: dict[str, Any] = field(default_factory=dict)  # without weights: SiglipConfig's text and vision values
     any_policy: bool = False  # allow crops enlarged by another policy than the scorer was trained on
 
 
-def build_scorer(config: ScorerConfig, device: str = "cpu") -> "SiglipScorer":
+def scorer_weights(config: ScorerConfig | None) -> list[str]:
+    """The checkpoints that the settings name, by `weights` or by `members`; none: there is no scorer."""
+    if config is None:
+        return []
+    named = [config.weights, *(member.weights for member in config.members)]
+    return [weights for weights in named if weights]
+
+
+def build_scorer(config: ScorerConfig, device: str = "cpu") -> "TwoTowerScorer | MergedScorer":
     """The scorer of these settings on `device`.
 
-    Raises InputError for weights that are missing or broken and for a template other than the checkpoint's.
+    Raises InputError for weights that are missing or broken, for a template other than the checkpoint's, and for
+    members that were trained on differently enlarged crops unless `any_policy` allows it.
     """
-    from siglip.scorer_hugging_face import SiglipScorer
+    if not config.members:
+        return _build_member(config, device, "scorer")
+    from siglip.merged import MergedScorer
 
-    return SiglipScorer(config, device)
+    if config.weights:
+        raise InputError("scorer: give either weights or members, not both")
+    members = [_build_member(m, device, f"scorer.members[{i}]") for i, m in enumerate(config.members)]
+    return MergedScorer(members, [m.weight for m in config.members], config.any_policy)
+
+
+def _build_member(config: ScorerMemberConfig, device: str, where: str) -> "TwoTowerScorer":
+    from siglip.two_towers import TwoTowerScorer
+
+    if not config.weights:
+        raise InputError(f"{where}.weights: must be given: a checkpoint folder or a hub name")
+    if config.batch < 1:
+        raise InputError(f"{where}.batch: {config.batch} is not at least 1")
+    if config.precision is Precision.float16 and device == "cpu":
+        raise InputError(f"{where}.precision: float16 needs a GPU; a CPU takes float32 or bfloat16")
+    family = import_module(f"siglip.family_{_family(config).value}")
+    return TwoTowerScorer(family.load(config, device), config)
+
+
+def _family(config: ScorerMemberConfig) -> Family:
+    """What the settings say or, where they leave it open, the marks of the weights' folder."""
+    if config.family is not Family.auto:
+        return config.family
+    folder = Path(str(config.weights))
+    if (folder / EXPORTED).is_file():
+        return Family.onnx
+    named_open_clip = (folder / "open_clip_config.json").is_file() and not (folder / "config.json").is_file()
+    return Family.open_clip if named_open_clip else Family.transformers
