@@ -1,5 +1,7 @@
 """A tiny true SiglipModel and a tiny crop set, made on the spot."""
 
+import importlib
+
 import numpy as np
 import pytest
 
@@ -66,3 +68,92 @@ def architecture_words():
     """The tiny architecture as words of the command line."""
     return [f"scorer.architecture.{part}={{{','.join(f'{k}:{v}' for k, v in values.items())}}}"
             for part, values in ARCHITECTURE.items()]  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def family_folder(tmp_path_factory):
+    """`family_folder("clip")`: a complete folder of a small random model of that family, made once a session."""
+    made = {}
+
+    def make(family):
+        if family not in made:
+            made[family] = tmp_path_factory.mktemp(family)
+            importlib.import_module("torch").manual_seed(len(family))
+            {"clip": _save_clip, "naflex": _save_naflex, "siglip": _save_siglip, "eva02": _save_eva02}[family](
+                made[family]
+            )
+        return made[family]
+
+    return make
+
+
+SIZES = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2}
+WORDS = [f"{word} drone" for word in COLOURS]
+
+
+def _save_siglip(folder):
+    from siglip.model import make_model, save_checkpoint
+
+    model, processor = make_model(ARCHITECTURE, WORDS)
+    save_checkpoint(folder, model, processor, {})
+
+
+def _save_clip(folder):
+    """CLIP as OpenAI, LAION and MetaCLIP publish it, in the hub's form; the old position ids of the hub's files too."""
+    import torch
+    from safetensors.torch import load_file, save_file
+    from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPProcessor, CLIPTokenizer
+
+    letters = [chr(c) for c in range(97, 123)]
+    tokens = [*letters, *(f"{c}</w>" for c in letters), "<|startoftext|>", "<|endoftext|>"]
+    tokenizer = CLIPTokenizer(vocab={token: i for i, token in enumerate(tokens)}, merges=[])
+    ids = {"bos_token_id": len(tokens) - 2, "eos_token_id": len(tokens) - 1, "vocab_size": len(tokens)}
+    config = CLIPConfig(
+        text_config={**SIZES, **ids, "projection_dim": 24},
+        vision_config={**SIZES, "image_size": 28, "patch_size": 14, "projection_dim": 24},
+        projection_dim=24,
+    )
+    side = {"height": 28, "width": 28}
+    images = CLIPImageProcessor(size={"shortest_edge": 28}, crop_size=side)
+    CLIPModel(config).save_pretrained(folder)
+    CLIPProcessor(image_processor=images, tokenizer=tokenizer).save_pretrained(folder)
+    weights = load_file(folder / "model.safetensors")
+    for tower, length in (("text", 77), ("vision", 5)):
+        weights[f"{tower}_model.embeddings.position_ids"] = torch.arange(length)[None]
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+
+
+def _save_naflex(folder):
+    """SigLIP 2 that takes crops in their own proportions."""
+    from transformers import Siglip2Config, Siglip2ImageProcessor, Siglip2Model, Siglip2Processor
+
+    from siglip.model import word_tokenizer
+
+    tokenizer = word_tokenizer(WORDS)
+    ids = {"pad_token_id": 0, "eos_token_id": 1, "bos_token_id": 1, "vocab_size": len(tokenizer)}
+    config = Siglip2Config(
+        text_config={**SIZES, **ids, "projection_size": 32},
+        vision_config={**SIZES, "patch_size": 8, "num_patches": 16},
+    )
+    images = Siglip2ImageProcessor(patch_size=8, max_num_patches=16)
+    Siglip2Model(config).save_pretrained(folder)
+    Siglip2Processor(image_processor=images, tokenizer=tokenizer).save_pretrained(folder)
+
+
+def _save_eva02(folder):
+    """EVA02-CLIP as open_clip publishes it, on timm's smallest EVA02 tower."""
+    import json
+
+    import open_clip
+    from open_clip.push_to_hf_hub import save_config_for_hf
+    from safetensors.torch import save_file
+
+    vision = {"image_size": 224, "timm_model_name": "eva02_tiny_patch14_224", "timm_pool": "token", "timm_proj": None,
+              "timm_model_pretrained": False}  # fmt: skip
+    text = {"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 2}
+    config = {"embed_dim": 192, "vision_cfg": vision, "text_cfg": text, "custom_text": True}
+    start = {"model_cfg": config, "preprocess_cfg": {}}
+    (folder / "open_clip_config.json").write_text(json.dumps(start))
+    model = open_clip.create_model(f"local-dir:{folder}", load_weights=False)
+    save_config_for_hf(model, folder / "open_clip_config.json", config)
+    save_file(model.state_dict(), folder / "open_clip_model.safetensors")
