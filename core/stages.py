@@ -43,11 +43,15 @@ class Upscaler(Protocol):
         """The name and padding policy, which a scorer remembers having been trained on."""
 
     @property
+    def batched(self) -> bool:
+        """Whether several crops in one call go faster than several calls from several threads."""
+
+    @property
     def scale(self) -> int:
         """Enlargement factor of width and height."""
 
     def upscale(self, crops: Sequence[Image]) -> list[Image]:
-        """Each crop enlarged `scale` times, in the same order."""
+        """Each crop enlarged `scale` times, in the same order; what the policy leaves alone keeps its size."""
 
 
 class Scorer(Protocol):

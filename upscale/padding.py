@@ -8,11 +8,11 @@ from enum import Enum
 
 
 class Pad(Enum):
-    """Which crops are padded by how much."""
+    """Which crops are padded by how much; `pad=1` and `pad=10` on the command line are `one` and `ten`."""
 
     none = "none"  # no padding
-    one = "one"  # 1 wherever both sides are larger than 1
-    ten = "ten"  # 10 wherever both sides are larger than 10, else 0
+    one = 1  # 1 wherever both sides are larger than 1
+    ten = 10  # 10 wherever both sides are larger than 10, else 0
     published = "published"  # both sides > 10: 10; else both > 1: 1; else the crop is left as it is
     older = "older"  # both sides > 10: 10; else the crop is left as it is
 

@@ -44,6 +44,7 @@ def system(tmp_path_factory):
     """A folder with scenes/, detector.pt, scorer/ and upscaler/."""
     from data.scenes import main as draw
     from siglip.model import make_model, save_checkpoint
+    from upscale.build import UpscalerConfig, build_upscaler
     from upscale.standin import main as standin
 
     root = tmp_path_factory.mktemp("system")
@@ -57,7 +58,8 @@ def system(tmp_path_factory):
     }
     torch.manual_seed(0)
     model, processor = make_model(ARCHITECTURE, sorted(captions))
-    save_checkpoint(root / "scorer", model, processor, {"template": "{}", "policy": "standin x4 pad=published"})
+    policy = build_upscaler(UpscalerConfig(weights=str(root / "upscaler/standin.safetensors"))).policy
+    save_checkpoint(root / "scorer", model, processor, {"template": "{}", "policy": policy})
     return root
 
 

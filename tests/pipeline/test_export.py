@@ -85,7 +85,7 @@ def test_captions_without_boxes_are_answered_and_not_scored(export, system, tmp_
     [
         (
             ["upscaler=none"],
-            "enlarged by 'standin x4 pad=published', this pipeline enlarges by 'none'",
+            "x4 pad=published', this pipeline enlarges by 'none'",
         ),
         (["detector=nowhere.pt"], "nowhere.pt"),
         (["scorer=nowhere/x"], "nowhere/x: cannot be loaded as a scorer"),

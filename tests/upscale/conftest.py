@@ -21,3 +21,11 @@ def rrdb2(tmp_path):
     network = RRDBNet(in_nc=12, out_nc=3, num_filters=8, num_blocks=1, scale=4, shuffle_factor=2)
     torch.save({"params_ema": network.state_dict()}, tmp_path / "x2.pth")
     return tmp_path / "x2.pth", network.eval()
+
+
+@pytest.fixture
+def rrdb4(tmp_path):
+    torch.manual_seed(0)
+    network = RRDBNet(in_nc=3, out_nc=3, num_filters=8, num_blocks=1, scale=4)
+    torch.save({"params": network.state_dict()}, tmp_path / "x4.pth")
+    return tmp_path / "x4.pth", network.eval()

@@ -39,7 +39,8 @@ def test_the_set_is_enlarged_and_remembers_how(crop_set, compact, tmp_path):
     made = read_crop_set(tmp_path / "out")
     verify_set(made)
     assert metrics["num_crops"] == 4
-    assert made.record["policy"] == "compact x4 pad=published"
+    assert made.record["policy"] == build(compact[0]).policy
+    assert made.record["policy"].endswith("x4 pad=published")
     assert [c.caption for c in made.crops] == [c.caption for c in read_crop_set(crop_set).crops]
     assert read_image(tmp_path / "out/image_0_0.png").shape == (48, 80, 3)
     assert read_image(tmp_path / "out/image_0_1.png").shape == (1, 1, 3)
@@ -48,7 +49,7 @@ def test_the_set_is_enlarged_and_remembers_how(crop_set, compact, tmp_path):
 def test_a_killed_run_goes_on_and_a_changed_crop_is_made_anew(crop_set, compact, tmp_path):
     enlarge(crop_set, compact[0], tmp_path)
     before = {p.name: p.read_bytes() for p in (tmp_path / "out").glob("image_*.png")}
-    plan = {"upscaler": build(compact[0]).key, "policy": "compact x4 pad=published"}
+    plan = {"upscaler": build(compact[0]).key, "policy": build(compact[0]).policy}
     entries = [[c.file_name, sha256_bytes((crop_set / c.file_name).read_bytes()),
                 {c.file_name: sha256_bytes(before[c.file_name])}] for c in read_crop_set(crop_set).crops]  # fmt: skip
     (tmp_path / "out/set.json").unlink()  # as a kill before the end leaves it: the journal, and no set.json
@@ -66,7 +67,9 @@ def build(weights):
 
 def test_another_pad_rule_is_another_policy(crop_set, compact, tmp_path):
     enlarge(crop_set, compact[0], tmp_path, "pad=none")
-    assert read_crop_set(tmp_path / "out").record["policy"] == "compact x4 pad=none"
+    assert read_crop_set(tmp_path / "out").record["policy"].endswith("x4 pad=none")
+    enlarge(crop_set, compact[0], tmp_path, "pad=1")
+    assert read_crop_set(tmp_path / "out").record["pad"] == "one"
     assert read_image(tmp_path / "out/image_0_1.png").shape == (4, 4, 3)
 
 
@@ -96,3 +99,15 @@ def test_mistakes_are_one_line(words, told, crop_set, tmp_path, capsys):
     error = capsys.readouterr().err
     assert told in error
     assert error.count("\n") == 1
+
+
+def test_canvases_fill_the_same_set(crop_set, compact, tmp_path):
+    """Crops that share canvases are decoded ahead; the set is the one of crops enlarged one by one."""
+    enlarge(crop_set, compact[0], tmp_path)
+    one_by_one = {p.name: read_image(p) for p in (tmp_path / "out").glob("*.png")}
+    enlarge(crop_set, compact[0], tmp_path, "upscaler.batching=masked", "together=3", f"run_dir={tmp_path}/b")
+    made = read_crop_set(tmp_path / "b")
+    verify_set(made)
+    assert len(made.crops) == 4
+    for name, image in one_by_one.items():
+        assert np.abs(read_image(tmp_path / "b" / name).astype(int) - image).max() <= 1

@@ -41,13 +41,13 @@ def published_rule(height, width):
     return None
 
 
-@pytest.mark.parametrize(("name", "scale"), [("compact", 4), ("rrdb2", 2)])
+@pytest.mark.parametrize(("name", "scale"), [("compact", 4), ("rrdb2", 2), ("rrdb4", 4)])
 def test_every_size_from_1x1_to_40x40_equals_the_published_way(name, scale, request):
     path, network = request.getfixturevalue(name)
     upscaler = build_upscaler(UpscalerConfig(weights=str(path), pad=Pad.published))
     assert upscaler.scale == scale
     rng = np.random.default_rng(0)
-    sizes = [(h, w) for h in range(1, 41) for w in range(1, 41) if name == "compact" or (h * 40 + w) % 7 == 0]
+    sizes = [(h, w) for h in range(1, 41) for w in range(1, 41) if name == "compact" or (h * 40 + w) % 11 == 0]
     for height, width in sizes:
         crop = rng.integers(0, 256, (height, width, 3), np.uint8)
         made = upscaler.upscale([crop])[0]
@@ -107,3 +107,26 @@ def test_broken_and_hostile_weights_are_one_line(content, tmp_path):
 def test_missing_weights_say_what_to_fetch():
     with pytest.raises(InputError, match=r"weights/x\.pth: no such file; fetch x\.pth from its releases"):
         build_upscaler(UpscalerConfig(weights="weights/x.pth", url="x.pth from its releases"))
+
+
+def test_a_crop_larger_than_the_limit_stays_as_it_is(compact):
+    """A wrong box may be the whole picture; enlarging it would take gigabytes and tell the scorer nothing more."""
+    crop = np.zeros((30, 40, 3), np.uint8)
+    for method in (UpscaleMethod.network, UpscaleMethod.lanczos):
+        config = UpscalerConfig(method=method, weights=str(compact[0]), largest_pixels=1200)
+        assert build_upscaler(config).upscale([crop])[0].shape == (120, 160, 3)
+        config.largest_pixels = 1199
+        assert build_upscaler(config).upscale([crop])[0] is crop
+
+
+def test_another_file_name_is_the_same_policy_and_other_weights_are_not(compact, rrdb2, tmp_path):
+    path, _ = compact
+    (tmp_path / "renamed.safetensors").write_bytes(path.read_bytes())
+    policies = [build_upscaler(UpscalerConfig(weights=str(p))).policy for p in (path, tmp_path / "renamed.safetensors")]
+    assert policies[0] == policies[1] != build_upscaler(UpscalerConfig(weights=str(rrdb2[0]))).policy
+
+
+@pytest.mark.parametrize("name", ["scale", "batch_pixels", "largest_pixels"])
+def test_sizes_below_one_are_refused(name):
+    with pytest.raises(InputError, match=f"upscaler.{name}: 0 is not at least 1"):
+        build_upscaler(UpscalerConfig(method=UpscaleMethod.none, **{name: 0}))
