@@ -1,5 +1,7 @@
 """Every family's scores against the family's own forward, on small random models; merging; what is refused."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,7 @@ from core.errors import InputError
 from siglip.scorer import Family, Precision, ScorerConfig, ScorerMemberConfig, build_scorer, scorer_weights
 
 CAPTIONS = ["red drone", "green drone", "blue drone", "red drone"]
+PRESETS = Path(__file__).parents[2] / "configs/scorer"
 PHOTO = "This is a photo of {}."
 
 
@@ -176,3 +179,18 @@ def test_members_trained_on_other_policies_are_refused(family_folder, checkpoint
         assert build_scorer(ScorerConfig(members=members, any_policy=True)).policy is None
     finally:
         (other / "grounder.json").write_text("{}")
+
+
+@pytest.mark.parametrize("preset", sorted(p.stem for p in PRESETS.glob("*.yaml")))
+def test_every_preset_composes_and_names_its_scorer(preset):
+    from omegaconf import OmegaConf
+
+    from grounder.compose import compose_config, register
+    from siglip.evaluate import EvaluateConfig
+
+    name = register("siglip.evaluate", EvaluateConfig)
+    config = OmegaConf.to_object(compose_config(name, ["crops=somewhere", f"scorer={preset}"]))
+    assert isinstance(config, EvaluateConfig)
+    assert scorer_weights(config.scorer) or preset in {"checkpoint", "demo"}
+    first = (PRESETS / f"{preset}.yaml").read_text().splitlines()[0]
+    assert first.startswith("# ")
