@@ -9,6 +9,7 @@ from omegaconf import MISSING
 
 from core.errors import InputError
 from core.grounding import CutConfig, candidates_of
+from core.published import Published, beside
 from core.runs import RunConfig, RunFolder
 from detector.build import DetectorConfig, build_detector
 
@@ -23,6 +24,7 @@ class PredictConfig(RunConfig):
     cut: CutConfig = field(default_factory=lambda: CutConfig(confidence=0.001, nms_iou=0.7, max_det=300))
     device: str | None = None  # cpu, cuda, cuda:1; null: a GPU if there is one
     chunk: int = 16  # pictures in memory at a time
+    published: Published = field(default_factory=Published)
 
 
 def run(config: PredictConfig, folder: RunFolder) -> dict[str, Any]:
@@ -53,7 +55,7 @@ def run(config: PredictConfig, folder: RunFolder) -> dict[str, Any]:
             boxes = xyxy_to_ltwh(found.boxes_xyxy).tolist()
             detections += [Detection(name, tuple(b), float(c)) for b, c in zip(boxes, found.confidence, strict=True)]
     write_detections(folder.path / "detections.json", detections, {name: i for i, name in enumerate(names, start=1)})
-    return {
+    metrics: dict[str, Any] = {
         "num_images": len(names),
         "num_detections": len(detections),
         "num_images_without": num_without,
@@ -61,6 +63,7 @@ def run(config: PredictConfig, folder: RunFolder) -> dict[str, Any]:
         "device": device,
         "detector_ms": round(1000 * elapsed_s / max(1, len(names)), 2),
     }
+    return metrics | beside(config.published, metrics)
 
 
 def _names(config: PredictConfig) -> list[str]:

@@ -169,7 +169,7 @@ def _rectangle(wanted: Rectangle, tree: Tree) -> bool:
 def _settings(config: "TrainConfig", tree: Tree) -> dict[str, Any]:
     """Everything that the weights depend on."""
     values = asdict(replace(config, tracking=None))  # type: ignore[arg-type]
-    for name in ("run_dir", "tracking", "allow_changes", "data"):
+    for name in ("run_dir", "tracking", "allow_changes", "data", "published"):
         values.pop(name)
     return {**_plain(values), "data": tree.digest()}
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from omegaconf import MISSING
 
+from core.published import Published, beside
 from core.runs import RunConfig, RunFolder
 from core.tracking import TrackingConfig
 from data.recipe import RecipeConfig
@@ -23,6 +24,7 @@ class TrainConfig(RunConfig):
     seed: int = 0  # of everything random
     allow_changes: bool = False  # go on in run_dir although settings differ from those it was begun with
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
+    published: Published = field(default_factory=Published)
 
 
 def run(config: TrainConfig, folder: RunFolder) -> dict[str, object]:
@@ -32,7 +34,8 @@ def run(config: TrainConfig, folder: RunFolder) -> dict[str, object]:
     """
     from detector.stages import train_stages
 
-    return train_stages(config, folder)
+    metrics = train_stages(config, folder)
+    return metrics | beside(config.published, metrics)
 
 
 def main(argv: list[str] | None = None) -> None:

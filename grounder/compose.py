@@ -19,6 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 from core.errors import InputError
 
 CONFIGS = "configs"  # the package that ships the YAML values
+MOST_NAMED = 40  # presets of a group that a message names one by one
 
 
 def register(command: str, schema: type) -> str:
@@ -143,7 +144,8 @@ def _explain(error: Exception, words: list[str], config_name: str, search: list[
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, name = str(error.missing_cfg_file).rpartition("/")
         options = list(error.options or []) or _options(group)
-        return f"{group or 'config'}: {name!r} is not one of {', '.join(options)}{_nearest(name, options)}"
+        known = ", ".join(options) if len(options) <= MOST_NAMED else f"the {len(options)} presets of this group"
+        return f"{group or 'config'}: {name!r} is not one of {known}{_nearest(name, options)}"
     text = _first_line(cause)
     if " not in '" in text or "Could not override" in str(error) or "is not in struct" in text:
         name = str(error).partition("'")[2].partition("'")[0] if "Could not override" in str(error) else (key or text)
@@ -174,7 +176,9 @@ def _flatten(node: Any, prefix: str) -> Iterator[str]:
 
 
 def _nearest(word: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    close = (
+        difflib.get_close_matches(word, list(known), n=1, cutoff=0.5) or [k for k in known if k.startswith(word)][:1]
+    )
     if not close:
         tails = {k.rpartition(".")[2]: k for k in known}
         close = [tails[t] for t in difflib.get_close_matches(word.rpartition(".")[2], list(tails), n=1, cutoff=0.6)]

@@ -23,9 +23,12 @@ def help_text(command: str, doc: str, schema: type, config: DictConfig) -> str:
     lines = [f"{command}: {doc.strip()}", "", f"usage: python -m {command} key=value ...", "", "settings:"]
     for name, value, comment in rows:
         lines.append(f"  {name:<{width}}  {value:<24}  {comment}".rstrip())
-    groups = list(_groups(schema))
+    groups = [f"  {group}=  {', '.join(options)}" for group, options in _groups(schema)]
+    groups += [
+        f"  {group}=  {count} runs of the published log (docs/experiments.csv)" for group, count in _runs(command)
+    ]
     if groups:
-        lines += ["", "presets:", *(f"  {group}=  {', '.join(options)}" for group, options in groups)]
+        lines += ["", "presets:", *groups]
     return "\n".join([*lines, "", _FOOT])
 
 
@@ -85,3 +88,15 @@ def _groups(schema: type) -> Iterator[tuple[str, list[str]]]:
         folder = root.joinpath(field.name)
         if folder.is_dir():
             yield field.name, sorted(f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name.endswith(".yaml"))
+
+
+def _runs(command: str) -> Iterator[tuple[str, int]]:
+    """The command's group of published runs, too many to name, with their number."""
+    root = importlib.resources.files("configs")
+    values = root.joinpath(f"{command}.yaml")
+    if not values.is_file():
+        return
+    for entry in OmegaConf.create(values.read_text(encoding="utf-8")).get("defaults", []):
+        for group in entry if OmegaConf.is_dict(entry) else ():
+            if str(group).startswith("experiment/"):
+                yield str(group), sum(f.name.endswith(".yaml") for f in root.joinpath(str(group)).iterdir())

@@ -6,6 +6,7 @@ from typing import Any
 from omegaconf import MISSING
 
 from core.grounding import FusionMethod
+from core.published import Published, beside
 from core.runs import RunConfig, RunFolder
 from core.tracking import TrackingConfig
 from pipeline.build import PipelineConfig
@@ -34,13 +35,15 @@ class ExportConfig(PipelineConfig, RunConfig):
     sweep: SweepLists = field(default_factory=SweepLists)
     batch: int = 16  # images that go through the stages together
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
+    published: Published = field(default_factory=Published)
 
 
 def run(config: ExportConfig, folder: RunFolder) -> dict[str, Any]:
     """Write `predictions.jsonl`, `detections.json` and `candidates/`; what a killed run stored is not asked again."""
     from pipeline.exporter import export
 
-    return export(config, folder)
+    metrics = export(config, folder)
+    return metrics | beside(config.published, metrics) if metrics else metrics
 
 
 def main(argv: list[str] | None = None) -> None:
