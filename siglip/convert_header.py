@@ -1,7 +1,7 @@
 """Renaming the tensors of a safetensors file by its header alone.
 
 A file is 8 bytes of header length (little endian), the JSON header, then the data. Names live in the header only, so a
-rename copies the data in the kernel and never reads it; the header is padded with spaces to its old length.
+rename lets the kernel copy the file and writes the new header, padded with spaces to the old one's length, over it.
 Source: https://github.com/huggingface/safetensors, "Format".
 """
 
@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import InputError
+from core.files import open_atomic, write_bytes
+from siglip.convert_keys import clean_key
 
 MAX_HEADER_BYTES = 100_000_000  # safetensors' own limit
 DTYPE_BITS = {
@@ -96,34 +98,86 @@ def _naturals(values: Any) -> bool:
     return isinstance(values, list) and all(isinstance(v, int) and not isinstance(v, bool) and v >= 0 for v in values)
 
 
+def renamed_metadata(header: Header, names: dict[str, str]) -> dict[str, str] | None:
+    """The file's metadata; where it remembers tied tensors that the file leaves out (`left out: kept`), renamed too."""
+    if header.metadata is None:
+        return None
+    tied = {left for left, kept in header.metadata.items() if kept in names}
+    return {clean_key(k) if k in tied else k: names[v] if k in tied else v for k, v in header.metadata.items()}
+
+
 def renamed_header(header: Header, names: dict[str, str]) -> bytes:
     """The 8 length bytes and the header with new names, padded to the old length (clean names are never longer)."""
-    value: dict[str, Any] = {} if header.metadata is None else {"__metadata__": header.metadata}
+    metadata = renamed_metadata(header, names)
+    value: dict[str, Any] = {} if metadata is None else {"__metadata__": metadata}
     value |= {names[name]: entry for name, entry in header.entries.items()}
     raw = json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
-    if len(raw) > header.length:  # our spacing may differ from the writer's: then the header grows, in whole words
-        return struct.pack("<Q", -(-len(raw) // 8) * 8) + raw.ljust(-(-len(raw) // 8) * 8)
-    return struct.pack("<Q", header.length) + raw.ljust(header.length)
+    length = header.length
+    if len(raw) > length:  # our spacing may differ from the writer's: then the header grows, in whole words
+        length = -(-len(raw) // 8) * 8
+    return struct.pack("<Q", length) + raw.ljust(length)
 
 
 def copy_renamed(source: Path, target: Path, names: dict[str, str]) -> None:
-    """Write `target`: the new header, then the data, copied by the kernel; atomic, little memory."""
-    from core.files import open_atomic
-
+    """Write `target`: the new header and the data, copied by the kernel; atomic, little memory."""
     header = read_header(source)
+    fresh, size = renamed_header(header, names), source.stat().st_size
     with open(source, "rb") as reader, open_atomic(target) as writer:
-        writer.write(renamed_header(header, names))
-        writer.flush()
-        start, size = 8 + header.length, source.stat().st_size
-        while start < size:
-            sent = _kernel_copy(reader.fileno(), writer.fileno(), start, size - start)
-            if sent == 0:
-                raise InputError(f"{source}: became shorter while it was copied")
-            start += sent
+        if len(fresh) == 8 + header.length:  # the whole file, so that a file system which can share blocks does
+            _kernel_copy(reader.fileno(), writer.fileno(), 0, size, source)
+            os.pwrite(writer.fileno(), fresh, 0)
+        else:
+            writer.write(fresh)
+            writer.flush()
+            _kernel_copy(reader.fileno(), writer.fileno(), 8 + header.length, size, source)
 
 
-def _kernel_copy(reader: int, writer: int, start: int, count: int) -> int:
-    try:
-        return os.copy_file_range(reader, writer, count, start)
-    except OSError:  # another file system, or a kernel without it
-        return os.sendfile(writer, reader, start, count)
+def _kernel_copy(reader: int, writer: int, start: int, stop: int, source: Path) -> None:
+    """Append bytes start..stop of the one file to the other; InputError when the source ends early."""
+    while start < stop:
+        try:
+            sent = os.copy_file_range(reader, writer, stop - start, start)
+        except OSError:  # another file system, or a kernel without it
+            sent = os.sendfile(writer, reader, start, stop - start)
+        if sent == 0:
+            raise InputError(f"{source}: became shorter while it was copied")
+        start += sent
+
+
+def rename_in_place(path: Path, names: dict[str, str]) -> None:
+    """Write the new header over the old one; the data is not touched.
+
+    The new header is first kept beside the file, so that `finish_rename` can complete what a crash interrupts. Raises
+    InputError for a link, behind which others may read the file, and for a header that would not fit.
+    """
+    if path.is_symlink():
+        raise InputError(f"{path}: is a link; in_place would change the file behind it for every other user of it")
+    header = read_header(path)
+    fresh = renamed_header(header, names)
+    if len(fresh) != 8 + header.length:
+        raise InputError(f"{path}: its new header is longer than the old one; convert it with out=")
+    write_bytes(_journal(path), fresh)
+    finish_rename(path)
+
+
+def finish_rename(path: Path) -> bool:
+    """Complete a rename in place that was begun; whether there was one."""
+    journal = _journal(path)
+    if not journal.is_file():
+        return False
+    fresh = journal.read_bytes()
+    with open(path, "r+b") as stream:
+        os.pwrite(stream.fileno(), fresh, 0)
+        os.fsync(stream.fileno())
+    journal.unlink()
+    return True
+
+
+def refuse_unfinished(path: Path) -> None:
+    """InputError when a rename in place of this file was interrupted and not completed yet."""
+    if _journal(path).is_file():
+        raise InputError(f"{path}: an in-place conversion was interrupted; in_place=true completes it")
+
+
+def _journal(path: Path) -> Path:
+    return path.with_name(f".{path.name}.new_header")
