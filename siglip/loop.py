@@ -1,156 +1,245 @@
-"""The training loop of the scorer.
-
-Shapes: B pairs of the batch, T distinct captions of it, D embedding width.
-"""
+"""The training loop of the scorer: epochs of steps, states to go on from, validation, and the folders left behind."""
 
 import time
-from collections.abc import Iterator
-from typing import Any
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from accelerate import Accelerator
-from numpy.typing import NDArray
 
 from core.errors import InputError
-from core.images import read_image
-from core.progress import progress
 from core.runs import RunFolder
+from core.settings import plain, refuse_changes
 from core.tracking import start_tracker
-from data.augment import build_recipe
-from data.cropset import CropSet, read_crop_set
-from siglip.loss import sigmoid_loss
-from siglip.model import load_parts, make_model, save_checkpoint, tokens
-from siglip.pixels import normalise, resize
+from siglip.checkpoint import StateFolder
+from siglip.data import Pictures, Step, read_crops
+from siglip.finishing import Finisher
+from siglip.freezing import add_lora, count_weights, freeze
+from siglip.gathering import num_processes, rank
+from siglip.launching import Stopped, StopSignal, make_accelerator
+from siglip.model import load_parts, make_model, tokens
+from siglip.probing import probe, sheet
+from siglip.schedule import parameter_groups, rate_factor
 from siglip.scorer import TEMPLATE
-from siglip.train import TrainConfig
+from siglip.steps import Stepper
+from siglip.towers import bind_pair_forward
+from siglip.validation import Best, LiveScorer, validate
+
+if TYPE_CHECKING:
+    from siglip.train import TrainConfig
+
+# Settings that change neither the weights nor the log, so that a run may go on with others.
+FREE = ("run_dir", "tracking", "allow_changes", "workers", "cache_gb", "save_every", "save_epochs", "probe",
+        "push_to_hub", "published", "crops", "val_crops", "candidates")  # fmt: skip
 
 
-class Pairs:
-    """The crops and captions of a set, decoded and resized once, in batches of one epoch's order."""
-
-    def __init__(self, crop_set: CropSet, config: TrainConfig, image_processor: Any) -> None:
-        self._config = config
-        self.captions = [crop.caption for crop in crop_set.crops]
-        self.distinct = sorted(set(self.captions))
-        place = {caption: i for i, caption in enumerate(self.distinct)}
-        self.ids = np.asarray([place[c] for c in self.captions])
-        self._images = [
-            resize([read_image(crop_set.path(crop))], image_processor)[0]
-            for crop in progress(crop_set.crops, "reading crops")
-        ]
-
-    def __len__(self) -> int:
-        return len(self.captions)
-
-    def batches(self, epoch: int) -> Iterator[tuple[list[NDArray[np.uint8]], NDArray[np.intp]]]:
-        """Augmented crops and their captions' ids; the order and the augmentation depend on (seed, epoch) alone."""
-        seed = self._config.seed * 1_000_003 + epoch
-        order = np.random.default_rng(seed).permutation(len(self))
-        recipe = build_recipe(self._config.recipe, seed=seed)
-        for start in range(0, len(order), self._config.batch.size):
-            chosen = order[start : start + self._config.batch.size]
-            yield [recipe(image=self._images[i])["image"] for i in chosen], self.ids[chosen]
-
-
-def train(config: TrainConfig, folder: RunFolder) -> dict[str, Any]:
+def train(config: "TrainConfig", folder: RunFolder) -> dict[str, Any]:
     """Train from a checkpoint, or from scratch when the scorer has an architecture; returns the last figures."""
-    torch.manual_seed(config.seed)
-    accelerator = Accelerator()
-    crop_set = read_crop_set(config.crops)
-    model, processor = _start(config, sorted({crop.caption for crop in crop_set.crops}))
-    pairs = Pairs(crop_set, config, processor.image_processor)
-    template = config.scorer.template or TEMPLATE
-    optimizer = torch.optim.AdamW(_groups(model, config.weight_decay), lr=config.lr, betas=tuple(config.betas))
-    steps = config.epochs * -(-len(pairs) // config.batch.size)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _cosine(steps, config.warmup))
-    model, optimizer = accelerator.prepare(model, optimizer)
-    tracker = start_tracker(config.tracking, folder, "siglip.train")
-    input_ids = tokens(processor, pairs.distinct, template)["input_ids"].to(accelerator.device)
-    started, step, figures = time.monotonic(), 0, {}
-    for epoch in range(config.epochs):
-        losses = []
-        for crops, ids in pairs.batches(epoch):
-            losses.append(_step(model, optimizer, accelerator, crops, ids, input_ids, processor, config, step))
-            schedule.step()
-            step += 1
-        seconds = time.monotonic() - started
-        figures = {
-            "loss": float(np.mean(losses)),
-            "lr": schedule.get_last_lr()[0],
-            "scale": accelerator.unwrap_model(model).logit_scale.exp().item(),
-            "bias": accelerator.unwrap_model(model).logit_bias.item(),
-            "samples_per_s": (epoch + 1) * len(pairs) / seconds,
-        }
-        tracker.log(figures, step=step)
-        if accelerator.is_main_process:
-            print(
-                f"epoch {epoch + 1}/{config.epochs}: " + ", ".join(f"{k} {v:.4g}" for k, v in figures.items()),
-                flush=True,
-            )
-    settings = {"template": template, "policy": policy_of(crop_set), "captions": pairs.distinct}
-    if accelerator.is_main_process:
-        save_checkpoint(folder.path / "last", accelerator.unwrap_model(model), processor, settings)
-    tracker.finish()
-    return {**figures, "num_steps": step, "num_pairs": len(pairs)}
+    _check(config)
+    training = Training(config, folder)
+    try:
+        return training.run()
+    finally:
+        training.tracker.finish()
 
 
-def policy_of(crop_set: CropSet) -> str:
-    """How a set's crops were enlarged: the upscaler's policy, or `none`."""
-    record = crop_set.record
-    return str(record.get("policy") or record.get("upscaler") or "none")
+class Training:
+    """One training, fresh or taken up where it stopped."""
+
+    def __init__(self, config: "TrainConfig", folder: RunFolder) -> None:
+        self.config, self.folder = config, folder
+        self.accelerator = make_accelerator(config)
+        self.stop = StopSignal()
+        torch.manual_seed(config.seed)
+        crops = read_crops(config.crops)
+        self.val_crops = None if config.val_crops is None else read_crops(config.val_crops, "val_crops")
+        model, self.processor, self.template = _start(config, sorted(set(crops.captions)))
+        data = {"crops": crops.digest(), "val_crops": self.val_crops.digest() if self.val_crops else None}
+        refuse_changes(folder.path, _fixed(config) | data, config.allow_changes, write=folder.is_main)
+        self.pictures = Pictures(crops, config.recipe, config.seed, self.processor.image_processor, config.cache_gb)
+        self.counts = count_weights(model)
+        self.finisher = Finisher(config, folder, model, self.processor, self._remembered())
+        optimizer = torch.optim.AdamW(
+            parameter_groups(model, config.weight_decay, config.decay_on.value == "text", config.layer_decay),
+            lr=config.lr, betas=(config.betas[0], config.betas[1]),
+        )  # fmt: skip
+        self.model, self.optimizer = self.accelerator.prepare(model, optimizer)
+        self.states = StateFolder(folder.path / "state")
+        self._take_up()
+        self.tracker = start_tracker(config.tracking, folder, "siglip.train", plain(asdict(config)))
+        self._prepare_steps()
+
+    def _remembered(self) -> dict[str, Any]:
+        captions, policy = self.pictures.distinct, self.pictures.crops.policy
+        return {"template": self.template, "policy": policy, "captions": captions}
+
+    def _take_up(self) -> None:
+        """Go on from the newest complete state, or begin; the log loses what came after that state."""
+        found = self.states.load(self.model, self.optimizer.optimizer) or {}
+        self.step, self.epoch = int(found.get("step", 0)), int(found.get("epoch", 0))
+        self.losses: list[float] = list(found.get("losses", []))
+        self.best = Best(**found.get("best", {}))
+        history = self.folder.path / "history.jsonl"
+        if self.folder.is_main and history.is_file():
+            with open(history, "r+b") as stream:
+                stream.truncate(int(found.get("history_bytes", 0)))
+        if found and self.folder.is_main:
+            print(f"going on from step {self.step} (epoch {self.epoch + 1})", flush=True)
+
+    def _prepare_steps(self) -> None:
+        config = self.config
+        self.steps_per_epoch = -(-len(self.pictures) // config.batch.size)
+        self.num_steps = config.epochs * self.steps_per_epoch
+        input_ids = tokens(self.processor, self.pictures.distinct, self.template, self.finisher.text_length)[
+            "input_ids"
+        ]
+        self.stepper = Stepper(
+            config, self.accelerator, self.model, self.optimizer, self.pictures, self.processor,
+            input_ids.to(self.accelerator.device), self.stop.check,
+        )  # fmt: skip
+        batch = min(config.batch.micro or 64, 64)
+        self.scorer = LiveScorer(self.model, self.processor, self.template, self.accelerator.device, batch)
+        self.scorer.between = self.stop.check
+        self.began, self.taken = time.monotonic(), 0
+
+    def run(self) -> dict[str, Any]:
+        """All epochs that are left; returns the last figures."""
+        figures: dict[str, Any] = {}
+        try:
+            while self.epoch < self.config.epochs:
+                self._train_epoch()
+                figures = self._close_epoch()
+                if self._out_of_patience():
+                    print(f"stopping: no better validation for {self.config.patience} epochs", flush=True)
+                    break
+                self.epoch, self.losses = self.epoch + 1, []
+        except Stopped:
+            self._save()
+            if self.folder.is_main:
+                print(f"SIGTERM: state saved at step {self.step}; the same command goes on from there", flush=True)
+            raise
+        except InputError:
+            self.optimizer.zero_grad(set_to_none=True)
+            self._save()
+            raise
+        figures |= {"num_steps": self.step, "num_pairs": len(self.pictures), **self.counts}
+        if self.best.value is not None:
+            figures |= {f"best_{name}": v for name, v in self.best.metrics.items()} | {"best_epoch": self.best.epoch}
+        self.finisher.close(self.model, figures, self.tracker, self.best.value is not None)
+        return figures
+
+    def _train_epoch(self) -> None:
+        """The steps of this epoch that are left."""
+        first = self.step - self.epoch * self.steps_per_epoch
+        batches = self.pictures.batches(
+            self.epoch, first, self.config.batch.size, rank(), num_processes(), self.config.workers
+        )
+        for step, pictures in batches:
+            if self.taken == 0:
+                self._look(step, pictures)
+            seed = np.random.SeedSequence([self.config.seed, self.step, rank()]).generate_state(1)[0]
+            torch.manual_seed(int(seed))  # dropout; nothing random needs to be kept
+            self.losses.append(self.stepper.take(step, pictures, self._rate))
+            self.step, self.taken = self.step + 1, self.taken + len(step.crops)
+            if self.config.log_every and self.step % self.config.log_every == 0:
+                self.tracker.log(self._figures(), step=self.step)
+            if self.config.save_every and self.step % self.config.save_every == 0:
+                self._save()
+            self.stop.check()
+
+    def _look(self, step: Step, pictures: list[Any]) -> None:
+        """Before the first step: are the pictures what the recipe makes? And a sheet of them for the eye."""
+        if not self.folder.is_main:
+            return
+        if self.config.probe:
+            told = probe(self.pictures, self.epoch, step, pictures, self.processor.image_processor)
+            self.tracker.summary({f"probe/{name}": value for name, value in told.items()})
+        made = sheet(pictures, self.folder.path / f"sample_{self.step}.jpg")
+        self.tracker.log_images("augmented", [made], step=self.step)
+
+    def _rate(self, group: dict[str, Any]) -> float:
+        factor = rate_factor(self.step, self.num_steps, self.config.warmup)
+        return float(self.config.lr * factor * group["share"])
+
+    def _figures(self) -> dict[str, float]:
+        seconds = time.monotonic() - self.began
+        factor = rate_factor(self.step - 1, self.num_steps, self.config.warmup)
+        return {**self.stepper.figures, "lr": self.config.lr * factor, "samples_per_s": self.taken / seconds}
+
+    def _close_epoch(self) -> dict[str, Any]:
+        """Keep the state, then validate: a run that is killed in between validates again."""
+        if not self.config.save_every or self.step % self.config.save_every:
+            self._save()
+        epoch = self.epoch + 1
+        figures: dict[str, Any] = {"epoch": epoch, "loss": float(np.mean(self.losses))}
+        if self.stepper.figures:
+            told = self._figures()
+            figures |= {name: told[name] for name in ("lr", "scale", "bias", "samples_per_s")}
+        judged: dict[str, float] = {}
+        if self.val_crops is not None:
+            judged = validate(self.scorer, self.val_crops, self.model)
+            figures |= judged
+        self.tracker.log(figures, step=self.step)
+        if self.folder.is_main:
+            shown = ", ".join(f"{k} {v:.4g}" for k, v in figures.items() if k != "epoch")
+            print(f"epoch {epoch}/{self.config.epochs}: {shown}", flush=True)
+        if judged and self.best.beaten_by(judged, self.config.best_metric, epoch):
+            self.finisher.publish("best", self.model, figures)
+        if self.config.save_epochs:
+            self.finisher.publish(f"epochs/epoch_{epoch:03d}", self.model, figures)
+        return figures
+
+    def _out_of_patience(self) -> bool:
+        patience = self.config.patience
+        return patience > 0 and self.val_crops is not None and self.epoch + 1 - self.best.epoch >= patience
+
+    def _save(self) -> None:
+        history = self.folder.path / "history.jsonl"
+        progress = {
+            "step": self.step, "epoch": self.epoch, "losses": self.losses, "best": asdict(self.best),
+            "history_bytes": history.stat().st_size if history.is_file() else 0,
+        }  # fmt: skip
+        self.states.save(self.model, self.optimizer.optimizer, progress)
 
 
-def _start(config: TrainConfig, captions: list[str]) -> tuple[Any, Any]:
+def _check(config: "TrainConfig") -> None:
+    """InputError for values that cannot be meant."""
+    whole = {"batch.size": config.batch.size, "batch.micro": config.batch.micro, "epochs": config.epochs}
+    for name, value in whole.items():
+        if value is not None and value < 1:
+            raise InputError(f"{name}: {value} is not at least 1")
+    if config.patience and config.val_crops is None:
+        raise InputError("patience: needs val_crops to judge the epochs by")
+    if len(config.betas) != 2:
+        raise InputError(f"betas: {config.betas} are not two numbers")
+    known = ("ranking_accuracy", "retrieval_at_1")
+    if config.best_metric not in known:
+        raise InputError(f"best_metric: {config.best_metric!r} is none of {', '.join(known)}")
+
+
+def _fixed(config: "TrainConfig") -> dict[str, Any]:
+    """The settings that weights and log depend on."""
+    values = asdict(replace(config, tracking=None))  # type: ignore[arg-type]
+    return {name: plain(value) for name, value in values.items() if name not in FREE}
+
+
+def _start(config: "TrainConfig", captions: list[str]) -> tuple[Any, Any, str]:
+    """(model ready to be prepared, processor, template) from a checkpoint or from scratch."""
+    settings: dict[str, Any] = {}
     if config.scorer.weights:
-        model, processor, _ = load_parts(config.scorer.weights)
-        return model, processor
-    if not config.scorer.architecture:
+        model, processor, settings = load_parts(config.scorer.weights)
+    elif config.scorer.architecture:
+        model, processor = make_model(config.scorer.architecture, captions)
+    else:
         raise InputError("scorer: neither weights nor an architecture is given")
-    return make_model(config.scorer.architecture, captions)
-
-
-def _groups(model: torch.nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    matrices = [p for p in model.parameters() if p.ndim >= 2]
-    others = [p for p in model.parameters() if p.ndim < 2]
-    return [{"params": matrices, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
-
-
-def _cosine(steps: int, warmup: float) -> Any:
-    rising = max(1, round(steps * warmup))
-
-    def factor(step: int) -> float:
-        if step < rising:
-            return (step + 1) / rising
-        return 0.5 * (1 + float(np.cos(np.pi * (step - rising) / max(1, steps - rising))))
-
-    return factor
-
-
-def _step(
-    model: torch.nn.Module,
-    optimizer: torch.optim.Optimizer,
-    accelerator: Accelerator,
-    crops: list[NDArray[np.uint8]],
-    ids: NDArray[np.intp],
-    input_ids: torch.Tensor,
-    processor: Any,
-    config: TrainConfig,
-    step: int,
-) -> float:
-    pixels = normalise(crops, processor.image_processor).to(accelerator.device)
-    image_captions = torch.from_numpy(ids).to(accelerator.device)
-    distinct, rows = torch.unique(image_captions, return_inverse=True)  # each caption goes through the tower once
-    output = model(input_ids=input_ids[distinct], pixel_values=pixels)
-    bare = accelerator.unwrap_model(model)
-    loss = sigmoid_loss(
-        output.image_embeds, output.text_embeds[rows], bare.logit_scale.exp(), bare.logit_bias, image_captions,
-        config.loss.same_caption.value,
-    )  # fmt: skip
-    if not torch.isfinite(loss):
-        raise InputError(f"siglip.train: the loss is {loss.item()} at step {step}; the weights before it are kept")
-    accelerator.backward(loss)
-    accelerator.clip_grad_norm_(model.parameters(), config.clip_norm)
-    optimizer.step()
-    optimizer.zero_grad(set_to_none=True)
-    return loss.item()
+    stored, given = settings.get("template"), config.scorer.template
+    if given is not None and stored is not None and given != stored:
+        raise InputError(f"scorer.template: {given!r}, but {config.scorer.weights} was trained with {stored!r}")
+    bind_pair_forward(model)
+    model.float().train()
+    freeze(model, config.freeze.image, config.freeze.text, config.freeze.layers)
+    if config.lora.rank:
+        add_lora(model, config.lora.rank, config.lora.alpha, config.lora.dropout)
+    if config.checkpointing:
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    return model, processor, given or stored or TEMPLATE

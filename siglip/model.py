@@ -12,6 +12,7 @@ import torch
 
 from core.errors import InputError
 from core.files import read_json, write_json
+from siglip.pixels import preprocessing_of
 
 TEXT_LENGTH = 64  # SigLIP reads its last position, and Hugging Face's pipelines pad to 64 whatever the tokenizer says
 SETTINGS_FILE = "grounder.json"  # what a checkpoint remembers beside Hugging Face's own files
@@ -34,7 +35,20 @@ def load_parts(weights: str) -> tuple[Any, Any, dict[str, Any]]:
             raise InputError(f"{weights}: {len(names)} {kind.replace('_', ' ')} ({names[0]}, ...); "
                              "siglip.convert cleans keys")  # fmt: skip
     path = Path(weights) / SETTINGS_FILE
-    return model, processor, read_json(path) if path.is_file() else {}
+    settings = read_json(path) if path.is_file() else {}
+    _require_preprocessing(weights, processor, settings.get("preprocessing"))
+    return model, processor, settings
+
+
+def _require_preprocessing(weights: str, processor: Any, stored: dict[str, Any] | None) -> None:
+    """InputError when the folder's image processor is not the one its weights were trained with."""
+    if stored is None:
+        return
+    for name, value in preprocessing_of(processor.image_processor).items():
+        if value != stored.get(name):
+            raise InputError(
+                f"{weights}: its image processor has {name} {value!r}, but it was trained with {stored.get(name)!r}"
+            )
 
 
 def _hush() -> None:

@@ -27,6 +27,18 @@ def normalise(images: Sequence[NDArray[np.uint8]], image_processor: Any) -> torc
     return _process(images, image_processor, do_resize=False)
 
 
+def preprocessing_of(image_processor: Any) -> dict[str, Any]:
+    """What of an image processor decides the pixels, as a checkpoint remembers it."""
+    values = image_processor.to_dict()
+    return {
+        "size": {k: v for k, v in dict(values["size"]).items() if v is not None},
+        "resample": int(values["resample"]),
+        "rescale_factor": float(values["rescale_factor"]),
+        "mean": [float(v) for v in values["image_mean"]],
+        "std": [float(v) for v in values["image_std"]],
+    }
+
+
 def _process(images: Sequence[NDArray[np.uint8]], image_processor: Any, **steps: bool) -> torch.Tensor:
     # The layout is always named: the processor takes a side of 1 or 3 pixels for a channel axis when it must guess.
     channels_first = [torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))) for image in images]

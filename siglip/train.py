@@ -1,4 +1,4 @@
-"""Fine-tune the scorer on crop sets, going on exactly where a killed run stopped; runs under `accelerate launch` too."""
+"""Fine-tune the scorer on crop sets, going on exactly where a killed run stopped; `accelerate launch` works too."""
 
 from dataclasses import dataclass, field
 from enum import Enum
@@ -65,7 +65,9 @@ class LossConfig:
     """The loss's choices."""
 
     same_caption: SameCaption = SameCaption.positive  # another pair with the same caption; published: negative
-    negatives: Negatives = Negatives.batch  # pairs that meet: of the whole batch, of a process, of a micro-batch (published)
+    negatives: Negatives = (
+        Negatives.batch
+    )  # pairs that meet: all of the batch, of a process, of a micro-batch (published)
 
 
 @dataclass
@@ -92,7 +94,7 @@ class TrainConfig(RunConfig):
 
     crops: Any = MISSING  # crop set to train on, or a list of them: folder, published index, or a data set's hub name
     val_crops: Any = None  # crop set, or list, to rank after each epoch; null: none, as published
-    candidates: str | None = None  # pipeline.export's candidates, to rank detected crops of the val_crops' images as well
+    candidates: str | None = None  # pipeline.export's candidates: detected crops to rank as well
     scorer: ScorerConfig = field(default_factory=ScorerConfig)
     recipe: RecipeConfig = field(default_factory=RecipeConfig)
     batch: BatchConfig = field(default_factory=BatchConfig)
@@ -111,8 +113,8 @@ class TrainConfig(RunConfig):
     scale_max: float | None = None  # largest scale of the loss; null: no limit, as published
     patience: int = 0  # epochs without a better validation before it stops; 0: it never does
     best_metric: str = "ranking_accuracy"  # validation figure that patience and best/ go by
-    strategy: Strategy = Strategy.auto  # several processes: fsdp (FSDP2), ddp; auto: as launched, FSDP2 under torchrun
-    precision: TrainPrecision = TrainPrecision.launched  # float32, bfloat16; launched: as accelerate's configuration says
+    strategy: Strategy = Strategy.auto  # several processes: fsdp (FSDP2) or ddp; auto: as launched, or FSDP2
+    precision: TrainPrecision = TrainPrecision.launched  # float32, bfloat16; launched: as accelerate is configured
     compile: str | None = None  # backend of torch.compile, for instance inductor; null: as launched
     checkpointing: bool = False  # recompute activations in the backward pass
     workers: int = 0  # processes that load and augment, per training process

@@ -1,0 +1,38 @@
+"""A SiglipModel whose one `forward` returns all that training needs.
+
+DDP and FSDP2 do their work in the hooks around `forward`: whatever is read outside it (a tower called by itself, the
+scale) misses its gathered weights.
+"""
+
+import types
+from typing import Any
+
+from torch import Tensor, nn
+
+from core.errors import InputError
+
+
+def bind_pair_forward(model: Any) -> nn.Module:
+    """Make `model(input_ids, pixel_values)` return (B, D) images, (T, D) texts, scale and bias; either input may lack.
+
+    The names of its weights stay as they are. Raises InputError for a family that is not trained here.
+    """
+    if model.config.model_type != "siglip":
+        raise InputError(
+            f"scorer: a checkpoint of type {model.config.model_type!r}; training takes SigLIP and fixed-size SigLIP 2"
+        )
+    model.forward = types.MethodType(_pair_forward, model)
+    bound: nn.Module = model
+    return bound
+
+
+def _pair_forward(
+    self: Any, input_ids: Tensor | None = None, pixel_values: Tensor | None = None
+) -> tuple[Tensor | None, Tensor | None, Tensor, Tensor]:
+    image = None if pixel_values is None else _unit(self.vision_model(pixel_values=pixel_values).pooler_output)
+    text = None if input_ids is None else _unit(self.text_model(input_ids=input_ids).pooler_output)
+    return image, text, self.logit_scale.exp(), self.logit_bias.clone()
+
+
+def _unit(embedding: Tensor) -> Tensor:
+    return embedding / embedding.norm(p=2, dim=-1, keepdim=True)
