@@ -1,4 +1,4 @@
-"""The compiled loops of core.fusion; imported only when something is fused, since it loads a compiler.
+"""The compiled loops of core.fusion.
 
 Every sum is taken in the order and precision of ensemble-boxes 1.0.9 (double products, single-precision running sums),
 so that even a decision at the very edge of the IoU threshold falls the same way.
@@ -10,106 +10,114 @@ import numpy as np
 from numba import njit
 
 AVG, MAX, BOX_AND_MODEL_AVG, ABSENT_MODEL_AWARE_AVG = range(4)
+TILE = 16  # clusters that are looked at together
+FEW = 256  # scores that are sorted faster by counting than by merging
+ONE = 1024  # more than the places of a tile add up to
+AREA = 4  # row of a cluster's area, after its four sides
 
 
 @njit(cache=True)
-def prepare(boxes: Any, confidence: Any, view: Any, weights: Any, skip: float) -> Any:
-    """(4, M) sides of the boxes that count, turned the right way round, with (M,) weighted scores and views."""
-    num, most = 0, len(boxes)
-    sides, score, kept_view = np.empty((4, most)), np.empty(most), np.empty(most, np.intp)
-    for i in range(most):
-        left, right = min(boxes[i, 0], boxes[i, 2]), max(boxes[i, 0], boxes[i, 2])
-        top, bottom = min(boxes[i, 1], boxes[i, 3]), max(boxes[i, 1], boxes[i, 3])
-        if confidence[i] < skip or (right - left) * (bottom - top) == 0.0:
-            continue
-        sides[0, num], sides[1, num], sides[2, num], sides[3, num] = left, top, right, bottom
-        score[num], kept_view[num] = confidence[i] * weights[view[i]], view[i]
-        num += 1
-    return sides[:, :num], score[:num], kept_view[:num]
+def prepare(boxes: Any, confidence: Any, counts: Any, weights: Any, skip: float) -> Any:
+    """(M, 4) boxes that count, turned the right way round, with their (M,) weighted scores and views."""
+    num, most, i = 0, len(boxes), 0
+    sides, score, view = np.empty((most, 4)), np.empty(most), np.empty(most, np.intp)
+    for v in range(len(counts)):
+        for _ in range(counts[v]):
+            x1, y1, x2, y2 = (np.float64(boxes[i, 0]), np.float64(boxes[i, 1]), np.float64(boxes[i, 2]),
+                              np.float64(boxes[i, 3]))  # fmt: skip
+            left, right, top, bottom = min(x1, x2), max(x1, x2), min(y1, y2), max(y1, y2)
+            if confidence[i] >= skip and (right - left) * (bottom - top) != 0.0:
+                sides[num, 0], sides[num, 1], sides[num, 2], sides[num, 3] = left, top, right, bottom
+                score[num], view[num] = np.float64(confidence[i]) * weights[v], v
+                num += 1
+            i += 1
+    return sides[:num], score[:num], view[:num]
 
 
 @njit(cache=True)
 def cluster_boxes(sides: Any, score: Any, order: Any, wbf_iou: float) -> Any:
-    """Give each of (4, N) boxes, in the given order, to the cluster whose average it overlaps most.
+    """Give each of (N, 4) boxes, in the given order, to the cluster whose average it overlaps most.
 
-    Returns the clusters' averages (x1, y1, x2, y2, each (K,)), (K,) sums of scores, (N,) clusters and (K,) sizes.
+    Returns the clusters' averages (K, 5: sides and area), (K,) sums of scores, (N,) clusters and (K,) sizes.
     """
     num, used = len(score), 0
-    x1, y1, x2, y2 = np.empty(num), np.empty(num), np.empty(num), np.empty(num)
-    sums = np.empty((num, 4), np.float32)
-    area, total, margin = np.empty(num), np.empty(num), np.empty(num)
-    cluster, size = np.empty(num, np.intp), np.zeros(num, np.intp)
+    average, sums = np.empty((num, 5)), np.empty((num, 4), np.float32)
+    tiles = np.zeros(((num + TILE - 1) // TILE, 5, TILE), np.float32)
+    tiles[:, AREA] = np.inf  # places without a cluster match nothing
+    total, cluster, size = np.empty(num), np.empty(num, np.intp), np.zeros(num, np.intp)
+    rounding = np.float32(1e-6 * np.abs(sides).max()) if num else np.float32(0)
     for i in order:
-        left, top, right, bottom = sides[0, i], sides[1, i], sides[2, i], sides[3, i]
-        best = -1
-        measure(x1, y1, x2, y2, area, used, left, top, right, bottom, wbf_iou, margin)
-        if largest(margin, used) >= 0.0:
-            best = closest(x1, y1, x2, y2, area, used, left, top, right, bottom, wbf_iou, margin)
+        box = sides[i]
+        best = closest(average, tiles, used, box, wbf_iou, rounding)
         if best < 0:
             best, used = used, used + 1
-            x1[best], y1[best], x2[best], y2[best], total[best] = left, top, right, bottom, score[i]
+            total[best] = score[i]
             for side in range(4):
-                sums[best, side] = np.float32(score[i] * sides[side, i])
+                average[best, side] = box[side]
+                sums[best, side] = np.float32(score[i] * box[side])
         else:
             total[best] += score[i]
             for side in range(4):
-                sums[best, side] = np.float32(np.float64(sums[best, side]) + score[i] * sides[side, i])
-            x1[best] = np.float32(np.float64(sums[best, 0]) / total[best])
-            y1[best] = np.float32(np.float64(sums[best, 1]) / total[best])
-            x2[best] = np.float32(np.float64(sums[best, 2]) / total[best])
-            y2[best] = np.float32(np.float64(sums[best, 3]) / total[best])
-        area[best] = (x2[best] - x1[best]) * (y2[best] - y1[best])
+                sums[best, side] = np.float32(np.float64(sums[best, side]) + score[i] * box[side])
+                if total[best] > 0.0:  # boxes without any weight leave the first one's place
+                    average[best, side] = np.float32(np.float64(sums[best, side]) / total[best])
+        mean = average[best]
+        mean[AREA] = (mean[2] - mean[0]) * (mean[3] - mean[1])
+        for row in range(5):
+            tiles[best // TILE, row, best % TILE] = mean[row]
         cluster[i] = best
         size[best] += 1
-    return (x1[:used], y1[:used], x2[:used], y2[:used]), total[:used], cluster, size[:used]
-
-
-# Most of the work: every box against every cluster, without a division or a branch. The promise that nothing is NaN
-# lets it become vector code; plain scalars and rows keep it so.
-
-
-@njit(cache=True, fastmath={"nnan", "nsz"})
-def measure(
-    x1: Any, y1: Any, x2: Any, y2: Any, area: Any, used: int,
-    left: float, top: float, right: float, bottom: float, limit: float, margin: Any,
-) -> None:  # fmt: skip
-    """Write how far each cluster is above the threshold; 0 or more may be a match.
-
-    It asks for a hair less overlap than `limit`, so that its rounding cannot lose a match; `closest` decides exactly.
-    """
-    own = (right - left) * (bottom - top)
-    whole, hair_less = 1 + limit, limit * (1 - 1e-9)
-    for k in range(used):
-        width = min(x2[k], right) - max(x1[k], left)
-        height = min(y2[k], bottom) - max(y1[k], top)
-        margin[k] = max(width, 0.0) * max(height, 0.0) * whole - hair_less * (area[k] + own)
-
-
-@njit(cache=True, fastmath={"nnan", "nsz"})
-def largest(values: Any, used: int) -> float:
-    """The largest of the first `used` values, -1 or more."""
-    most = -1.0
-    for k in range(used):
-        most = max(most, values[k])
-    return most
+    return average[:used], total[:used], cluster, size[:used]
 
 
 @njit(cache=True)
-def closest(
-    x1: Any, y1: Any, x2: Any, y2: Any, area: Any, used: int,
-    left: float, top: float, right: float, bottom: float, limit: float, margin: Any,
-) -> int:  # fmt: skip
+def closest(average: Any, tiles: Any, used: int, box: Any, limit: float, rounding: Any) -> int:
     """The cluster whose average overlaps the box most and by more than `limit`; the earliest of equals, else -1."""
+    left, top, right, bottom = box[0], box[1], box[2], box[3]
     own = (right - left) * (bottom - top)
     best, best_iou = -1, limit
-    for k in range(used):
-        if margin[k] >= 0.0:
-            width = max(min(x2[k], right) - max(x1[k], left), 0.0)
-            height = max(min(y2[k], bottom) - max(y1[k], top), 0.0)
-            iou = width * height / (area[k] + own - width * height)
-            if iou > best_iou:
-                best, best_iou = k, iou
+    for tile in range((used + TILE - 1) // TILE):
+        near = find_near(
+            tiles[tile], np.float32(left), np.float32(top), np.float32(right), np.float32(bottom), np.float32(own),
+            np.float32(limit), rounding,
+        )  # fmt: skip
+        if near == 0:
+            continue
+        first, last = tile * TILE, min((tile + 1) * TILE, used)
+        if near < 2 * ONE:  # only one, and this is its place
+            first += near - ONE
+            last = first + 1
+        for k in range(first, last):
+            width = min(average[k, 2], right) - max(average[k, 0], left)
+            height = min(average[k, 3], bottom) - max(average[k, 1], top)
+            if width > 0.0 and height > 0.0:
+                iou = width * height / (average[k, AREA] + own - width * height)
+                if iou > best_iou:
+                    best, best_iou = k, iou
     return best
+
+
+# Most of the work: every box against every cluster. Single precision, no division and no branch make it vector code;
+# the promise that nothing is NaN, and a sum in place of a maximum, keep it so.
+
+
+@njit(cache=True, fastmath={"nnan", "nsz"})
+def find_near(
+    tile: Any, left: Any, top: Any, right: Any, bottom: Any, own: Any, limit: Any, rounding: Any
+) -> int:  # fmt: skip
+    """Which clusters of a (5, TILE) tile the box may overlap by more than `limit`: the sum of ONE and place of each.
+
+    It asks for a hair less: sides may be off by `rounding`, and products by a few times 1e-7 of themselves, so that no
+    match is lost. What it lets through is decided exactly.
+    """
+    whole, less = np.float32(1) + limit, limit * np.float32(1 - 1e-5)
+    near = np.int32(0)
+    for k in range(TILE):
+        width = min(tile[2, k], right) - max(tile[0, k], left) + rounding
+        height = min(tile[3, k], bottom) - max(tile[1, k], top) + rounding
+        shared = max(width, np.float32(0)) * max(height, np.float32(0))
+        near += np.int32(shared * whole >= less * (tile[AREA, k] + own)) * np.int32(ONE + k)
+    return near
 
 
 @njit(cache=True)
@@ -138,7 +146,7 @@ def rescore(score: Any, view: Any, weights: Any, total: Any, cluster: Any, size:
         if rule == MAX:
             result[k] = most / top_weight
         elif rule == BOX_AND_MODEL_AVG:
-            result[k] = mean * size[k] / weight * agreeing / all_weights
+            result[k] = mean * size[k] / weight * agreeing / all_weights if weight > 0.0 else 0.0
         elif rule == ABSENT_MODEL_AWARE_AVG:
             result[k] = mean * size[k] / (weight + agreeing)
         else:
@@ -147,18 +155,52 @@ def rescore(score: Any, view: Any, weights: Any, total: Any, cluster: Any, size:
 
 
 @njit(cache=True)
+def descending(score: Any) -> Any:
+    """The places of (N,) scores from the highest down, and whether any two are equal."""
+    num = len(score)
+    if num <= FEW:  # counting what is higher has no branch to guess wrong
+        order = np.full(num, -1, np.intp)
+        for i in range(num):
+            order[count_above(score, score[i])] = i
+        if (order >= 0).all():
+            return order, False
+    order = np.argsort(score, kind="mergesort")[::-1].copy()
+    tied = False
+    for place in range(num - 1):
+        tied = tied or score[order[place]] == score[order[place + 1]]
+    return order, tied
+
+
+@njit(cache=True, fastmath={"nnan", "nsz"})
+def count_above(score: Any, value: float) -> int:
+    """How many of the (N,) scores are above the value."""
+    above = 0
+    for k in range(len(score)):
+        above += score[k] > value
+    return above
+
+
+@njit(cache=True)
 def fuse(
-    boxes: Any, confidence: Any, view: Any, weights: Any, wbf_iou: float, skip: float, rule: int, overflow: bool
+    boxes: Any, confidence: Any, counts: Any, weights: Any, wbf_iou: float, skip: float, rule: int, overflow: bool
 ) -> Any:
-    """The whole of weighted boxes fusion: (K, 4) boxes, (K,) confidences, (K,) votes, by descending confidence."""
-    sides, score, kept_view = prepare(boxes, confidence, view, weights, skip)
-    order = np.argsort(score, kind="mergesort")[::-1]
+    """The whole of weighted boxes fusion in one call, which is what small sets spend their time on.
+
+    (K, 4) boxes, (K,) confidences and (K,) votes, by descending confidence; and whether equal scores were met anywhere,
+    whose order `fuse_in_order` leaves to its caller.
+    """
+    sides, score, view = prepare(boxes, confidence, counts, weights, skip)
+    order, tied = descending(score)
+    fused, fused_score, votes = fuse_in_order(sides, score, view, order, weights, wbf_iou, rule, overflow)
+    by_score, tied_after = descending(fused_score)
+    return fused[by_score], fused_score[by_score], votes[by_score], tied or tied_after
+
+
+@njit(cache=True)
+def fuse_in_order(
+    sides: Any, score: Any, view: Any, order: Any, weights: Any, wbf_iou: float, rule: int, overflow: bool
+) -> Any:
+    """Fuse prepared boxes in the given order: (K, 4) boxes, (K,) confidences, (K,) votes, in order of appearance."""
     average, total, cluster, size = cluster_boxes(sides, score, order, wbf_iou)
-    fused_score, votes = rescore(score, kept_view, weights, total, cluster, size, rule, overflow)
-    by_score = np.argsort(fused_score, kind="mergesort")[::-1]
-    fused = np.empty((len(by_score), 4))
-    for place in range(len(by_score)):
-        k = by_score[place]
-        fused[place, 0], fused[place, 1] = average[0][k], average[1][k]
-        fused[place, 2], fused[place, 3] = average[2][k], average[3][k]
-    return fused, fused_score[by_score], votes[by_score]
+    fused_score, votes = rescore(score, view, weights, total, cluster, size, rule, overflow)
+    return average[:, :4].copy(), fused_score, votes

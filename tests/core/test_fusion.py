@@ -15,8 +15,9 @@ Sets = tuple[list[np.ndarray], list[np.ndarray]]
 
 
 def random_sets(rng: np.random.Generator) -> Sets:
-    """Boxes of several views in 0..1: jittered round common targets, or anywhere; some on the edge or without area."""
-    num_views, num = int(rng.integers(1, 6)), int(rng.integers(0, 40))
+    """Boxes of several views in 0..1: jittered round common targets, or anywhere; some on the edge or without
+    area; in some sets many scores are equal."""
+    num_views, num, ties = int(rng.integers(1, 6)), int(rng.integers(0, 80)), rng.random() < 0.3
     centre, size = rng.uniform(0, 1, (num, 2)), rng.uniform(0.01, rng.choice([0.05, 0.5]), (num, 2))
     boxes, scores = [], []
     for _ in range(num_views):
@@ -25,14 +26,14 @@ def random_sets(rng: np.random.Generator) -> Sets:
         view = (np.concatenate([centre - size / 2, centre + size / 2], axis=1) + jitter)[seen].clip(0, 1)
         view = np.concatenate([np.minimum(view[:, :2], view[:, 2:]), np.maximum(view[:, :2], view[:, 2:])], axis=1)
         boxes.append(view)
-        scores.append(rng.uniform(0.0001, 1, len(view)))
+        confidence = rng.uniform(0.0001, 1, len(view))
+        scores.append(confidence.round(1).clip(0.1) if ties else confidence)
     return boxes, scores
 
 
 def stack(sets: Sets) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     boxes, scores = sets
-    view = np.repeat(np.arange(len(boxes)), [len(s) for s in scores])
-    return np.concatenate(boxes).reshape(-1, 4), np.concatenate(scores), view
+    return np.concatenate(boxes).reshape(-1, 4), np.concatenate(scores), np.array([len(s) for s in scores])
 
 
 def by_reference(sets: Sets, weights: np.ndarray, iou: float, skip: float, rule: str, overflow: bool) -> Sets:
@@ -70,12 +71,12 @@ def test_any_range_gives_the_same_answer() -> None:
     rng = np.random.default_rng(5)
     for _ in range(50):
         sets = random_sets(rng)
-        boxes, scores, view = stack(sets)
+        boxes, scores, counts = stack(sets)
         if not len(boxes):
             continue
         weights = np.ones(len(sets[0]))
-        small = fuse_arrays(boxes * 0.5 + 0.2, scores, view, weights, 0.55)
-        large = fuse_arrays((boxes * 0.5 + 0.2) * 4096 - 1024, scores, view, weights, 0.55)
+        small = fuse_arrays(boxes * 0.5 + 0.2, scores, counts, weights, 0.55)
+        large = fuse_arrays((boxes * 0.5 + 0.2) * 4096 - 1024, scores, counts, weights, 0.55)
         np.testing.assert_allclose((large[0] + 1024) / 4096, small[0], atol=1e-6)
         np.testing.assert_allclose(large[1], small[1], atol=1e-6)
 
@@ -93,6 +94,10 @@ def test_votes_weights_and_rules_by_hand() -> None:
     weighted = weighted_boxes_fusion([a, b], weights=[1, 3], wbf_iou=0.5)
     np.testing.assert_allclose(weighted.boxes_xyxy[0, 3], (0.8 * 10 + 1.2 * 12) / 2.0, rtol=1e-6)
     assert len(weighted_boxes_fusion([a, b], skip=0.5)) == 2
+    for rule in SCORE_RULES:  # a view without weight moves no box, and agrees with nobody but itself
+        silent = weighted_boxes_fusion([b, a, a], weights=[1, 0, 0], wbf_iou=0.5, score_rule=rule)
+        np.testing.assert_array_equal(silent.boxes_xyxy, [[0, 0, 10, 12], [50, 50, 60, 60]])
+        assert silent.confidence[0] > silent.confidence[1] == 0
 
 
 def test_slices_get_their_own_weight_by_name() -> None:
