@@ -3,8 +3,8 @@
     python -m benchmarks.fusion [sets=1000]
 
 Each row draws its sets anew and times both in turns, twenty sets at a time, in one thread; the ratio is of the medians.
-ours is the whole public call, from the detector's single-precision candidates to fused candidates; theirs is given plain
-lists, which it is fastest with. `loops` is our compiled part alone, on arrays as ready as their lists are.
+Ours is the whole public call, from the detector's single-precision candidates to fused candidates; theirs is given
+plain lists, which it is fastest with. `loops` is our compiled part alone, on arrays as ready as their lists are.
 
 Expected: 1e-6 or less apart; for the random sets, which are what an ensemble gives, 100 times as fast or more. With
 twenty boxes a view or fewer, the call itself (about 12 us) is most of what is left.

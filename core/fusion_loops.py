@@ -104,7 +104,7 @@ def closest(average: Any, tiles: Any, used: int, box: Any, limit: float, roundin
 @njit(cache=True, fastmath={"nnan", "nsz"})
 def find_near(
     tile: Any, left: Any, top: Any, right: Any, bottom: Any, own: Any, limit: Any, rounding: Any
-) -> int:  # fmt: skip
+) -> Any:  # fmt: skip
     """Which clusters of a (5, TILE) tile the box may overlap by more than `limit`: the sum of ONE and place of each.
 
     It asks for a hair less: sides may be off by `rounding`, and products by a few times 1e-7 of themselves, so that no
