@@ -29,9 +29,12 @@ def _description(name: str) -> Path:
     for path in (given, shipped):
         if path.is_file():
             return path
-    from ultralytics.utils.checks import check_yaml
+    from detector import environment as environment  # before any import of ultralytics
+
+    from ultralytics.nn.tasks import yaml_model_load  # isort: skip
 
     try:
-        return Path(check_yaml(name)) if Path(check_yaml(name)).name == name else Path(name)
+        yaml_model_load(name)  # knows that yolov8n.yaml is yolov8.yaml at the scale n
     except FileNotFoundError as error:
         raise InputError(f"{name}: no such model description, neither here, in {MODELS} nor in Ultralytics") from error
+    return Path(name)

@@ -69,6 +69,15 @@ def test_yolov6l6_has_the_published_solver_and_shape() -> None:
     assert rectangle_of([(870, 1520)], stage.imgsz, 64) == (896, 1536)
 
 
+@pytest.mark.parametrize("name", ["yolov8n.yaml", "yolov8s-p6.yaml", "yolov9e.yaml"])
+def test_ultralytics_descriptions_start_a_training_by_their_usual_names(name: str) -> None:
+    """`yolov8n.yaml` is no file of theirs: it is yolov8.yaml at the scale n."""
+    from detector.build import TrainingConfig
+    from detector.start import find_start
+
+    assert str(find_start(DetectorConfig(train=TrainingConfig(model=name)))) == name
+
+
 def test_settings_from_the_command_line_reach_ultralytics_arguments() -> None:
     from grounder.compose import compose_config, register
 

@@ -1,6 +1,8 @@
 """detector.train in this process: stages, files, the live recipe, changed settings, arguments."""
 
 import csv
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from core.errors import InputError
 from data.recipe import RecipeConfig
 from detector.build import Rectangle, StageConfig, StageState
 
+ROOT = Path(__file__).resolve().parents[2]
 NOISY = RecipeConfig(
     name="noisy", steps=[{"op": "gauss_noise", "p": 1.0, "variance": [0, 500]}, {"op": "flip", "p": 0.5}]
 )
@@ -40,6 +43,22 @@ def test_two_stages_leave_what_users_of_ultralytics_know(make_tree: Callable, tr
     assert "metrics/mAP50(B)" in table[0]
     assert (run / "stage_1" / "weights" / "epoch1.pt").is_file()  # every epoch kept on request
     assert (run / "results.csv").is_file()
+
+
+def test_the_best_checkpoint_opens_where_this_package_is_not_installed(make_tree: Callable, train: Callable) -> None:
+    """A stock `YOLO()` in a fresh process that cannot import us; our transforms are named in it, not needed."""
+    run = train(make_tree(), recipe=NOISY, stages=[StageConfig(imgsz=64, epochs=1)])
+    code = (
+        "import sys\n"
+        f"sys.path = [p for p in sys.path if p.rstrip('/') not in {{'', {str(ROOT)!r}}}]\n"
+        "from ultralytics import YOLO\n"
+        f"model = YOLO({str(run / 'weights' / 'best.pt')!r})\n"
+        f"found = model.predict({str(make_tree() / 'images' / 'val')!r}, imgsz=64, device='cpu', verbose=False)\n"
+        "assert len(found) == 4 and 'GaussNoise2024' in str(model.ckpt['train_args']['augmentations'])\n"
+        "assert not {'core', 'data', 'detector'} & set(sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr[-2000:]
 
 
 def test_a_recipe_that_is_not_live_stops_the_training(
