@@ -17,6 +17,7 @@ import torch
 from torch import nn
 from torch.distributed import barrier
 from torch.distributed.checkpoint import FileSystemReader, FileSystemWriter, load, save
+from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.state_dict import (
     StateDictOptions,
     get_model_state_dict,
@@ -100,7 +101,11 @@ def _save(folder: Path, values: dict[str, Any]) -> None:
 
 
 def _load(folder: Path, values: dict[str, Any]) -> None:
-    load(values, storage_reader=FileSystemReader(folder), no_dist=num_processes() == 1)
+    try:
+        load(values, storage_reader=FileSystemReader(folder), no_dist=num_processes() == 1)
+    except CheckpointException as error:  # the files verified, so it is their content that does not fit
+        reason = str(error).strip().splitlines()[-1]
+        raise InputError(f"{folder}: is another model's state: {reason}") from error
 
 
 def whole_weights(model: nn.Module) -> dict[str, torch.Tensor]:

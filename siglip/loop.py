@@ -79,6 +79,7 @@ class Training:
         self.step, self.epoch = int(found.get("step", 0)), int(found.get("epoch", 0))
         self.losses: list[float] = list(found.get("losses", []))
         self.best = Best(**found.get("best", {}))
+        self.figures: dict[str, float] = dict(found.get("figures", {}))  # of the last step
         history = self.folder.path / "history.jsonl"
         if self.folder.is_main and history.is_file():
             with open(history, "r+b") as stream:
@@ -97,6 +98,7 @@ class Training:
             config, self.accelerator, self.model, self.optimizer, self.pictures, self.processor,
             input_ids.to(self.accelerator.device), self.stop.check,
         )  # fmt: skip
+        self.stepper.figures = self.figures
         batch = min(config.batch.micro or 64, 64)
         self.scorer = LiveScorer(self.model, self.processor, self.template, self.accelerator.device, batch)
         self.scorer.between = self.stop.check
@@ -197,6 +199,7 @@ class Training:
         history = self.folder.path / "history.jsonl"
         progress = {
             "step": self.step, "epoch": self.epoch, "losses": self.losses, "best": asdict(self.best),
+            "figures": self.stepper.figures,
             "history_bytes": history.stat().st_size if history.is_file() else 0,
         }  # fmt: skip
         self.states.save(self.model, self.optimizer.optimizer, progress)
