@@ -5,8 +5,8 @@
 32 crops of 20 to 80 px through realesr-general-x4v3's network (SRVGGNetCompact, 64 features, 32 convolutions),
 published padding. Its trained weights are not at hand, so they are drawn (He's start), and the last layer is scaled
 until the network adds to the nearest enlargement as much as a Lanczos enlargement does; rounding errors then have a
-true network's size. The stock loop is RealESRGANer.enhance's: one crop at a time, every core on it. Rounds alternate. Exit
-status 1 when bfloat16 misses 2x or a value lies more than 2 grey levels from the stock loop's.
+true network's size. The stock loop is RealESRGANer.enhance's: one crop at a time, every core on it. Rounds alternate.
+Exit status 1 when bfloat16 misses 2x or a value lies more than 2 grey levels from the stock loop's.
 """
 
 import os

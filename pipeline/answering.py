@@ -108,10 +108,11 @@ class Answering:
             return {}
         views = self._pipeline.propose(list(images.values()))
         candidates = {d: candidates_of(v, self._pipeline.config) for d, v in zip(images, views, strict=True)}
-        crops = [crop_box(images[digest], box) for digest, found in candidates.items() for box in found.boxes_xyxy]
-        if self._pipeline.scorer is None or not crops:
+        if self._pipeline.scorer is None or not any(len(found) for found in candidates.values()):
             return {digest: Seen(found, None) for digest, found in candidates.items()}
-        embeddings = self._pipeline.embed_crops(crops)
+        embeddings = self._pipeline.embed_crops(
+            crop_box(images[digest], box) for digest, found in candidates.items() for box in found.boxes_xyxy
+        )
         ends = np.cumsum([len(found) for found in candidates.values()])
         parts = np.split(embeddings, ends[:-1])
         return {d: Seen(found, part) for (d, found), part in zip(candidates.items(), parts, strict=True)}

@@ -137,10 +137,9 @@ def _fill_embeddings(
         stored, _ = store.read_embeddings(pipeline.embeddings_key, digests[name])
         known = set(map(tuple, stored.tolist()))
         jobs.append((name, np.asarray([b for b in boxes.tolist() if tuple(b) not in known], np.int32).reshape(-1, 4)))
-    crops = [crop_box(images[name], box) for name, boxes in jobs for box in boxes]
-    if not crops:
+    if not any(len(boxes) for _, boxes in jobs):
         return
-    embeddings = pipeline.embed_crops(crops)
+    embeddings = pipeline.embed_crops(crop_box(images[name], box) for name, boxes in jobs for box in boxes)
     start = 0
     for name, boxes in jobs:
         if len(boxes):

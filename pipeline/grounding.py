@@ -4,7 +4,7 @@ Shapes: N candidates of an image, K distinct crops, M captions, D embedding widt
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -18,6 +18,10 @@ from core.stages import Detector, Image, Scorer, Upscaler, View
 from core.values import Candidates, Prediction
 from data.cropping import crop_box, pixel_box
 from pipeline.build import PipelineConfig
+
+# Crops are cut, enlarged and embedded so many pixels at a time (about 700 of a target's usual size): however many there
+# are, and however large wrong boxes make them, a chunk enlarged four times stays near 100 MB.
+CHUNK_PIXELS = 2**21
 
 
 @dataclass
@@ -78,8 +82,12 @@ class Pipeline:
         with self.clock.measure("detector", len(images)):
             return self.detector.propose(images)
 
-    def embed_crops(self, crops: Sequence[Image]) -> NDArray[np.float32]:
-        """(K) crops -> (K, D): enlarged, then embedded."""
+    def embed_crops(self, crops: Iterable[Image]) -> NDArray[np.float32]:
+        """(K) crops -> (K, D): enlarged, then embedded; an iterator of them is never held whole."""
+        parts = [self._embed_chunk(chunk) for chunk in _chunks(crops)]
+        return np.concatenate(parts) if parts else np.zeros((0, 0), np.float32)
+
+    def _embed_chunk(self, crops: Sequence[Image]) -> NDArray[np.float32]:
         assert self.scorer is not None
         if self.upscaler is not None:
             with self.clock.measure("upscaler", len(crops)):
@@ -98,10 +106,24 @@ class Pipeline:
         candidates = candidates_of(self.propose([image])[0], self.config)
         scores = None
         if self.scorer is not None and len(candidates):
-            crops = [crop_box(image, box) for box in candidates.boxes_xyxy]
+            crops = (crop_box(image, box) for box in candidates.boxes_xyxy)
             scores = score_matrix(self.scorer.calibration, self.embed_crops(crops), self.embed_texts(captions))
         chosen = choose(scores, candidates.confidence, len(captions), self.config.choosing)
         return Answer(candidates, scores, chosen)
+
+
+def _chunks(crops: Iterable[Image]) -> Iterator[list[Image]]:
+    chunk: list[Image] = []
+    pixels = 0
+    for crop in crops:
+        area = crop.shape[0] * crop.shape[1]
+        if chunk and pixels + area > CHUNK_PIXELS:
+            yield chunk
+            chunk, pixels = [], 0
+        chunk.append(crop)
+        pixels += area
+    if chunk:
+        yield chunk
 
 
 def pixel_boxes(candidates: Candidates, width: int, height: int) -> NDArray[np.int32]:

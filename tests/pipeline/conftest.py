@@ -63,19 +63,37 @@ def system(tmp_path_factory):
     return root
 
 
+@pytest.fixture(scope="session")
+def export_words(system):
+    """The settings of pipeline.export over the scenes, without its run folder."""
+    return [f"annotations={system}/scenes/annotations.jsonl", f"images={system}/scenes/images",
+            f"detector={system}/detector.pt", f"upscaler={system}/upscaler/standin.safetensors",
+            f"scorer={system}/scorer", "confidence=0.3", "batch=2", "tracking.mode=disabled"]  # fmt: skip
+
+
 @pytest.fixture
-def export(system, capfd):
+def export(export_words, capfd):
     """`export("name", *words)`: run pipeline.export over the scenes; returns the run folder."""
     from pathlib import Path
 
     from pipeline.export import main
 
     def run(name, *words):
-        main([
-            f"annotations={system}/scenes/annotations.jsonl", f"images={system}/scenes/images",
-            f"detector={system}/detector.pt", f"upscaler={system}/upscaler/standin.safetensors",
-            f"scorer={system}/scorer", "confidence=0.3", "batch=2", "tracking.mode=disabled", f"run_dir={name}", *words,
-        ])  # fmt: skip
+        main([*export_words, f"run_dir={name}", *words])
         return Path(name)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def pipeline(system):
+    from detector.build import DetectorConfig
+    from pipeline.build import PipelineConfig, build_pipeline
+    from siglip.scorer import ScorerConfig
+    from upscale.build import UpscalerConfig
+
+    return build_pipeline(PipelineConfig(
+        detector=DetectorConfig(weights=str(system / "detector.pt")),
+        upscaler=UpscalerConfig(weights=str(system / "upscaler/standin.safetensors")),
+        scorer=ScorerConfig(weights=str(system / "scorer")), confidence=0.3, max_det=3,
+    ))  # fmt: skip

@@ -17,7 +17,7 @@ class Browser:
     def __init__(self, profile):
         program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
         if program is None:
-            pytest.skip("not run: no Chromium here")
+            pytest.skip("not run: no Chromium here (apt-get install chromium); the page is untested")
         self._process = subprocess.Popen(
             [program, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
              "--remote-debugging-port=0", f"--user-data-dir={profile}", "about:blank"],

@@ -21,7 +21,7 @@ def answers(folder):
 
 
 def test_answers_equal_the_pipeline_asked_one_image_at_a_time(export, system):
-    from pipeline.locate import open_pipeline
+    from pipeline.opening import open_pipeline
 
     folder = export("run")
     pipeline = open_pipeline(str(folder))
@@ -101,22 +101,64 @@ def test_mistakes_are_one_line(export, capfd, words, told):
 
 
 @pytest.mark.faults
-def test_a_killed_export_goes_on_and_ends_the_same(export, system, tmp_path, count):
-    """kill -9 at random moments of one chain of restarts, then the plain command: the files of an undisturbed run."""
-    whole = export("whole")
-    words = [sys.executable, "-m", "pipeline.export", f"annotations={system}/scenes/annotations.jsonl",
-             f"images={system}/scenes/images", f"detector={system}/detector.pt",
-             f"upscaler={system}/upscaler/standin.safetensors", f"scorer={system}/scorer", "confidence=0.3", "batch=2",
-             "tracking.mode=disabled", "run_dir=killed"]  # fmt: skip
-    rng = np.random.default_rng(0)
-    for _ in range(count(short=1, full=20)):
-        process = subprocess.Popen(words, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        time.sleep(float(rng.uniform(4, 12)))
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-    subprocess.run(words, check=True, capture_output=True)
-    for name in ("predictions.jsonl", "detections.json"):
-        assert (tmp_path / "killed" / name).read_bytes() == (whole / name).read_bytes()
+def test_a_killed_export_goes_on_and_ends_the_same(export, export_words, tmp_path, count):
+    """kill -9 at random moments of the work: nothing stored is torn, lost or made again, and the end is the same.
+
+    A moment is a random number of new files in the store and a random part of a second; a chain of restarts that comes
+    to its end is compared with an undisturbed run, and the next one begins.
+    """
+    whole, rng, kills, chain = export("whole", "batch=1"), np.random.default_rng(0), 0, 0
+    while kills < count(short=2, full=20):
+        run = tmp_path / f"killed{chain}"
+        before = stored(run)
+        if killed_at(run, len(before) + int(rng.integers(0, 5)), float(rng.uniform(0, 0.1)), export_words):
+            kills += 1
+        else:
+            chain += 1
+        after = stored(run)
+        assert before.items() <= after.items()
+        readable(run / "candidates")
+    subprocess.run(command(export_words, run), check=True, capture_output=True)
+    for ended in [tmp_path / f"killed{n}" for n in range(chain)] + [run]:
+        assert files(ended) == files(whole)
+    print(f"{kills} kills in {chain + 1} chains of restarts")
+
+
+def command(export_words, run):
+    return [sys.executable, "-m", "pipeline.export", *export_words, "batch=1", f"run_dir={run}"]
+
+
+def killed_at(run, number, seconds, export_words):
+    """Run until the store holds `number` files and some seconds more, then kill; False if it ended by itself."""
+    process = subprocess.Popen(
+        command(export_words, run), start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    while process.poll() is None and len(stored(run)) < number:
+        time.sleep(0.002)
+    time.sleep(seconds)
+    if process.poll() is not None:
+        assert process.returncode == 0
+        return False
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    return True
+
+
+def stored(run):
+    """When each file of a run's store was written."""
+    return {p: p.stat().st_mtime_ns for p in (run / "candidates").rglob("*.npz")}
+
+
+def readable(folder):
+    """Read every entry of a store; a torn one is an InputError."""
+    from core.candidates import CandidateStore
+
+    store, entries = CandidateStore(folder), 0
+    for kind, read in (("proposals", store.read_views), ("embeddings", store.read_embeddings)):
+        for path in (folder / kind).glob("*/*.npz"):
+            read(path.parent.name, path.stem)
+            entries += 1
+    return entries
 
 
 def test_main_is_the_command(capsys):
@@ -126,10 +168,10 @@ def test_main_is_the_command(capsys):
     assert "annotations: must be given" in capsys.readouterr().err
 
 
-def test_two_processes_give_the_files_of_one(export, system, tmp_path):
+def test_two_processes_give_the_files_of_one(export, export_words, tmp_path):
     whole = export("whole")
     command = [sys.executable, "-m", "accelerate.commands.accelerate_cli", "launch", "--cpu", "--num_processes=2",
-               "--main_process_port=0", "-m", *words(system, "shared")]  # fmt: skip
+               "--main_process_port=0", "-m", "pipeline.export", *export_words, "run_dir=shared"]  # fmt: skip
     subprocess.run(command, check=True, capture_output=True)
     assert files(tmp_path / "shared") == files(whole)
     metrics = json.loads((tmp_path / "shared/metrics.json").read_text())
@@ -150,27 +192,18 @@ def test_lists_of_a_sweep_add_their_fusions_crops(export, tmp_path):
     assert (run / "predictions.jsonl").read_bytes() == (plain / "predictions.jsonl").read_bytes()
 
 
-def words(system, run_dir, *more):
-    return ["pipeline.export", f"annotations={system}/scenes/annotations.jsonl", f"images={system}/scenes/images",
-            f"detector={system}/detector.pt", f"upscaler={system}/upscaler/standin.safetensors",
-            f"scorer={system}/scorer", "confidence=0.3", "batch=2", "tracking.mode=disabled", f"run_dir={run_dir}",
-            *more]  # fmt: skip
-
-
 def files(folder):
     return [(folder / name).read_bytes() for name in ("predictions.jsonl", "detections.json")]
 
 
 @pytest.mark.faults
-def test_exports_on_one_store_some_killed_leave_no_torn_entry(export, system, tmp_path, count):
+def test_exports_on_one_store_some_killed_leave_no_torn_entry(export, export_words, tmp_path, count):
     """Several exports at once, two of them killed: the others' files are those of one alone, and all of it reads."""
-    from core.candidates import CandidateStore
-
     whole, number = export("whole"), count(short=3, full=8)
     store = f"candidates={tmp_path}/store"
     running = [
-        subprocess.Popen([sys.executable, "-m", *words(system, f"run{n}", store)], start_new_session=True,
-                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        subprocess.Popen([sys.executable, "-m", "pipeline.export", *export_words, f"run_dir=run{n}", store],
+                         start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         for n in range(number)
     ]  # fmt: skip
     rng = np.random.default_rng(2)
@@ -185,7 +218,4 @@ def test_exports_on_one_store_some_killed_leave_no_torn_entry(export, system, tm
         if process not in killed:
             assert process.returncode == 0
             assert files(tmp_path / f"run{n}") == files(whole)
-    opened = CandidateStore(tmp_path / "store")
-    for kind, read in (("proposals", opened.read_views), ("embeddings", opened.read_embeddings)):
-        for path in (tmp_path / "store" / kind).glob("*/*.npz"):
-            read(path.parent.name, path.stem)
+    assert readable(tmp_path / "store") == 10  # five images' proposals and embeddings
