@@ -4,6 +4,8 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
 SHELL := /bin/bash
+COMPILE := $(VENV)/bin/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
+  --no-emit-index-url --no-annotate --overrides requirements-overrides.txt --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
 
@@ -40,10 +42,9 @@ format: $(READY)  ## let ruff format and sort what it can
 	$(RUN) -m ruff check --fix .
 	$(RUN) -m ruff format .
 
-lock: $(READY)  ## renew requirements.lock from pyproject.toml
-	$(VENV)/bin/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
-	  --no-emit-index-url --no-annotate --overrides requirements-overrides.txt --custom-compile-command "make lock" \
-	  --output-file requirements.lock
+lock: $(READY)  ## renew requirements.lock, and the container's part of it, from pyproject.toml
+	$(COMPILE) --extra dev --output-file requirements.lock
+	$(COMPILE) --constraints requirements.lock --output-file requirements-image.lock
 
 clean:  ## remove the environment and the tools' caches (not runs/ nor datasets/)
 	rm -rf $(VENV) .mypy_cache .ruff_cache .import_linter_cache .pytest_cache grounder.egg-info

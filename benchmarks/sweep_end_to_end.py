@@ -15,7 +15,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from pipeline.locate import open_pipeline
+from pipeline.opening import open_pipeline
 
 CONFIDENCE, NMS_IOU, MAX_DET = (0.05, 0.1, 0.25, 0.5), (0.3, 0.5, 0.7), (10, 20)
 

@@ -9,7 +9,7 @@ COMMANDS = (
     "detector.train", "detector.recipes", "detector.predict", "detector.export",
     "siglip.train", "siglip.evaluate", "siglip.convert",
     "upscale.crops", "upscale.standin",
-    "pipeline.export", "pipeline.locate", "pipeline.server",
+    "pipeline.export", "pipeline.locate", "pipeline.pack", "pipeline.server",
     "eval.coco", "eval.grounding", "eval.sweep", "eval.compare", "eval.robustness", "eval.correlation", "eval.report",
 )  # fmt: skip
 

@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import MISSING
 
-from core.errors import InputError
 from core.runs import RunConfig, RunFolder
 
 if TYPE_CHECKING:
-    from pipeline.grounding import Answer, Pipeline
+    from pipeline.grounding import Answer
 
 
 @dataclass
@@ -28,6 +27,7 @@ def run(config: LocateConfig, folder: RunFolder) -> dict[str, Any]:
     from core.files import write_json
     from core.images import read_image, write_image
     from pipeline.drawing import draw_answer
+    from pipeline.opening import open_pipeline
 
     image = read_image(config.image)
     pipeline = open_pipeline(config.pipeline)
@@ -49,32 +49,6 @@ def run(config: LocateConfig, folder: RunFolder) -> dict[str, Any]:
     for place, (box, score) in enumerate(zip(boxes, scores, strict=True), start=1):
         print(f"  {place}. score {score:.4g} at {box} (left, top, right, bottom)")
     return {"score": prediction.score, "confidence": prediction.confidence, "num_candidates": len(answer.candidates)}
-
-
-def open_pipeline(run_folder: str, device: str | None = None) -> "Pipeline":
-    """The pipeline that a run of `pipeline.export` used, from its `config.yaml`, on `device` (None: on its own).
-
-    Raises InputError when the folder holds no such run. Relative paths of its checkpoints are looked for from here.
-    """
-    from omegaconf import OmegaConf
-
-    from pipeline.build import PipelineConfig, build_pipeline
-
-    path = Path(run_folder) / "config.yaml"
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; pipeline= wants the run folder of pipeline.export")
-    stored = OmegaConf.load(path)
-    schema = OmegaConf.structured(PipelineConfig)
-    known = {key: stored[key] for key in schema if key in stored}
-    if "detector" not in known:
-        raise InputError(f"{path}: field 'detector': missing, so this is no run of pipeline.export")
-    try:
-        config = OmegaConf.to_object(OmegaConf.merge(schema, known))
-    except Exception as error:  # OmegaConf's own kinds, for a file edited by hand
-        raise InputError(f"{path}: {str(error).splitlines()[0]}") from error
-    assert isinstance(config, PipelineConfig)
-    config.device = device or config.device
-    return build_pipeline(config)
 
 
 def score_of(answer: "Answer", candidate: int, caption: int) -> float:

@@ -34,7 +34,7 @@ def run(config: ServerConfig, folder: RunFolder) -> dict[str, Any]:
     from core.errors import InputError
     from pipeline.answering import Answering
     from pipeline.listening import serve
-    from pipeline.locate import open_pipeline
+    from pipeline.opening import open_pipeline
     from pipeline.service import Service
 
     if len(config.fallback_box) != 4:
