@@ -31,7 +31,7 @@ class FusionConfig:
     method: FusionMethod = FusionMethod.nms  # nms, wbf, greedy_nmm, nmm or none
     wbf_iou: float = 0.5  # boxes above this IoU with a cluster join it
     weights: list[float] = field(default_factory=list)  # one a view, in the detector's order; empty: all equal
-    view_weights: dict[str, float] = field(default_factory=dict)  # by name pattern: {'*/slice_*': 0.5}; others 1
+    view_weights: dict[str, float] = field(default_factory=dict)  # by name pattern: {*/slice_*: 0.5}; others 1
     skip: float = 0.0001  # wbf leaves out boxes below this confidence
     min_votes: int = 1  # wbf keeps clusters that at least so many views agree on
     score_rule: str = "avg"  # wbf's confidence: avg or max, as in ensemble-boxes

@@ -88,7 +88,7 @@ def _named_metrics(path: Path) -> dict[str, object]:
 
 
 def _publish(stage: Path, root: Path) -> None:
-    """Put the last stage's weights, and every stage's epochs, where users of Ultralytics look for them."""
+    """Put the last stage's weights, its kept epochs among them, where users of Ultralytics look for them."""
     (root / "weights").mkdir(exist_ok=True)
     for source in sorted((stage / "weights").glob("*.pt")):
         with open(source, "rb") as stream, open_atomic(root / "weights" / source.name) as target:

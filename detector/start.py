@@ -5,7 +5,7 @@ from pathlib import Path
 
 from core.errors import InputError
 from detector.build import DetectorConfig
-from detector.weights import find_weights
+from detector.weights import find_weights, load_model
 
 MODELS = "configs/detector/models"
 
@@ -19,6 +19,7 @@ def find_start(detector: DetectorConfig) -> Path | str:
         path = find_weights(str(start))
         if path.suffix != ".pt":
             raise InputError(f"{path}: training starts from a .pt checkpoint or a .yaml model description")
+        load_model(path)  # a hostile, broken or foreign file ends here, with one line
         return path
     return _description(str(start))
 

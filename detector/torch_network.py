@@ -43,8 +43,9 @@ class TorchNetwork:
         batch = (batch.half() if self._half else batch.float()) / 255
         if published_tta and type(self._model.model[-1]).__name__ != "Detect":
             raise InputError("views: tta needs a plain detection head; this model has another, use flips and scales")
-        output = self._model(batch, augment=published_tta)
-        raw = output[0] if isinstance(output, list | tuple) else output
+        raw = self._model(batch, augment=published_tta)
+        while isinstance(raw, list | tuple):  # boxes come first; what is for training, and masks, after them
+            raw = raw[0]
         return [decode(one, self.num_classes, floor) for one in raw.float()]
 
 

@@ -48,13 +48,12 @@ class StageTrainer(DetectionTrainer):
         self.states = StateFolder(folder / "state")
         saved = self.states.load()
         self.state = None if saved is None else saved[0]
+        self.saved_rows = b"" if saved is None else saved[1]
         super().__init__(cfg, overrides, _callbacks)
         if self.device.type == "cpu":  # Ultralytics leaves a core idle there and loads in the main process
             self.args.workers = (overrides or {}).get("workers", 0)
             cores = int(os.environ["OMP_NUM_THREADS"].split(",")[0])  # threads that outnumber them spin: 8 times slower
             torch.set_num_threads(max(1, cores - self.args.workers))
-        if saved is not None and RANK in {-1, 0}:  # the rows of an epoch that was not completed are dropped
-            self.csv.write_bytes(saved[1])
         self.last_step = -1  # number of the batch after which the optimizer last stepped
         self.batch_number = -1
         self.pending: list[torch.Tensor | None] | None = None  # gradients to put back once the loop has zeroed them
@@ -143,6 +142,8 @@ class StageTrainer(DetectionTrainer):
                 self.start_epoch = self.first_epoch
         if self.state is not None:
             restore(self, self.state)
+            if RANK in {-1, 0}:  # not before all processes are here: each deletes the file as it begins
+                self.csv.write_bytes(self.saved_rows)  # the rows of an epoch that was not completed are dropped
             self.start_epoch = self.state["epoch"] + 1
             print(f"going on from epoch {self.start_epoch} of {self.epochs}")
         self.end_epoch = min(self.first_epoch + (self.plan.num_epochs or self.epochs), self.epochs)

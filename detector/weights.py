@@ -77,7 +77,8 @@ def load_model(path: Path) -> tuple[Any, dict[str, Any]]:
     if not path.is_file():
         raise InputError(f"{path}: no such file")
     try:
-        model, checkpoint = load_checkpoint(path)
+        # An absolute path is never taken for the name of an asset, whose damaged copy Ultralytics would fetch anew.
+        model, checkpoint = load_checkpoint(path.resolve())
     except Exception as error:  # a hostile or broken file may make the unpickler raise anything
         raise InputError(f"{path}: not a checkpoint that can be loaded safely: {_short(error)}") from error
     head = getattr(model, "model", [None])[-1]

@@ -98,6 +98,39 @@ def test_batches_change_nothing(trained: tuple[Path, list[np.ndarray]]) -> None:
         np.testing.assert_allclose(a["run/plain"].boxes_xyxy, b["run/plain"].boxes_xyxy, atol=1e-3)
 
 
+def test_a_slow_machine_finds_the_same(trained: tuple[Path, list[np.ndarray]], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every look at a clock costs ten seconds here: Ultralytics' own suppression leaves pictures without a box."""
+    import itertools
+    import time
+
+    import torch
+    from ultralytics.utils.nms import non_max_suppression
+
+    weights, images = trained
+    raw = (
+        torch.rand((3, 5, 60), generator=torch.Generator().manual_seed(0)) * torch.tensor([96, 64, 20, 20, 1])[:, None]
+    )
+
+    def found() -> tuple[list[np.ndarray], list[int]]:
+        views = build_detector(DetectorConfig(weights=str(weights))).propose(images)
+        kept = [candidates_of(v, CutConfig(confidence=0.001, nms_iou=0.5, max_det=300)) for v in views]
+        ours = [np.column_stack([k.boxes_xyxy, k.confidence]) for k in kept]
+        return ours, [len(boxes) for boxes in non_max_suppression(raw.clone(), 0.1, 0.7)]
+
+    swift, theirs = found()
+    with monkeypatch.context() as slowed:
+        for clock in ("time", "monotonic", "perf_counter", "process_time"):
+            ticks = itertools.count(0.0, 10.0)
+            slowed.setattr(time, clock, lambda ticks=ticks: next(ticks))
+        slow, theirs_slow = found()
+    assert len(slow) == len(swift) == 4
+    for one, other in zip(swift, slow, strict=True):
+        np.testing.assert_array_equal(one, other)
+        assert len(one) > 10
+    assert min(theirs) > 0
+    assert min(theirs_slow) == 0  # the clock does what it is here for
+
+
 def test_the_most_confident_candidate_is_the_fallback(trained: tuple[Path, list[np.ndarray]]) -> None:
     weights, images = trained
     for views in build_detector(DetectorConfig(weights=str(weights))).propose(images):

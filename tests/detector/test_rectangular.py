@@ -93,7 +93,10 @@ def test_cropped_boxes_by_hand() -> None:
 
 
 def test_two_gloo_processes_train_rectangles_together(make_tree: Callable, tiny_model: Path, tmp_path: Path) -> None:
-    """Two CPU processes, each with its share of the shuffled pictures, end with one model. Not run here: NCCL, GPUs."""
+    """Two CPU processes, each with its share of the shuffled pictures, end with one model, and with the same when they
+    were killed and went on. Not run here: NCCL, GPUs."""
+    import json
+    import os
     import subprocess
     import sys
 
@@ -101,21 +104,22 @@ def test_two_gloo_processes_train_rectangles_together(make_tree: Callable, tiny_
     script = Path(__file__).with_name("two_processes.py")
     launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=0",
               "--rdzv_backend=c10d", "--rdzv_endpoint=localhost:0"]  # fmt: skip
-    import os
-
     env = {**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1", "YOLO_VERBOSE": "false"}
     done = subprocess.run(
         [*launch, str(script), str(make_tree()), str(tiny_model), str(tmp_path / "run")],
         env=env, capture_output=True, text=True, timeout=240,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
-    import json
-
     reports = [json.loads((tmp_path / "run" / f"rank_{r}.json").read_text()) for r in range(2)]
-    assert reports[0]["weights"] == reports[1]["weights"]
-    assert all(r["shapes"] == [[3, 64, 96]] for r in reports)
-    assert all(r["mosaic"] and r["recipe_live"] for r in reports)
-    pictures = [set(r["pictures"]) for r in reports]
+    whole, again = ([r[name] for r in reports] for name in ("whole", "again"))
+    for both in (whole, again):
+        assert both[0]["weights"] == both[1]["weights"] == whole[0]["weights"]  # killed and gone on: the same end
+        assert all(r["shapes"] == [[3, 64, 96]] for r in both)
+        assert all(r["mosaic"] and r["recipe_live"] for r in both)
+    assert [r["start"] for r in (*whole, *again)] == [0, 0, 1, 1]
+    pictures = [set(r["pictures"]) for r in whole]
     assert all(pictures)
     assert len(pictures[0] | pictures[1]) == 12
     assert not pictures[0] & pictures[1]
+    tables = [(tmp_path / "run" / name / "results.csv").read_text().splitlines() for name in ("whole", "killed")]
+    assert [len(t) for t in tables] == [3, 3]  # a head and two epochs

@@ -43,18 +43,29 @@ def run_to_end(tree: Path, model: Path, run_dir: Path) -> float:
     return time.monotonic() - began
 
 
-def run_and_kill(tree: Path, model: Path, run_dir: Path, after_s: float) -> bool:
-    """Start the command and kill it with SIGKILL; False when it was faster."""
+def run_and_kill(tree: Path, model: Path, run_dir: Path, is_time: Callable[[], bool]) -> bool:
+    """Start the command and kill it with SIGKILL once it is time; False when it was faster."""
     process = subprocess.Popen(
         command(tree, model, run_dir), env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
-    try:
-        process.wait(timeout=after_s)
-        return False
-    except subprocess.TimeoutExpired:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        return True
+    while process.poll() is None:
+        if is_time():
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            return True
+        time.sleep(0.002)
+    return False
+
+
+def after(seconds: float) -> Callable[[], bool]:
+    end = time.monotonic() + seconds
+    return lambda: time.monotonic() > end
+
+
+def last_state(run_dir: Path) -> int:
+    """Number of the last complete epoch, -1 before the first."""
+    states = (run_dir / "stage_1" / "state").glob("epoch_?????")
+    return max((int(p.name[6:]) for p in states), default=-1)
 
 
 def tensors(value: object, prefix: str = "") -> dict[str, object]:
@@ -91,22 +102,37 @@ def rows(run: Path) -> list[dict[str, str]]:
 def test_kills_at_random_moments_change_nothing(
     make_tree: Callable, tiny_model: Path, tmp_path: Path, count: Callable
 ) -> None:
+    """Kills at random moments, and, in the full count, some in the first epoch and some after the last besides."""
     tree = make_tree(train=10)
     whole_s = run_to_end(tree, tiny_model, tmp_path / "whole")
     rng = random.Random()  # any moment, a new one each time; the message of a failure names it
-    kills = landed = 0
-    while landed < count(1, 20):
-        kills += 1
-        run_dir, after_s = tmp_path / f"killed_{kills}", rng.uniform(0.35, 1.0) * whole_s
-        killed = run_and_kill(tree, tiny_model, run_dir, after_s)
-        if killed and rng.random() < 0.5:
-            run_and_kill(tree, tiny_model, run_dir, rng.uniform(0.3, 0.9) * whole_s)
+    landed: list[int] = []  # the last complete epoch of each kill
+
+    def end_equally(run_dir: Path, moment: str) -> None:
+        landed.append(last_state(run_dir))
         run_to_end(tree, tiny_model, run_dir)
         try:
             assert_equal_ends(run_dir, tmp_path / "whole")
         except AssertionError as error:
-            raise AssertionError(f"killed after {after_s:.2f} s of {whole_s:.2f}: {error}") from error
-        landed += killed
+            raise AssertionError(f"killed {moment}, after epoch {landed[-1]}: {error}") from error
+
+    attempts = 0
+    while len(landed) < count(1, 20):
+        attempts += 1
+        run_dir, after_s = tmp_path / f"killed_{attempts}", rng.uniform(0.35, 1.0) * whole_s
+        if not run_and_kill(tree, tiny_model, run_dir, after(after_s)):
+            continue  # it was faster, and proves nothing
+        if rng.random() < 0.5:
+            run_and_kill(tree, tiny_model, run_dir, after(rng.uniform(0.3, 0.9) * whole_s))
+        end_equally(run_dir, f"after {after_s:.2f} s of {whole_s:.2f}")
+    for number in range(count(0, 3)):
+        run_dir = tmp_path / f"first_{number}"
+        assert run_and_kill(tree, tiny_model, run_dir, lambda d=run_dir: any((d / "stage_1").glob("sample_0.jpg")))
+        end_equally(run_dir, "in the first epoch")
+        run_dir = tmp_path / f"last_{number}"
+        assert run_and_kill(tree, tiny_model, run_dir, lambda d=run_dir: last_state(d) == EPOCHS - 1)
+        end_equally(run_dir, "after the last epoch")
+    print(f"last complete epoch at each kill: {landed}")
 
 
 def test_stopping_after_any_epoch_and_after_the_last_changes_nothing(

@@ -61,6 +61,61 @@ def test_the_best_checkpoint_opens_where_this_package_is_not_installed(make_tree
     assert done.returncode == 0, done.stderr[-2000:]
 
 
+def test_the_best_epoch_is_that_of_the_chosen_metric(
+    make_tree: Callable, train: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Figures are put in the validation's place: recall is best in the second epoch, AP in the third."""
+    from ultralytics.models.yolo.detect import DetectionTrainer
+
+    original = DetectionTrainer.validate
+    recall, ap = [0.2, 0.9, 0.5], [0.1, 0.2, 0.3]
+
+    def validate(self: DetectionTrainer) -> tuple[dict, float]:
+        metrics, _ = original(self)
+        metrics |= {"metrics/recall(B)": recall[self.epoch], "metrics/mAP50-95(B)": ap[self.epoch]}
+        return metrics, ap[self.epoch]
+
+    monkeypatch.setattr(DetectionTrainer, "validate", validate)
+    stages = [StageConfig(imgsz=64, epochs=3, args={"save_period": 1, "lr0": 0.05})]
+    run = train(make_tree(), stages=stages, training={"best_metric": "recall"})
+    weights = {
+        name: torch.load(run / "weights" / f"{name}.pt", weights_only=False)
+        for name in ("best", "epoch0", "epoch1", "epoch2")
+    }
+    kept = weights["best"]["model"].state_dict()
+    epochs = [weights[f"epoch{e}"]["ema"].state_dict() for e in range(3)]
+    assert [all(torch.equal(kept[k], v) for k, v in epoch.items()) for epoch in epochs] == [False, True, False]
+
+
+def test_what_several_gpus_are_started_with_trains_in_a_fresh_process(
+    make_tree: Callable, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`device=[0,1]` starts a process a GPU from a file that Ultralytics writes; here it is run as one, on the CPU."""
+    from albumentations import to_dict
+    from ultralytics.utils import dist
+
+    from data.augment import detector_transforms
+    from detector.plan import StagePlan
+    from detector.trainer import StageTrainer
+
+    monkeypatch.setattr(dist, "USER_CONFIG_DIR", tmp_path)
+    folder = tmp_path / "stage_1"
+    StagePlan(rectangle=True, num_epochs=1).write(folder)
+    trainer = StageTrainer(overrides={
+        "data": str(make_tree() / "data.yaml"), "model": str(tiny_model), "save_dir": str(folder), "epochs": 3,
+        "imgsz": 96, "batch": 4, "nbs": 4, "device": "cpu", "plots": False, "amp": False, "exist_ok": True,
+        "augmentations": [to_dict(t) for t in detector_transforms(NOISY)],
+    })  # fmt: skip
+    file = dist.generate_ddp_file(trainer)
+    done = subprocess.run([sys.executable, file], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert len(rows(folder)) == 1  # the plan's one epoch of a schedule of three
+    state = torch.load(folder / "state" / "epoch_00000" / "state.pt", weights_only=True)
+    assert state["finished"]
+    stored = torch.load(folder / "weights" / "best.pt", weights_only=False)["train_args"]["augmentations"]
+    assert "GaussNoise2024" in str(stored)
+
+
 def test_a_recipe_that_is_not_live_stops_the_training(
     make_tree: Callable, train: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -142,6 +197,10 @@ def test_wrong_data_and_wrong_starts_are_named(make_tree: Callable, train: Calla
         train(tree, model="nonesuch.yaml")
     with pytest.raises(InputError, match=r"no such file or folder"):
         train(tree, model="nonesuch.pt")
+    for name, value in (("hostile", print), ("classifier", torch.nn.Linear(2, 2))):
+        torch.save({"model": value}, tmp_path / f"{name}.pt")
+        with pytest.raises(InputError, match=rf"{name}\.pt: "):
+            train(tree, model=str(tmp_path / f"{name}.pt"))
     with pytest.raises(InputError, match="nothing to keep"):
         train(tree, stages=[StageConfig(state=StageState.kept)])
     with pytest.raises(InputError, match="neither a recipe"):
