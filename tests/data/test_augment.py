@@ -34,6 +34,7 @@ PUBLISHED = {  # the published lists: step -> (probability, the setting that mat
               "advanced_blur": (0.3, [3, 11]), "flip": 0.5, "rotate90": 0.5, "clahe": 0.2, "brightness_contrast": 0.5,
               "gamma": 0.2, "perspective": 0.5, "compression": (0.8, [25, 75])},
 }  # fmt: skip
+PUBLISHED["v1_notebook"] = PUBLISHED["v1"] | {"gauss_noise": (1, [0, 2500])}
 
 
 def load(name: str) -> RecipeConfig:
