@@ -128,10 +128,12 @@ def grounding_values(row: Row) -> tuple[list[dict[str, str]], dict[str, Any]]:
         scorer["any_policy"] = True  # its crops were enlarged by another rule, or not at all
     elif row["scorer"] in HUB:
         scorer["weights"] = HUB[row["scorer"]]
+        if row["scorer"].startswith("eva02"):
+            scorer["family"] = "open_clip"
     else:
         defaults.append({"override /scorer": row["scorer"]})
     if row["id"].endswith("_half"):
-        scorer["precision"] = "bfloat16"  # the half precision there is here
+        scorer["precision"] = "float16"
     return defaults, values | {"scorer": scorer}
 
 
@@ -140,8 +142,8 @@ def siglip_values(row: Row) -> tuple[list[dict[str, str]], dict[str, Any]]:
     defaults = [{"override /scorer": row["scorer"]}, {"override /recipe": row["recipe"]}]
     values: dict[str, Any] = {"crops": f"datasets/{row['crops']}", "epochs": int(row["epochs"]),
                               "lr": float(row["lr"]), "weight_decay": float(row["weight_decay"]),
-                              "batch": {"size": int(row["batch"])},
-                              "loss": {"same_caption": "negative"}}  # fmt: skip
+                              "batch": {"size": int(row["batch"]), "micro": 12},  # a device's share in the log
+                              "loss": {"same_caption": "negative", "negatives": "micro"}}  # fmt: skip
     if row["continues"]:
         values["scorer"] = {"weights": f"weights/scorers/{row['continues']}"}
     return defaults, values
@@ -178,7 +180,7 @@ def preset_of(row: Row, rows: list[Row]) -> str:
     head = ["@package _global_", command_of(row)]
     figures = figures_of(row) or f"{told.get('value')} on {told.get('split')}" if told else ""
     lines = ", ".join(row["place"].split())
-    head.append(f"Published: {figures + '; ' if figures else ''}lines {lines} of the log (docs/experiments.md).")
+    head.append(f"Published: {figures + '; ' if figures else ''}lines {lines} of the log (docs/experiments.csv).")
     if row["note"]:
         head.append(f"{row['note'][0].upper()}{row['note'][1:]}.")
     body: dict[str, Any] = ({"defaults": defaults} if defaults else {}) | values
