@@ -12,7 +12,7 @@ import pytest
 from grounder.commands import ALIASES, COMMANDS
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 TOLD = [*PAGES, *sorted((ROOT / "notebooks").glob("*.py")), *sorted((ROOT / "scripts").rglob("*.py"))]
 SHELL = [*sorted((ROOT / "scripts").rglob("*.sh")), *sorted((ROOT / "scripts" / "slurm").glob("*.sbatch"))]
 TRAININGS = [*sorted((ROOT / "scripts" / "train").glob("*.sh")), *sorted((ROOT / "scripts" / "slurm").glob("*"))]
@@ -32,7 +32,7 @@ def commands_of(path):
 
 @pytest.fixture(autouse=True)
 def placeholders(tmp_path, monkeypatch):
-    """A folder in which what the pages call RUN, FOLDER and DIR exists, DIR with the recipe that docs/recipes.md tells."""
+    """A folder where what the pages call RUN, FOLDER and DIR exists, DIR with the recipe that docs/recipes.md tells."""
     for name in ("RUN", "FOLDER", "DIR/recipe"):
         (tmp_path / "here" / name).mkdir(parents=True)
     recipe = re.search(r"```yaml\n(name: mine\n.*?)```", (ROOT / "docs" / "recipes.md").read_text(), re.S)
