@@ -14,6 +14,7 @@ import math
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -76,6 +77,13 @@ def verdict(differences: list[Difference]) -> str:
     return "unknown"
 
 
+def ranking(runs: str) -> dict[str, Any]:
+    """How validation, corrected, ranks these runs as the test does (`eval.correlation` on the published pairs)."""
+    from eval.correlation import CorrelationConfig, correlations
+
+    return next(row for row in correlations(CorrelationConfig(metrics=["val"])) if row["runs"] == runs)
+
+
 def takeaways(rows: list[Row]) -> list[str]:
     """The section on the takeaways, one line of a list each."""
     by_id = {row["id"]: row for row in rows}
@@ -84,8 +92,13 @@ def takeaways(rows: list[Row]) -> list[str]:
     lines += [f"Sizes: {sizes}. Differences in points, ± half the 95 % interval.", ""]
     for entry in yaml.safe_load(TAKEAWAYS.read_text(encoding="utf-8")):
         found = [difference(by_id, *pair) for pair in entry.get("pairs", [])]
-        worth = f"**{verdict(found).capitalize()}** (log line {entry['line']}). {entry['note'].strip()}"
+        ranks = ranking(entry["unranked"]) if "unranked" in entry else None
+        said = verdict(found) if ranks is None else "does not hold" if ranks["kendall_low"] > 0 else "unknown"
+        worth = f"**{said.capitalize()}** (log line {entry['line']}). {entry['note'].strip()}"
         lines += [f"### {entry['claim']}", "", worth, ""]
+        if ranks is not None:
+            low, high = ranks["kendall_low"], ranks["kendall_high"]
+            lines += [f"- Kendall's tau {ranks['kendall']:.2f} ({low:.2f} to {high:.2f}), {ranks['pairs']} runs", ""]
         for d in found:
             lines.append(f"- {d.split}: {100 * d.value:+.1f} ± {100 * d.half:.1f}, `{d.better}` over `{d.worse}`")
         lines += [""] if found else []
