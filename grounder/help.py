@@ -96,7 +96,8 @@ def _runs(command: str) -> Iterator[tuple[str, int]]:
     values = root.joinpath(f"{command}.yaml")
     if not values.is_file():
         return
-    for entry in OmegaConf.create(values.read_text(encoding="utf-8")).get("defaults", []):
+    config = OmegaConf.create(values.read_text(encoding="utf-8"))
+    for entry in config.get("defaults", []) if isinstance(config, DictConfig) else ():
         for group in entry if OmegaConf.is_dict(entry) else ():
             if str(group).startswith("experiment/"):
                 yield str(group), sum(f.name.endswith(".yaml") for f in root.joinpath(str(group)).iterdir())

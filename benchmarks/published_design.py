@@ -1,0 +1,222 @@
+"""The published training and choosing against ours: same scenes, noise, small architectures, steps and detector.
+
+    python benchmarks/published_design.py ANNOTATIONS WORK_FOLDER [RESULT.json]     # about 100 CPU minutes
+
+ANNOTATIONS is a caption file with boxes such as the published one; scenes are drawn into its boxes. Its first images
+train, the following ones choose our settings (on a grade of noise that is not judged), its last ones judge. Nothing of
+the published system's weights is used: both sides start from the same random weights. A killed run goes on.
+
+    published      loss over micro-batches of 12, a repeated caption is a negative, recipe augv2, its cuts, plain argmax
+    caption-aware  the same with repeated captions as positives
+    global         and the loss over the whole batch
+    settings       and cuts chosen on the tuning scenes
+    choosing       and the choosing chosen there too: joint assignment or not, weight of the detector's confidence
+"""
+
+import json
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from core.candidates import CandidateStore
+from core.choosing import ChoosingConfig
+from core.grounding import CutConfig
+from core.values import AnnotatedImage
+from data.captions import read_annotations, write_annotations
+from eval.replay import Replay
+from eval.statistics import paired_difference
+from eval.sweep import SweepConfig, best_row, points_of
+from eval.sweep_points import Point, Sweeper
+
+NUM_TRAIN, NUM_TUNE, NUM_VAL = 500, 60, 120
+GRADES, TUNE_GRADE = ("clean", "gauss1000", "gauss3000", "jpeg15"), "gauss2000"
+SEEDS = (0, 1)
+EPOCHS, BATCH, MICRO = 20, 48, 12
+LOSSES = {
+    "published": (f"batch.micro={MICRO}", "loss.negatives=micro", "loss.same_caption=negative"),
+    "caption-aware": (f"batch.micro={MICRO}", "loss.negatives=micro", "loss.same_caption=positive"),
+    "global": ("loss.negatives=batch", "loss.same_caption=positive"),
+}
+DETECTOR = ("detector=demo", "recipe=v3", "stages=[{imgsz:320,epochs:24,crop:[320,192],crop_share:1.0}]")
+SCORER = ("scorer=demo", "recipe=augv2", f"batch.size={BATCH}", f"epochs={EPOCHS}", "lr=2e-3")
+LISTS = {"confidence": [0.05, 0.1, 0.25, 0.5], "nms_iou": [0.1, 0.3, 0.5, 0.7], "max_det": [10, 20]}
+CHOICES: dict[str, list[Any]] = {"method": ["best", "assignment"], "confidence_weight": [0.0, 0.1, 0.3, 0.5]}
+PUBLISHED_CUTS = CutConfig(confidence=0.1, nms_iou=0.1, max_det=10)
+STEPS = ("published", "caption-aware", "global", "settings", "choosing")
+
+
+@dataclass
+class Bench:
+    """One comparison in a work folder; every step is a public command that is reused when it is complete."""
+
+    work: Path
+    annotations: Path
+
+    def command(self, name: str, folder: str, *settings: str) -> Path:
+        """Run a command in a process of its own unless its run folder is complete with the same words."""
+        path = self.work / folder
+        words = [*settings, f"run_dir={path}", *(["tracking.mode=disabled"] if ".train" in name else [])]
+        record = path / "run.json"
+        told = json.loads(record.read_text()) if record.is_file() else {}
+        if told.get("state") != "done" or told["command_line"][3:] != words:
+            print(f"{name} {' '.join(words)}", flush=True)
+            with open(self.work / f"{folder.replace('/', '-')}.log", "ab") as log:
+                subprocess.run([sys.executable, "-m", name, *words], stdout=log, stderr=log, check=True)
+        return path
+
+    def draw(self) -> None:
+        """Draw the scenes of all three parts, spoil the judging ones, cut crops, lay out for YOLO."""
+        whole = read_annotations(self.annotations)
+        parts = {"train": whole[:NUM_TRAIN], "tune": whole[NUM_TRAIN : NUM_TRAIN + NUM_TUNE], "val": whole[-NUM_VAL:]}
+        for name, part in parts.items():
+            write_annotations(self.work / f"{name}.jsonl", part)
+        write_annotations(self.work / "all.jsonl", [image for part in parts.values() for image in part])
+        images = self.command("data.scenes", "scenes", f"annotations={self.work}/all.jsonl", "seed=0") / "images"
+        train = f"annotations={self.work}/train.jsonl"
+        self.command("data.crops", "crops", train, f"images={images}")
+        self.command("data.yolo", "yolo", train, f"val={self.work}/tune.jsonl", f"images={images}")
+        for name, grade in (("tune", TUNE_GRADE), *(("val", grade) for grade in GRADES)):
+            self.command("data.noise", f"noise/{name}_{grade}", f"annotations={self.work}/{name}.jsonl",
+                         f"images={images}", f"grade={grade}")  # fmt: skip
+
+    def train(self) -> None:
+        """The detector that both sides share, and a scorer for each loss and seed, two trainings at a time."""
+        jobs = [("detector.train", "detector", f"data={self.work}/yolo", *DETECTOR)]
+        jobs += [("siglip.train", f"scorer/{loss}_{seed}", f"crops={self.work}/crops", *SCORER, *LOSSES[loss],
+                  f"seed={seed}") for seed in SEEDS for loss in LOSSES]  # fmt: skip
+        with ThreadPoolExecutor(2) as pool:
+            for done in [pool.submit(self.command, *job) for job in jobs]:
+                done.result()
+
+    def export(self) -> None:
+        """What the models say of every graded copy, with every crop that the settings can ask for."""
+        lists = [f"sweep.{name}={values}".replace(" ", "") for name, values in LISTS.items()]
+        for part in self.parts():
+            for seed in SEEDS:
+                for loss in LOSSES:
+                    self.command("pipeline.export", f"export/{part}_{loss}_{seed}",
+                                 f"annotations={self.work}/{part.split('_')[0]}.jsonl",
+                                 f"images={self.work}/noise/{part}/images", f"candidates={self.work}/store/{part}",
+                                 f"detector={self.work}/detector/weights/best.pt", "detector.imgsz=[896,1536]",
+                                 f"scorer={self.work}/scorer/{loss}_{seed}/last", "tracking.mode=disabled",
+                                 *lists)  # fmt: skip
+
+    def parts(self) -> list[str]:
+        """The graded copies: the tuning one first."""
+        return [f"tune_{TUNE_GRADE}", *(f"val_{grade}" for grade in GRADES)]
+
+    def key(self, part: str, loss: str, seed: int) -> str:
+        """The store's key of a scorer."""
+        weights = f"{self.work}/scorer/{loss}_{seed}/last"
+        known = CandidateStore(self.work / "store" / part).known("embeddings")
+        return next(key for key, about in known.items() if weights in json.dumps(about))
+
+    def tuned(self, seed: int, **choices: list[Any]) -> dict[str, Any]:
+        """The best row of a sweep over the tuning scenes with our scorer of a seed."""
+        store = CandidateStore(self.work / "store" / self.parts()[0])
+        config = SweepConfig(candidates=str(store.folder), truth=str(self.work / "tune.jsonl"),
+                             scorers=[self.key(self.parts()[0], "global", seed)], **LISTS, **choices)  # fmt: skip
+        sweeper = self.sweeper(self.parts()[0])
+        points = points_of(config, store)
+        sweeper.prepare(points)
+        return best_row([sweeper.row(point) for point in points])
+
+    def sweeper(self, part: str) -> Sweeper:
+        """A replay of one graded copy."""
+        truth: list[AnnotatedImage] = read_annotations(self.work / f"{part.split('_')[0]}.jsonl")
+        return Sweeper(Replay(CandidateStore(self.work / "store" / part), truth))
+
+
+def point_of(row: dict[str, Any], scorer: str) -> Point:
+    """A sweep's row as a point for another scorer or set."""
+    from core.choosing import ChoosingMethod
+
+    cut = CutConfig(row["confidence"], row["nms_iou"], row["max_det"])
+    choosing = ChoosingConfig(method=ChoosingMethod(row["method"]), confidence_weight=row["confidence_weight"])
+    return Point(row["detector"], row["views"], cut, scorer, choosing)
+
+
+def judge(bench: Bench) -> tuple[dict[str, np.ndarray], list[str], dict[str, Any]]:
+    """Hits of every step over seeds, grades and captions; the image of each; and figures about the rest."""
+    hits: dict[str, list[np.ndarray]] = {step: [] for step in STEPS}
+    images: list[str] = []
+    about: dict[str, Any] = {"settings": {}, "grades": {}}
+    sweepers = {grade: bench.sweeper(f"val_{grade}") for grade in GRADES}
+    for seed in SEEDS:
+        from core.choosing import ChoosingMethod
+
+        cuts = bench.tuned(seed)
+        full = bench.tuned(seed, **{**CHOICES, "method": [ChoosingMethod(m) for m in CHOICES["method"]]})
+        about["settings"][f"seed {seed}"] = {n: full[n] for n in (*LISTS, *CHOICES)} | {
+            "confidence without choosing": cuts["confidence"], "nms_iou without choosing": cuts["nms_iou"],
+            "max_det without choosing": cuts["max_det"]}  # fmt: skip
+        for grade, sweeper in sweepers.items():
+            part = f"val_{grade}"
+            plain = replace(point_of(cuts, ""), cut=PUBLISHED_CUTS)
+            points = {loss: replace(plain, scorer=bench.key(part, loss, seed)) for loss in LOSSES}
+            points["settings"] = point_of(cuts, bench.key(part, "global", seed))
+            points["choosing"] = point_of(full, bench.key(part, "global", seed))
+            figures = about["grades"].setdefault(grade, {step: [] for step in STEPS})
+            for step, point in points.items():
+                answers = sweeper.answers(point)
+                hits[step].append(answers.hit)
+                figures[step].append(float(answers.hit.mean()))
+                about["grades"][grade]["ceiling"] = float(sweeper.answers(points["published"]).reachable.mean())
+            images += [entry.image for entry in sweeper.replay.truth for _ in entry.annotations]
+    return {step: np.concatenate(parts) for step, parts in hits.items()}, images, about
+
+
+def error_ratio(a: np.ndarray, b: np.ndarray, images: list[str], resamples: int = 4000) -> list[float]:
+    """Errors of b over errors of a, with a 95 % interval that resamples images."""
+    _, group = np.unique(np.asarray(images), return_inverse=True)
+    wrong_a, wrong_b = np.bincount(group, weights=~a), np.bincount(group, weights=~b)
+    draw = np.random.default_rng(0).multinomial(len(wrong_a), np.full(len(wrong_a), 1 / len(wrong_a)), size=resamples)
+    low, high = np.quantile((draw @ wrong_b) / (draw @ wrong_a), [0.025, 0.975])
+    return [float(wrong_b.sum() / wrong_a.sum()), float(low), float(high)]
+
+
+def result_of(hits: dict[str, np.ndarray], images: list[str], about: dict[str, Any]) -> dict[str, Any]:
+    """Accuracy of each step, what it gave over the step before and over the published design."""
+    rows = []
+    for number, step in enumerate(STEPS):
+        row: dict[str, Any] = {"step": step, "accuracy": float(hits[step].mean()), "errors": int((~hits[step]).sum())}
+        for name, other in (("over_previous", STEPS[max(0, number - 1)]), ("over_published", STEPS[0])):
+            change = paired_difference(hits[other], hits[step], images)
+            row[name] = {"difference": change.difference, "ci95": list(change.ci95), "mcnemar_p": change.p_value}
+        row["error_ratio"] = error_ratio(hits[STEPS[0]], hits[step], images)
+        rows.append(row)
+    return {
+        "answers": len(images), "images": len(set(images)), "grades": list(GRADES), "seeds": list(SEEDS),
+        "training": {"images": NUM_TRAIN, "epochs": EPOCHS, "batch": BATCH, "micro": MICRO, "scorer": list(SCORER),
+                     "detector": list(DETECTOR)},
+        "tuning": {"images": NUM_TUNE, "grade": TUNE_GRADE}, "goal": {"error_ratio": 0.7}, "steps": rows, **about,
+    }  # fmt: skip
+
+
+def main() -> None:
+    """Make what is missing, judge, write the result and print its table."""
+    from core.files import write_json
+    from eval.tables import print_table
+
+    if len(sys.argv) < 3:
+        raise SystemExit(__doc__)
+    bench = Bench(Path(sys.argv[2]).resolve(), Path(sys.argv[1]).resolve())
+    bench.work.mkdir(parents=True, exist_ok=True)
+    for step in (bench.draw, bench.train, bench.export):
+        step()
+    result = result_of(*judge(bench))
+    write_json(Path(sys.argv[3]) if len(sys.argv) > 3 else bench.work / "result.json", result)
+    flat = [{"step": r["step"], "accuracy": r["accuracy"], "gave": r["over_previous"]["difference"],
+             "low": r["over_previous"]["ci95"][0], "high": r["over_previous"]["ci95"][1],
+             "error_ratio": r["error_ratio"][0], "ratio_low": r["error_ratio"][1],
+             "ratio_high": r["error_ratio"][2]} for r in result["steps"]]  # fmt: skip
+    print_table(flat, list(flat[0]))
+
+
+if __name__ == "__main__":
+    main()
