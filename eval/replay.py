@@ -17,13 +17,12 @@ from core.choosing import score_matrix
 from core.errors import InputError
 from core.files import read_json
 from core.stages import View
-from core.suppression import nms
 from core.values import AnnotatedImage, Candidates
 from eval.grounding import HIT_IOU
 from eval.matching import iou_ltwh
+from eval.replay_loops import suppress_sorted
 
 FLOOR = 0.001  # AP sees every box from here on, as detectors store them
-_WIDEST = 1500  # above so many boxes a full matrix of overlaps costs more than it saves
 
 
 @dataclass
@@ -77,31 +76,10 @@ class ImageReplay:
 def suppress_at(
     boxes_xyxy: NDArray[np.float32], confidence: NDArray[np.float32], nms_ious: Sequence[float]
 ) -> list[NDArray[np.intp]]:
-    """`core.suppression.nms` at several overlaps, to the bit, from one matrix of overlaps."""
-    if not 0 < len(boxes_xyxy) <= _WIDEST:
-        return [nms(boxes_xyxy, confidence, iou) for iou in nms_ious]
-    order = np.argsort(-confidence, kind="stable")
-    x1, y1, x2, y2 = np.ascontiguousarray(boxes_xyxy[order].T)
-    areas = (x2 - x1) * (y2 - y1)
-    width = np.maximum(np.minimum(x2[:, None], x2) - np.maximum(x1[:, None], x1), 0)
-    overlap = width * np.maximum(np.minimum(y2[:, None], y2) - np.maximum(y1[:, None], y1), 0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        iou = overlap / (areas[:, None] + areas - overlap)  # NaN for two boxes without area: suppresses nothing
-    return [order[_greedy(iou > np.float64(limit))] for limit in nms_ious]
-
-
-def _greedy(over: NDArray[np.bool_]) -> NDArray[np.intp]:
-    alive = np.ones(len(over), bool)
-    kept = []
-    place = 0
-    while place < len(over):
-        kept.append(place)
-        alive[place + 1 :] &= ~over[place, place + 1 :]
-        following = alive[place + 1 :].argmax() if place + 1 < len(over) else 0
-        if place + 1 >= len(over) or not alive[place + 1 + following]:
-            break
-        place += 1 + int(following)
-    return np.asarray(kept, np.intp)
+    """`core.suppression.nms` at several overlaps, to the bit, from one pass over the pairs of boxes."""
+    order = np.argsort(-np.asarray(confidence), kind="stable")
+    kept = suppress_sorted(np.ascontiguousarray(boxes_xyxy[order], np.float32), np.asarray(nms_ious, np.float64))
+    return [order[row] for row in kept]
 
 
 def hits_of(boxes_xyxy: NDArray[np.floating], truth_ltwh: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -129,6 +107,7 @@ class CropScores:
         self._place = {box: k for k, box in enumerate(map(tuple, stored_K4.tolist()))}
         self._scores_KM, self._size = scores_KM, size
         self._known: dict[bytes, int] = {}
+        self._raw: tuple[NDArray[np.float32], NDArray[np.intp]] | None = None  # an image's raw boxes and their rows
 
     def of(self, boxes_xyxy: NDArray[np.float32]) -> NDArray[np.floating] | None:
         """(N, M) scores of the boxes' crops, or None when a crop has never been scored."""
@@ -139,6 +118,14 @@ class CropScores:
                 self._known[keys[n]] = self._place.get(tuple(box), -1)
         rows = [self._known[key] for key in keys]
         return None if -1 in rows else self._scores_KM[rows]
+
+    def of_raw(self, boxes_xyxy: NDArray[np.float32], places: NDArray[np.intp]) -> NDArray[np.floating] | None:
+        """As `of(boxes_xyxy[places])`; all boxes are looked up at the first call, later calls only take rows."""
+        if self._raw is None or self._raw[0] is not boxes_xyxy:
+            pixels = pixel_boxes(boxes_xyxy, *self._size).tolist()
+            self._raw = boxes_xyxy, np.asarray([self._place.get(tuple(box), -1) for box in pixels], np.intp)
+        rows = self._raw[1][places]
+        return None if len(rows) and rows.min() < 0 else self._scores_KM[rows]
 
 
 class Replay:

@@ -169,19 +169,16 @@ class Sweeper:
         """One image's hits, reachable captions and chances; neighbouring points often leave the same candidates."""
         kept = image.cut_views(point.cut.confidence, point.cut.nms_iou, point.cut.max_det)
         chosen_by = point.choosing
-        key = (id(image), id(crops), chosen_by.method, chosen_by.confidence_weight, chosen_by.absent_below,
-               chosen_by.fallback, kept[0].tobytes())  # fmt: skip
-        if len(kept) == 1 and key in self._answered:
-            return self._answered[key]
-        candidates, hits_NM = self.candidates(image, point.cut)
-        chosen = choose(_scored(crops, candidates, image), candidates.confidence, len(image.captions), chosen_by)
-        found = np.zeros(len(chosen), bool)
-        somebody = chosen != NOBODY
-        found[somebody] = hits_NM[chosen[somebody], np.flatnonzero(somebody)]
-        answer = found, hits_NM.any(axis=0), hits_NM.sum(axis=0) / max(1, len(candidates))
-        if len(kept) == 1:
-            self._answered[key] = answer
-        return answer
+        if len(kept) != 1:
+            candidates, hits_NM = self.candidates(image, point.cut)
+            return _judged(candidates, hits_NM, _scored(crops, candidates, image), image, chosen_by)
+        key = (id(image), id(crops), chosen_by.method.value, chosen_by.confidence_weight, chosen_by.absent_below,
+               chosen_by.fallback.value, kept[0].tobytes())  # fmt: skip
+        if key not in self._answered:
+            candidates, hits_NM = self.candidates(image, point.cut)
+            scores = _scored_raw(crops, image, kept[0]) if len(kept[0]) else _scored(crops, candidates, image)
+            self._answered[key] = _judged(candidates, hits_NM, scores, image, chosen_by)
+        return self._answered[key]
 
     def candidates(self, image: ImageReplay, cut: CutConfig) -> tuple[Candidates, NDArray[np.bool_]]:
         """As core.grounding.candidates_of, with each candidate's hits."""
@@ -197,6 +194,31 @@ class Sweeper:
 
 class NotCovered(Exception):  # noqa: N818 (it is an answer, not a defect)
     """The store lacks a crop that a point needs."""
+
+
+def _judged(
+    candidates: Candidates,
+    hits_NM: NDArray[np.bool_],
+    scores_NM: NDArray[np.floating] | None,
+    image: ImageReplay,
+    choosing: ChoosingConfig,
+) -> tuple[Any, Any, Any]:
+    """Hits, reachable captions and chances of one image's candidates."""
+    chosen = choose(scores_NM, candidates.confidence, len(image.captions), choosing)
+    found = np.zeros(len(chosen), bool)
+    somebody = chosen != NOBODY
+    found[somebody] = hits_NM[chosen[somebody], np.flatnonzero(somebody)]
+    return found, hits_NM.any(axis=0), hits_NM.sum(axis=0) / max(1, len(candidates))
+
+
+def _scored_raw(crops: CropScores | None, image: ImageReplay, places: NDArray[np.intp]) -> NDArray[np.floating] | None:
+    """As `_scored` for raw boxes of the image, whose crops are looked up once for all points."""
+    if crops is None:
+        return None
+    scores = crops.of_raw(image.boxes_xyxy, places)
+    if scores is None:
+        raise NotCovered(image.name)
+    return scores
 
 
 def _scored(crops: CropScores | None, candidates: Candidates, image: ImageReplay) -> NDArray[np.floating] | None:
