@@ -1,5 +1,7 @@
 """Run folders: what was run, with which settings, from which commit, and what came out."""
 
+import contextlib
+import fcntl
 import hashlib
 import importlib.metadata
 import os
@@ -10,7 +12,7 @@ import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from core.errors import InputError
 from core.files import read_json, write_json, write_text
@@ -42,6 +44,7 @@ class RunFolder:
     parents: list[dict[str, str]] = field(default_factory=list)
     started: float = field(default_factory=time.time)
     seed: int | None = None
+    _lock: IO[str] | None = field(default=None, init=False, repr=False)
 
     @property
     def id(self) -> str:
@@ -49,7 +52,10 @@ class RunFolder:
         return hashlib.sha256(f"{self.command} {self.path.resolve()}".encode()).hexdigest()[:12]
 
     def open(self, config_yaml: str) -> None:
-        """Make the folder and write `config.yaml` and `run.json`; InputError when another command's run lives there."""
+        """Make the folder and write `config.yaml` and `run.json`.
+
+        InputError when another command's run lives there, or when another process runs in it now.
+        """
         if not self.is_main:
             return
         try:
@@ -61,6 +67,7 @@ class RunFolder:
             earlier = read_json(record).get("command")
             if earlier != self.command:
                 raise InputError(f"{self.path}: field 'run_dir': already holds a run of {earlier}; name another folder")
+        self._lock = _take(self.path)
         write_text(self.path / "config.yaml", config_yaml)
         self.record("running")
 
@@ -82,7 +89,7 @@ class RunFolder:
         self.record("done")
 
     def record(self, state: str) -> None:
-        """Write `run.json` with the run's state: running, done or failed."""
+        """Write `run.json` with the run's state, and leave the folder to others once it is done or failed."""
         if not self.is_main:
             return
         write_json(
@@ -100,6 +107,52 @@ class RunFolder:
                 "parents": self.parents,
             },
         )
+        if state != "running" and self._lock is not None:
+            with contextlib.suppress(OSError):
+                os.unlink(self._lock.name)
+            self._lock.close()
+            self._lock = None
+
+
+def owner(folder: str | os.PathLike[str]) -> int | None:
+    """The number of the process that runs in a run folder now; None when none does, whatever an earlier one left there.
+
+    Not for a process that itself runs in the folder: by POSIX, its own lock would be gone.
+    """
+    try:
+        with open(Path(folder) / ".lock") as stream:
+            fcntl.lockf(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return None
+    except BlockingIOError:
+        return int((Path(folder) / ".lock").read_text().strip() or 0)
+    except OSError:
+        return None
+
+
+def _take(folder: Path) -> IO[str]:
+    """Lock a run folder for this process, which a kill undoes by itself and forked data loaders do not inherit."""
+    while True:
+        try:
+            stream = open(folder / ".lock", "a+")  # noqa: SIM115 - open as long as the run
+        except OSError as error:
+            raise InputError(f"{folder}: cannot be written: {error.strerror or error}") from error
+        try:
+            fcntl.lockf(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            stream.seek(0)
+            number = stream.read().strip()
+            stream.close()
+            raise InputError(f"{folder}: field 'run_dir': in use by process {number}") from None
+        try:
+            current = os.stat(stream.name).st_ino == os.fstat(stream.fileno()).st_ino
+        except FileNotFoundError:
+            current = False  # its last owner left and took the file along between the two calls above
+        if current:
+            stream.truncate(0)
+            stream.write(str(os.getpid()))
+            stream.flush()
+            return stream
+        stream.close()
 
 
 def choose_run_dir(command: str, run_dir: str | None, rank: int, processes: int) -> Path:

@@ -19,6 +19,8 @@ from pathlib import Path
 
 from chain_steps import SIZES, Step, plan  # beside this script
 
+from core.runs import owner
+
 
 def main() -> None:
     """Read the settings, then run or reuse every step."""
@@ -62,6 +64,7 @@ class Chain:
             for number, step in enumerate(steps, start=1):
                 head = f"[{number}/{len(steps)}] {step.title}"
                 redo = redo or (step.joins and bool(self.beside))
+                _await_earlier(step)
                 if not redo and self._complete(step):
                     print(f"{head}: already done, reused ({step.folder})", flush=True)
                     continue
@@ -110,6 +113,15 @@ class Chain:
         report = self.root / "report"
         print((report / "report.md").read_text().split("\n## ")[0].rstrip() + "\n")
         print(f"report: {(report / 'report.html').resolve()}")
+
+
+def _await_earlier(step: Step) -> None:
+    """A step that a killed chain left running goes on by itself; wait for what it makes."""
+    number = owner(step.folder)
+    if number is not None:
+        print(f"{step.command}: an earlier chain's process {number} still runs in {step.folder}; waiting", flush=True)
+    while owner(step.folder) is not None:
+        time.sleep(1)
 
 
 def _check(step: Step, status: int) -> None:

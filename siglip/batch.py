@@ -110,8 +110,11 @@ def part_by_part(forward: Forward, num_parts: int, loss_of: Sequence[LossOf], ba
 
 
 def _surrogate(part: Embedded, to_image: Tensor, to_text: Tensor) -> Tensor:
-    """A scalar whose gradient is that of the loss with respect to these embeddings."""
-    return (part.image * to_image).sum() + (part.text * to_text).sum()
+    """A scalar whose gradient is that of the loss with respect to these embeddings.
+
+    Scale and bias take part with weight zero: a data-parallel reducer waits until every parameter had its gradient.
+    """
+    return (part.image * to_image).sum() + (part.text * to_text).sum() + 0 * (part.scale.sum() + part.bias.sum())
 
 
 def _random_state() -> list[Tensor]:

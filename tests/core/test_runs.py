@@ -7,7 +7,7 @@ import textwrap
 import pytest
 
 from core.errors import InputError
-from core.runs import RunFolder, choose_run_dir
+from core.runs import RunFolder, choose_run_dir, owner
 
 
 def test_a_run_folder_tells_what_was_run(tmp_path):
@@ -40,6 +40,30 @@ def test_a_folder_of_another_command_is_refused(tmp_path):
     RunFolder(tmp_path, "data.split").open("")
     with pytest.raises(InputError, match=r"run_dir.*already holds a run of data\.split"):
         RunFolder(tmp_path, "data.crops").open("")
+
+
+def test_a_folder_in_use_is_refused_until_its_process_is_gone(tmp_path):
+    code = """
+        import pathlib, sys, time
+        from core.runs import RunFolder
+        folder = RunFolder(pathlib.Path(sys.argv[1]), "data.split")
+        folder.open("")
+        print("in", flush=True)
+        time.sleep(60)
+    """
+    code = textwrap.dedent(code)
+    with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "in\n"
+        assert owner(tmp_path) == other.pid
+        with pytest.raises(InputError, match=rf"'run_dir': in use by process {other.pid}"):
+            RunFolder(tmp_path, "data.split").open("")
+        other.kill()
+        other.wait()
+    assert owner(tmp_path) is None
+    folder = RunFolder(tmp_path, "data.split")
+    folder.open("")
+    folder.close({})
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["config.yaml", "metrics.json", "run.json"]
 
 
 def test_two_runs_in_one_second_get_two_folders():
