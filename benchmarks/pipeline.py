@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -81,20 +82,18 @@ def sources(run: Path) -> tuple[str, Path]:
 
 def ours(run: str, config: PipelineConfig, truth: Sequence[AnnotatedImage], images: Path) -> tuple[Boxes, int]:
     """Each caption's box by `pipeline.export` with the run's settings, and how many crops it embedded."""
-    from omegaconf import OmegaConf
-
     from core.runs import RunFolder
+    from core.tracking import TrackingMode
     from pipeline.export import ExportConfig
     from pipeline.exporter import export
 
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
         write_annotations(work / "truth.jsonl", truth)
-        settings = OmegaConf.merge(OmegaConf.structured(ExportConfig), OmegaConf.structured(config))
-        settings.merge_with({"annotations": f"{work}/truth.jsonl", "images": str(images)})
-        settings.tracking.mode = "disabled"
-        resolved: Any = OmegaConf.to_object(settings)
-        metrics = export(resolved, RunFolder(work, "pipeline.export"))
+        own = {field.name: getattr(config, field.name) for field in fields(config)}
+        export_config = ExportConfig(**own, annotations=f"{work}/truth.jsonl", images=str(images))
+        export_config.tracking.mode = TrackingMode.disabled
+        metrics = export(export_config, RunFolder(work, "pipeline.export"))
         told = {
             (p.image, p.caption): ltwh_to_xyxy(np.asarray(p.box_ltwh or (0, 0, 0, 0), np.float64)[None])[0]
             for entry in read_predictions(work / "predictions.jsonl")

@@ -71,6 +71,16 @@ def export_words(system):
             f"scorer={system}/scorer", "confidence=0.3", "batch=2", "tracking.mode=disabled"]  # fmt: skip
 
 
+@pytest.fixture(scope="session")
+def exported(export_words, tmp_path_factory):
+    """The run folder of an export over the scenes; for reading only."""
+    from pipeline.export import main
+
+    folder = tmp_path_factory.mktemp("exported") / "run"
+    main([*export_words, f"run_dir={folder}"])
+    return folder
+
+
 @pytest.fixture
 def export(export_words, capfd):
     """`export("name", *words)`: run pipeline.export over the scenes; returns the run folder."""

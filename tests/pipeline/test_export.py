@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import weakref
 
 import numpy as np
 import pytest
@@ -20,12 +21,11 @@ def answers(folder):
     return {(p.image, p.caption): p for e in read_predictions(folder / "predictions.jsonl") for p in e.predictions}
 
 
-def test_answers_equal_the_pipeline_asked_one_image_at_a_time(export, system):
+def test_answers_equal_the_pipeline_asked_one_image_at_a_time(exported, system):
     from pipeline.opening import open_pipeline
 
-    folder = export("run")
-    pipeline = open_pipeline(str(folder))
-    told = answers(folder)
+    pipeline = open_pipeline(str(exported))
+    told = answers(exported)
     for annotated in read_annotations(system / "scenes/annotations.jsonl"):
         captions = [a.caption for a in annotated.annotations]
         direct = pipeline.locate(read_image(system / "scenes/images" / annotated.image), captions)
@@ -35,8 +35,8 @@ def test_answers_equal_the_pipeline_asked_one_image_at_a_time(export, system):
             np.testing.assert_allclose(stored.score, prediction.score, atol=1e-6)
 
 
-def test_metrics_hold_accuracy_times_and_memory(export):
-    metrics = json.loads((export("run") / "metrics.json").read_text())
+def test_metrics_hold_accuracy_times_and_memory(exported):
+    metrics = json.loads((exported / "metrics.json").read_text())
     assert metrics["num_images"] == 5
     assert 0 <= metrics["accuracy"] <= 1
     assert set(metrics["stages"]) == {"detector", "upscaler", "scorer", "texts"}
@@ -56,8 +56,8 @@ def test_a_second_export_asks_no_model_and_a_wider_one_only_for_what_is_new(expo
     assert (first / "predictions.jsonl").read_bytes() == (wider / "predictions.jsonl").read_bytes()
 
 
-def test_detections_are_not_cut_by_confidence(export):
-    low = [d.score for d in read_detections(export("run") / "detections.json")]
+def test_detections_are_not_cut_by_confidence(export, exported):
+    low = [d.score for d in read_detections(exported / "detections.json")]
     assert min(low) < 0.999
     scores = read_detections(export("sure", "confidence=0.999") / "detections.json")
     assert [d.score for d in scores] == low
@@ -68,6 +68,22 @@ def test_without_a_scorer_the_most_confident_candidate_answers(export):
     told = answers(folder)
     assert all(p.score is None and p.confidence is not None for p in told.values())
     assert not (folder / "candidates/embeddings").exists()
+
+
+def test_pictures_are_held_a_batch_at_a_time(export, monkeypatch):
+    held, most = [], 0
+
+    def read(path):
+        nonlocal most
+        image = read_image(path)
+        held.append(weakref.ref(image))
+        most = max(most, sum(picture() is not None for picture in held))
+        return image
+
+    monkeypatch.setattr("pipeline.exporter.read_image", read)
+    export("run", "batch=1")
+    assert len(held) == 5
+    assert most <= 2  # the next picture is read before the last one's name is given away
 
 
 def test_captions_without_boxes_are_answered_and_not_scored(export, system, tmp_path):
@@ -108,7 +124,7 @@ def test_a_killed_export_goes_on_and_ends_the_same(export, export_words, tmp_pat
     to its end is compared with an undisturbed run, and the next one begins.
     """
     whole, rng, kills, chain = export("whole", "batch=1"), np.random.default_rng(0), 0, 0
-    while kills < count(short=2, full=20):
+    while kills < count(short=1, full=20):
         run = tmp_path / f"killed{chain}"
         before = stored(run)
         if killed_at(run, len(before) + int(rng.integers(0, 5)), float(rng.uniform(0, 0.1)), export_words):
@@ -168,12 +184,11 @@ def test_main_is_the_command(capsys):
     assert "annotations: must be given" in capsys.readouterr().err
 
 
-def test_two_processes_give_the_files_of_one(export, export_words, tmp_path):
-    whole = export("whole")
+def test_two_processes_give_the_files_of_one(exported, export_words, tmp_path):
     command = [sys.executable, "-m", "accelerate.commands.accelerate_cli", "launch", "--cpu", "--num_processes=2",
                "--main_process_port=0", "-m", "pipeline.export", *export_words, "run_dir=shared"]  # fmt: skip
     subprocess.run(command, check=True, capture_output=True)
-    assert files(tmp_path / "shared") == files(whole)
+    assert files(tmp_path / "shared") == files(exported)
     metrics = json.loads((tmp_path / "shared/metrics.json").read_text())
     assert metrics["stages"]["detector"]["count"] == 5
 
@@ -197,9 +212,9 @@ def files(folder):
 
 
 @pytest.mark.faults
-def test_exports_on_one_store_some_killed_leave_no_torn_entry(export, export_words, tmp_path, count):
+def test_exports_on_one_store_some_killed_leave_no_torn_entry(exported, export_words, tmp_path, count):
     """Several exports at once, two of them killed: the others' files are those of one alone, and all of it reads."""
-    whole, number = export("whole"), count(short=3, full=8)
+    number = count(short=2, full=8)
     store = f"candidates={tmp_path}/store"
     running = [
         subprocess.Popen([sys.executable, "-m", "pipeline.export", *export_words, f"run_dir=run{n}", store],
@@ -217,5 +232,5 @@ def test_exports_on_one_store_some_killed_leave_no_torn_entry(export, export_wor
         process.wait()
         if process not in killed:
             assert process.returncode == 0
-            assert files(tmp_path / f"run{n}") == files(whole)
+            assert files(tmp_path / f"run{n}") == files(exported)
     assert readable(tmp_path / "store") == 10  # five images' proposals and embeddings

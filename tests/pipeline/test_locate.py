@@ -8,11 +8,10 @@ from core.images import read_image
 from pipeline.locate import main, positional
 
 
-def test_it_prints_the_box_and_draws_it(export, system, tmp_path, capfd):
-    folder = export("run")
+def test_it_prints_the_box_and_draws_it(exported, system, tmp_path, capfd):
     capfd.readouterr()
     image = system / "scenes/images/image_0.jpg"
-    main([str(image), "red and white fighter jet", f"pipeline={folder}", f"run_dir={tmp_path}/found"])
+    main([str(image), "red and white fighter jet", f"pipeline={exported}", f"run_dir={tmp_path}/found"])
     out = capfd.readouterr().out
     told = json.loads((tmp_path / "found/located.json").read_text())
     assert out.startswith("red and white fighter jet: [")
@@ -41,9 +40,8 @@ def test_positional_words(words, expected):
         (["{image}", "red jet"], "pipeline: must be given"),
     ],
 )
-def test_mistakes_are_one_line(words, told, export, system, capfd):
-    folder = export("run")
+def test_mistakes_are_one_line(words, told, exported, system, capfd):
     with pytest.raises(SystemExit) as stop:
-        main([w.format(run=folder, image=system / "scenes/images/image_0.jpg") for w in words])
+        main([w.format(run=exported, image=system / "scenes/images/image_0.jpg") for w in words])
     assert stop.value.code == 2
     assert told in capfd.readouterr().err

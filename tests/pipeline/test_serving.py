@@ -79,23 +79,18 @@ def body(picture, count=1):
 
 
 @pytest.fixture(scope="module")
-def exported(export_words, tmp_path_factory):
-    """The run folder of an export over the scenes."""
-    from pipeline.export import main
-
-    folder = tmp_path_factory.mktemp("exported") / "run"
-    main([*export_words, f"run_dir={folder}"])
-    return folder
-
-
-@pytest.fixture(scope="module")
-def served(exported):
-    """The address of a server of that export."""
+def serving(exported):
+    """A server process of that export, and its address."""
     process, url = start("-m", "pipeline.server", f"pipeline={exported}", "port=0", "host=127.0.0.1",
-                         f"run_dir={exported.parent}/served")  # fmt: skip
-    yield url
+                         "remembered_images=32", f"run_dir={exported.parent}/served")  # fmt: skip
+    yield process, url
     stop(process)
     assert json.loads((exported.parent / "served/metrics.json").read_text())["num_answered"] > 0
+
+
+@pytest.fixture
+def served(serving):
+    return serving[1]
 
 
 def test_the_client_scores_the_server_as_export_did(served, exported, system, tmp_path):
@@ -206,24 +201,19 @@ def test_overload_serves_nine_tenths_of_capacity_with_flat_memory_and_recovers(p
 
 
 @pytest.mark.faults
-def test_mixed_requests_leave_memory_flat(exported, system, count, tmp_path):
+def test_mixed_requests_leave_memory_flat(serving, system, count):
     """Good, repeated, damaged and abandoned requests to the whole system from four clients at once."""
-    number = count(short=400, full=10_000)
-    process, url = start("-m", "pipeline.server", f"pipeline={exported}", "port=0", "host=127.0.0.1",
-                         "remembered_images=32", f"run_dir={tmp_path}/served")  # fmt: skip
+    (process, url), number = serving, count(short=300, full=10_000)
     images = [b64(p.read_bytes()) for p in sorted((system / "scenes/images").glob("*.jpg"))]
-    try:
-        seen = ask_mixed(url, images, number // 4, seed=0)
-        before = rss_mib(process)
-        for status, times in ask_mixed(url, images, number - number // 4, seed=1).items():
-            seen[status] = seen.get(status, 0) + times
-        growth = rss_mib(process) - before
-        print(f"{number} requests: {seen}; memory grew by {growth:.1f} MiB after the first quarter")
-        assert set(seen) <= {200, 400, 413, 415, 503, "left"}
-        assert min(seen.get(status, 0) for status in (200, 400, "left")) > number / 100, seen
-        assert growth < 64
-    finally:
-        stop(process)
+    seen = ask_mixed(url, images, number // 4, seed=0)
+    before = rss_mib(process)
+    for status, times in ask_mixed(url, images, number - number // 4, seed=1).items():
+        seen[status] = seen.get(status, 0) + times
+    growth = rss_mib(process) - before
+    print(f"{number} requests: {seen}; memory grew by {growth:.1f} MiB after the first quarter")
+    assert set(seen) <= {200, 400, 413, 415, 503, "left"}
+    assert min(seen.get(status, 0) for status in (200, 400, "left")) > number / 100, seen
+    assert growth < 64
 
 
 def ask_mixed(url, images, number, seed):
