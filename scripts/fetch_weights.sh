@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Fetch the pretrained weights to where the presets look for them, and say where the published ones go.
 #
-#   scripts/fetch_weights.sh                all of them (about 14 GB)
+#   scripts/fetch_weights.sh                all of them (many GB)
 #   scripts/fetch_weights.sh upscalers      or only detectors, upscalers, scorers; `published` only tells
 #
 # Files that are there already are left alone. A download is moved into place only when it is whole.
