@@ -1,38 +1,69 @@
-"""Judge a scorer on a crop set: does each caption's own crop win among the crops of its image?"""
+"""Judge a scorer: does each caption's own crop win among the crops of its image, true ones and detected ones?"""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from omegaconf import MISSING
-
+from core.errors import InputError
 from core.runs import RunConfig, RunFolder
-from siglip.scorer import ScorerConfig
+from siglip.scorer import ScorerConfig, build_scorer, scorer_weights
+
+if TYPE_CHECKING:
+    from core.stages import Scorer
 
 
 @dataclass
 class EvaluateConfig(RunConfig):
     """Settings of `siglip.evaluate`."""
 
-    crops: str = MISSING  # crop set
+    crops: Any = None  # crop set, or a list of them: folder, published index, or a data set's hub name
+    candidates: str | None = None  # run of pipeline.export, or its candidates/: detected crops to rank as well
+    annotations: str | None = None  # with candidates: the true boxes; null: the run's own file
+    images: str | None = None  # with candidates: folder of the pictures; null: the run's own
+    detectors: str = ""  # with candidates of several detectors: what a key begins with, or several joined by +
     scorer: ScorerConfig = field(default_factory=ScorerConfig)
     device: str = "cpu"  # cpu, cuda, cuda:1
 
 
 def run(config: EvaluateConfig, folder: RunFolder) -> dict[str, Any]:
-    """Returns ranking accuracy, chance and retrieval."""
-    from core.images import read_image
-    from core.progress import progress
-    from data.cropset import read_crop_set
-    from siglip.ranking import ranking_metrics
-    from siglip.scorer import build_scorer
+    """Returns ranking accuracy, chance and retrieval of true crops, and the ranking of detected ones.
 
-    crop_set = read_crop_set(config.crops)
+    Any scorer that `build_scorer` makes, fine-tuned, zero-shot or merged. Raises InputError, also for crops that were
+    enlarged by another policy than the scorer was trained on unless `scorer.any_policy` allows it.
+    """
+    from siglip.data import read_crops
+    from siglip.detected import detected_metrics, read_detected
+    from siglip.ranking import Opened, ranking_metrics
+
+    if config.crops is None and config.candidates is None:
+        raise InputError("crops: give a crop set, candidates of a pipeline.export run, or both")
+    crops = None if config.crops is None else read_crops(config.crops)
+    detected = None
+    if config.candidates is not None:
+        detected = read_detected(config.candidates, config.annotations, config.images, config.detectors)
     scorer = build_scorer(config.scorer, config.device)
-    folder.add_parent(config.crops)
-    if config.scorer.weights:
-        folder.add_parent(config.scorer.weights)
-    images = [read_image(crop_set.path(crop)) for crop in progress(crop_set.crops, "reading crops")]
-    return ranking_metrics(scorer, images, [c.caption for c in crop_set.crops], [c.image for c in crop_set.crops])
+    for path in [*_listed(config.crops), *_listed(config.candidates), *scorer_weights(config.scorer)]:
+        folder.add_parent(path)
+    metrics: dict[str, Any] = {}
+    if crops is not None:
+        _require_policy(config, scorer, crops.policy, "crops")
+        metrics |= ranking_metrics(scorer, Opened(len(crops), crops.open), crops.captions, crops.images)
+    if detected is not None:
+        _require_policy(config, scorer, "none", "candidates")
+        metrics |= detected_metrics(scorer, detected)
+    return metrics
+
+
+def _listed(value: Any) -> list[str]:
+    return [] if value is None else [value] if isinstance(value, str) else list(value)
+
+
+def _require_policy(config: EvaluateConfig, scorer: "Scorer", policy: str, where: str) -> None:
+    trained_on = getattr(scorer, "policy", None)
+    if trained_on is None or trained_on == policy or config.scorer.any_policy:
+        return
+    way = "; pipeline.export enlarges what was detected" if where == "candidates" else ""
+    raise InputError(f"{where}: were enlarged by {policy!r}, but the scorer was trained on {trained_on!r}{way}; "
+                     "scorer.any_policy=true allows it")  # fmt: skip
 
 
 def main(argv: list[str] | None = None) -> None:

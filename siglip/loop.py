@@ -13,6 +13,7 @@ from core.settings import plain, refuse_changes
 from core.tracking import start_tracker
 from siglip.checkpoint import StateFolder
 from siglip.data import Pictures, Step, read_crops
+from siglip.detected import DetectedCrops, read_detected
 from siglip.finishing import Finisher
 from siglip.freezing import add_lora, count_weights, freeze
 from siglip.gathering import num_processes, rank
@@ -53,6 +54,7 @@ class Training:
         torch.manual_seed(config.seed)
         crops = read_crops(config.crops)
         self.val_crops = None if config.val_crops is None else read_crops(config.val_crops, "val_crops")
+        self.detected = _detected(config, crops.policy)
         model, self.processor, self.template = _start(config, sorted(set(crops.captions)))
         data = {"crops": crops.digest(), "val_crops": self.val_crops.digest() if self.val_crops else None}
         refuse_changes(folder.path, _fixed(config) | data, config.allow_changes, write=folder.is_main)
@@ -178,8 +180,8 @@ class Training:
             told = self._figures()
             figures |= {name: told[name] for name in ("lr", "scale", "bias", "samples_per_s")}
         judged: dict[str, float] = {}
-        if self.val_crops is not None:
-            judged = validate(self.scorer, self.val_crops, self.model)
+        if self._is_judged:
+            judged = validate(self.scorer, self.val_crops, self.detected, self.model)
             figures |= judged
         self.tracker.log(figures, step=self.step)
         if self.folder.is_main:
@@ -191,9 +193,13 @@ class Training:
             self.finisher.publish(f"epochs/epoch_{epoch:03d}", self.model, figures)
         return figures
 
+    @property
+    def _is_judged(self) -> bool:
+        return self.val_crops is not None or self.detected is not None
+
     def _out_of_patience(self) -> bool:
         patience = self.config.patience
-        return patience > 0 and self.val_crops is not None and self.epoch + 1 - self.best.epoch >= patience
+        return patience > 0 and self._is_judged and self.epoch + 1 - self.best.epoch >= patience
 
     def _save(self) -> None:
         history = self.folder.path / "history.jsonl"
@@ -211,13 +217,26 @@ def _check(config: "TrainConfig") -> None:
     for name, value in whole.items():
         if value is not None and value < 1:
             raise InputError(f"{name}: {value} is not at least 1")
-    if config.patience and config.val_crops is None:
-        raise InputError("patience: needs val_crops to judge the epochs by")
+    if config.patience and config.val_crops is None and config.candidates is None:
+        raise InputError("patience: needs val_crops or candidates to judge the epochs by")
     if len(config.betas) != 2:
         raise InputError(f"betas: {config.betas} are not two numbers")
-    known = ("ranking_accuracy", "retrieval_at_1")
-    if config.best_metric not in known:
-        raise InputError(f"best_metric: {config.best_metric!r} is none of {', '.join(known)}")
+    of_crops, of_detected = ("ranking_accuracy", "retrieval_at_1"), ("detected_ranking_accuracy", "detected_accuracy")
+    if config.best_metric not in of_crops + of_detected:
+        raise InputError(f"best_metric: {config.best_metric!r} is none of {', '.join(of_crops + of_detected)}")
+    if config.candidates is not None and config.val_crops is None and config.best_metric in of_crops:
+        raise InputError(f"best_metric: {config.best_metric} needs val_crops; candidates alone give detected_accuracy")
+    if config.candidates is None and config.best_metric in of_detected:
+        raise InputError(f"best_metric: {config.best_metric} needs candidates")
+
+
+def _detected(config: "TrainConfig", policy: str) -> DetectedCrops | None:
+    """The detected crops to rank; InputError when the training's crops were enlarged, which these are not."""
+    if config.candidates is None:
+        return None
+    if policy != "none":
+        raise InputError(f"candidates: are ranked as they were cut, but the crops were enlarged by {policy!r}")
+    return read_detected(config.candidates)
 
 
 def _fixed(config: "TrainConfig") -> dict[str, Any]:

@@ -3,17 +3,29 @@
 Shapes: N crops, M captions.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from core.stages import Scorer
+from core.stages import Image, Scorer
+
+
+class Opened(Sequence[Image]):
+    """Crops that are opened when asked for, by number or by slice."""
+
+    def __init__(self, count: int, open_crop: Callable[[int], Image]) -> None:
+        self._count, self._open = count, open_crop
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, i: Any) -> Any:
+        return [self._open(k) for k in range(*i.indices(self._count))] if isinstance(i, slice) else self._open(i)
 
 
 def ranking_metrics(
-    scorer: Scorer, images: Sequence[NDArray[np.uint8]], captions: Sequence[str], groups: Sequence[str]
+    scorer: Scorer, images: Sequence[Image], captions: Sequence[str], groups: Sequence[str]
 ) -> dict[str, Any]:
     """`ranking_accuracy`: the share of captions whose own crop scores best among the crops of its image.
 

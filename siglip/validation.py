@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from core.choosing import score_matrix
 from siglip.data import Crops, Picture
+from siglip.detected import DetectedCrops, detected_metrics
 from siglip.gathering import gather_rows, num_processes, rank
 from siglip.model import tokens
 from siglip.pixels import crop_pixels
-from siglip.ranking import ranking_metrics
+from siglip.ranking import Opened, ranking_metrics
 
 TEXTS_AT_ONCE = 64
 
@@ -64,25 +65,17 @@ class LiveScorer:
         return score_matrix(self.calibration, image_emb_ND, text_emb_MD)
 
 
-class _Opened(Sequence[Picture]):
-    """Crops that are opened when asked for."""
-
-    def __init__(self, crops: Crops) -> None:
-        self._crops = crops
-
-    def __len__(self) -> int:
-        return len(self._crops)
-
-    def __getitem__(self, i: int) -> Picture:  # type: ignore[override]
-        return self._crops.open(i)
-
-
-def validate(scorer: LiveScorer, crops: Crops, model: torch.nn.Module) -> dict[str, float]:
-    """Ranking accuracy among the crops of an image, and retrieval, of the model as it stands."""
+def validate(
+    scorer: LiveScorer, crops: Crops | None, detected: DetectedCrops | None, model: torch.nn.Module
+) -> dict[str, float]:
+    """Ranking among an image's true crops, retrieval, and ranking among its detected crops, of the model as it is."""
     training = model.training
     model.eval()
     try:
-        return ranking_metrics(scorer, _Opened(crops), crops.captions, crops.images)
+        metrics = {} if crops is None else ranking_metrics(
+            scorer, Opened(len(crops), crops.open), crops.captions, crops.images
+        )  # fmt: skip
+        return metrics if detected is None else metrics | detected_metrics(scorer, detected)
     finally:
         model.train(training)
 

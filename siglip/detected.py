@@ -1,0 +1,114 @@
+"""Detected crops to rank: what a run of pipeline.export kept, its pictures, and the captions' true boxes.
+
+Shapes: N candidates of an image, K candidates of all images, M captions of an image.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.candidates import CandidateStore
+from core.errors import InputError
+from core.grounding import CutConfig, candidates_of
+from core.images import read_image
+from core.stages import Image, Scorer
+from data.captions import read_annotations
+from data.cropping import crop_box
+from eval.replay import ImageReplay, Replay, find_key, hits_of
+from siglip.ranking import Opened
+
+
+@dataclass(frozen=True)
+class DetectedCrops:
+    """Every image's candidates one after the other, cut out when asked for, and the captions they must answer."""
+
+    folder: Path  # of the pictures
+    images: list[ImageReplay]
+    boxes: list[NDArray[np.float32]]  # of each image (N, 4), by descending confidence
+
+    def crops(self) -> Sequence[Image]:
+        """The K crops in the images' order; one picture is open at a time."""
+        owner = [i for i, boxes in enumerate(self.boxes) for _ in boxes]
+        flat = np.concatenate(self.boxes)
+        picture = lru_cache(maxsize=1)(lambda i: read_image(self.folder / self.images[i].name))
+        return Opened(len(flat), lambda k: crop_box(picture(owner[k]), flat[k]))
+
+
+def read_detected(path: str, annotations: str | None = None, images: str | None = None,
+                  detectors: str = "") -> DetectedCrops:  # fmt: skip
+    """The candidates of a pipeline.export run: its folder, or a folder `candidates/` of any run.
+
+    annotations, images: where the run's own are no longer, or where the folder is of no run. detectors: what the key
+    begins with, if the folder holds several, or several joined by `+`. The cuts are the run's. Raises InputError.
+    """
+    place = Path(path)
+    store, settings = _store(place)
+    truth_file, folder = annotations or settings.get("annotations"), images or settings.get("images")
+    for name, value in (("annotations", truth_file), ("images", folder)):
+        if value is None:
+            raise InputError(f"{name}: must be given: {place} is not part of a run that would tell")
+    truth = [entry for entry in read_annotations(str(truth_file)) if entry.annotations]
+    key = find_key(list(store.known("proposals")), detectors, "detectors")
+    replayed = Replay(store, truth).images(key)
+    cuts = _cuts(settings)
+    boxes = [candidates_of(image.views, cuts).boxes_xyxy for image in replayed]
+    if not any(len(b) for b in boxes):
+        raise InputError(f"{path}: holds no candidate in any image of {truth_file}")
+    return DetectedCrops(Path(str(folder)), replayed, boxes)
+
+
+def _store(place: Path) -> tuple[CandidateStore, dict[str, Any]]:
+    """The store, and the settings of the run it lies in (empty if it lies in none)."""
+    import yaml
+
+    run = place if (place / "config.yaml").is_file() else place.parent
+    file = run / "config.yaml"
+    settings = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    settings = settings if isinstance(settings, dict) else {}
+    inside = Path(str(settings.get("candidates") or place / "candidates")) if run == place else place
+    if not (inside / "proposals").is_dir():
+        raise InputError(f"candidates: {inside} is no candidates folder of pipeline.export")
+    return CandidateStore(inside), settings
+
+
+def _cuts(settings: dict[str, Any]) -> CutConfig:
+    from omegaconf import OmegaConf
+
+    known = {f.name for f in fields(CutConfig)}
+    given = {name: value for name, value in settings.items() if name in known}
+    cuts = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(CutConfig), given))
+    assert isinstance(cuts, CutConfig)
+    return cuts
+
+
+def detected_metrics(scorer: Scorer, detected: DetectedCrops) -> dict[str, Any]:
+    """How often a caption's best-scored candidate is right: IoU with its true box strictly above one half.
+
+    `detected_accuracy` counts all captions, `detected_ranking_accuracy` those with a right candidate to find, whose
+    share is `detected_ceiling`.
+    """
+    distinct = sorted({caption for image in detected.images for caption in image.captions})
+    place = {caption: m for m, caption in enumerate(distinct)}
+    embeddings, texts = scorer.embed_images(detected.crops()), scorer.embed_texts(distinct)
+    hits = reachable = start = 0
+    for image, boxes in zip(detected.images, detected.boxes, strict=True):
+        if not len(boxes):
+            continue
+        own = [place[caption] for caption in image.captions]
+        scores_NM = scorer.scores(embeddings[start : start + len(boxes)], texts[own])
+        start += len(boxes)
+        right_NM = hits_of(boxes, image.truth_ltwh)
+        reachable += int(right_NM.any(axis=0).sum())
+        hits += int(right_NM[scores_NM.argmax(axis=0), np.arange(len(own))].sum())
+    captions = sum(len(image.captions) for image in detected.images)
+    return {
+        "detected_ranking_accuracy": hits / reachable if reachable else 0.0,
+        "detected_accuracy": hits / captions,
+        "detected_ceiling": reachable / captions,
+        "num_candidates": start,
+    }
