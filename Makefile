@@ -3,6 +3,7 @@ PYTHON ?= python3.11
 VENV := .venv
 RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
+EXTRAS := .venv-extras
 SHELL := /bin/bash
 COMPILE := $(VENV)/bin/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
   --no-emit-index-url --no-annotate --overrides requirements-overrides.txt --custom-compile-command "make lock"
@@ -28,6 +29,15 @@ demo: $(READY)  ## the whole system on drawn scenes: train, export, judge, repor
 test: $(READY)  ## the test suite, with short fault tests (under 12 minutes on 2 cores)
 	$(RUN) -m pytest -n 2 --dist worksteal
 
+$(EXTRAS)/.ready: requirements-extras.lock $(READY)
+	test -x $(EXTRAS)/bin/python || $(PYTHON) -m venv $(EXTRAS)
+	$(VENV)/bin/uv pip sync --quiet --require-hashes --python $(EXTRAS)/bin/python requirements-extras.lock requirements-uv.lock
+	$(VENV)/bin/uv pip install --quiet --python $(EXTRAS)/bin/python --no-deps --no-build-isolation --config-setting editable_mode=compat --editable .
+	touch $@
+
+test-extras: $(EXTRAS)/.ready  ## what needs JAX: loss, big_vision bridge, TFDS export (own environment, .venv-extras, 8 GB)
+	$(EXTRAS)/bin/python -m pytest tests/extras
+
 faults: $(READY)  ## the fault tests with their full counts (at most 60 minutes), summary in runs/faults
 	mkdir -p runs/faults
 	set -o pipefail; $(RUN) -m pytest -n 2 --dist worksteal -m faults --full --durations=0 2>&1 | tee runs/faults/$$(date -u +%Y-%m-%d_%H-%M-%S).txt
@@ -42,11 +52,12 @@ format: $(READY)  ## let ruff format and sort what it can
 	$(RUN) -m ruff check --fix .
 	$(RUN) -m ruff format .
 
-lock: $(READY)  ## renew requirements.lock, and the container's part of it, from pyproject.toml
+lock: $(READY)  ## renew requirements.lock, the container's part of it and the extras', from pyproject.toml
 	$(COMPILE) --extra dev --output-file requirements.lock
 	$(COMPILE) --constraints requirements.lock --output-file requirements-image.lock
+	$(COMPILE) --extra dev --extra jax --constraints requirements.lock --output-file requirements-extras.lock
 
 clean:  ## remove the environment and the tools' caches (not runs/ nor datasets/)
-	rm -rf $(VENV) .mypy_cache .ruff_cache .import_linter_cache .pytest_cache grounder.egg-info
+	rm -rf $(VENV) $(EXTRAS) .mypy_cache .ruff_cache .import_linter_cache .pytest_cache grounder.egg-info
 
-.PHONY: help install demo test faults lint format lock clean
+.PHONY: help install demo test test-extras faults lint format lock clean

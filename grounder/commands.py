@@ -6,8 +6,9 @@ from pathlib import Path
 
 COMMANDS = (
     "data.scenes", "data.split", "data.yolo", "data.coco", "data.crops", "data.merge", "data.noise", "data.check",
+    "data.tfds",
     "detector.train", "detector.recipes", "detector.predict", "detector.export",
-    "siglip.train", "siglip.evaluate", "siglip.convert",
+    "siglip.train", "siglip.evaluate", "siglip.convert", "siglip.bigvision",
     "upscale.crops", "upscale.standin",
     "pipeline.export", "pipeline.locate", "pipeline.pack", "pipeline.server",
     "eval.coco", "eval.grounding", "eval.sweep", "eval.compare", "eval.robustness", "eval.correlation", "eval.report",
