@@ -1,6 +1,6 @@
 """24 settings over a set with real models: one export and a replay against running the pipeline 24 times.
 
-    python benchmarks/sweep_end_to_end.py RUN [num_images]        # RUN: a pipeline.export run
+    python -m benchmarks.sweep_end_to_end RUN [num_images]        # RUN: a pipeline.export run
 
 The loop it is compared with is a kind one: its models are loaded and its pictures decoded before its time begins. The
 libraries are imported before either. Both must give the same hits at every setting.

@@ -95,14 +95,15 @@ class Tracker:
 
         self._quietly(send)
 
-    def log_artifact(self, path: Path, name: str, kind: str) -> None:
-        """Record a file or folder as a versioned artifact of this run."""
+    def log_artifact(self, path: Path | Sequence[Path], name: str, kind: str) -> None:
+        """Record a file, a folder or several of them as one versioned artifact of this run."""
 
         def send(run: Any) -> None:
             import wandb
 
             artifact = wandb.Artifact(name, type=kind)
-            artifact.add_dir(str(path)) if path.is_dir() else artifact.add_file(str(path))
+            for part in [path] if isinstance(path, Path) else path:
+                artifact.add_dir(str(part)) if part.is_dir() else artifact.add_file(str(part))
             run.log_artifact(artifact)
 
         self._quietly(send)

@@ -50,6 +50,8 @@ def train_stages(config: "TrainConfig", folder: RunFolder) -> dict[str, object]:
             overrides = {**arguments[index - 1], "data": str(data_yaml), "save_dir": str(path), "model": str(start)}
             metrics = _train_stage(path, plan, overrides, tracker)
             previous, start = path, path / "weights" / "best.pt"
+        if tracker is not None:
+            tracker.log_artifact(Path(start), f"{folder.id}-weights", "detector")
     finally:
         if tracker is not None:
             tracker.finish()

@@ -9,6 +9,7 @@ from core.errors import InputError
 from core.files import sha256_file, write_json
 from core.records import read_detections
 from core.runs import RunConfig, RunFolder
+from core.tracking import TrackingConfig
 from data.captions import read_annotations
 from eval.average_precision import Engine, twelve_numbers
 from eval.box_table import BoxTable, detection_table, truth_table
@@ -20,6 +21,7 @@ from eval.operating_point import (
     published_ratios,
     thinned,
 )
+from eval.tracked import tell
 
 
 @dataclass
@@ -34,6 +36,7 @@ class CocoConfig(RunConfig):
     published_denominators: bool = False  # divide map50_over_truth as published: 4 x images that have a prediction
     max_dets: list[int] = field(default_factory=lambda: [1, 10, 100])  # boxes per image that AR1, AR10 and the rest see
     engine: Engine = Engine.hotcoco  # hotcoco (fast) or pycocotools (reference); equal to 1e-12
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
 
 
 def judge_boxes(found: BoxTable, truth: BoxTable, config: CocoConfig) -> dict[str, Any]:
@@ -61,9 +64,13 @@ def run(config: CocoConfig, folder: RunFolder) -> dict[str, Any]:
     if not len(found):
         print(f"{config.detections}: holds no detection, so every number is 0 (-1 where the truth has no such size)")
     curves = confidence_curves(found, truth, config.match_iou)
-    write_json(folder.path / "curves.json", {"match_iou": config.match_iou, **thinned(curves)})
+    points = thinned(curves)
+    write_json(folder.path / "curves.json", {"match_iou": config.match_iou, **points})
     digests = {"truth_sha256": sha256_file(config.truth), "detections_sha256": sha256_file(config.detections)}
-    return {**judge_boxes(found, truth, config), **digests}
+    metrics = {**judge_boxes(found, truth, config), **digests}
+    rows = [dict(zip(points, values, strict=True)) for values in zip(*points.values(), strict=True)]
+    tell(config.tracking, folder, metrics, {"curves": rows})
+    return metrics
 
 
 def _check(config: CocoConfig) -> None:

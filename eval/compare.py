@@ -10,9 +10,11 @@ import numpy as np
 from core.errors import InputError
 from core.files import read_json, read_jsonl, write_json, write_text
 from core.runs import RunConfig, RunFolder
+from core.tracking import TrackingConfig
 from eval.grounding import bootstrap_by_image
 from eval.statistics import holm, paired_difference, verdict
 from eval.tables import markdown, print_table
+from eval.tracked import tell
 
 
 @dataclass
@@ -22,6 +24,7 @@ class CompareConfig(RunConfig):
     runs: list[str] = field(default_factory=list)  # run folders of eval.grounding over the same truth; the first is A
     margin: float = 0.01  # two runs closer than this are as good as equal
     every_pair: bool = False  # compare all pairs instead of each run with the first
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
 
 
 @dataclass(frozen=True)
@@ -118,7 +121,9 @@ def run(config: CompareConfig, folder: RunFolder) -> dict[str, Any]:
     text = markdown(table, columns) + "\n" + markdown(differences, paired)
     write_text(folder.path / "comparison.md", text)
     write_json(folder.path / "comparison.json", {"runs": table, "differences": differences, "margin": config.margin})
-    return {"num_runs": len(runs), "verdicts": [d["verdict"] for d in differences]}
+    metrics = {"num_runs": len(runs), "verdicts": [d["verdict"] for d in differences]}
+    tell(config.tracking, folder, metrics, {"runs": table, "differences": differences})
+    return metrics
 
 
 def _same_answers(runs: list[JudgedRun], row: dict[str, Any]) -> bool:

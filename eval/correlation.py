@@ -10,8 +10,10 @@ from typing import Any
 from core.errors import InputError
 from core.files import read_text, write_json, write_text
 from core.runs import RunConfig, RunFolder
+from core.tracking import TrackingConfig
 from eval.statistics import bootstrap_pairs, rank_correlation
 from eval.tables import markdown, print_table
+from eval.tracked import tell
 
 FEWEST = 3  # pairs below which a correlation says nothing at all
 
@@ -25,6 +27,7 @@ class CorrelationConfig(RunConfig):
     metrics: list[str] = field(default_factory=list)  # columns to judge; empty: every numeric column but the target
     above: float | None = 0.8  # look apart at runs whose metric is above this, too; null: not
     group: str | None = "kind"  # column whose values are looked at apart as well; null: none
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
 
 
 def read_pairs(path: str | None) -> list[dict[str, str]]:
@@ -119,6 +122,7 @@ def run(config: CorrelationConfig, folder: RunFolder) -> dict[str, Any]:
     print("\n".join(sentences))
     write_text(folder.path / "correlation.md", markdown(plain, list(rows[0]), 3) + "\n" + "\n".join(sentences) + "\n")
     write_json(folder.path / "correlation.json", plain)
+    tell(config.tracking, folder, {"num_rows": len(rows)}, {"correlations": plain})
     return {"num_rows": len(rows)}
 
 

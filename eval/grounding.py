@@ -1,6 +1,6 @@
 """Score predictions against annotations: the share of captions whose box overlaps the true one by more than half."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
@@ -12,9 +12,11 @@ from core.errors import InputError
 from core.files import open_atomic, sha256_file
 from core.records import PredictedImage, read_predictions
 from core.runs import RunConfig, RunFolder
+from core.tracking import TrackingConfig
 from core.values import AnnotatedImage, Box, Prediction
 from data.captions import read_annotations
 from eval.ledger import count_look
+from eval.tracked import tell
 
 HIT_IOU = 0.5  # a hit is strictly above it: the published scorer rounds the IoU, and round(0.5) is 0
 
@@ -51,6 +53,7 @@ class GroundingConfig(RunConfig):
     duplicates: Duplicates = Duplicates.error  # a second prediction for an image's caption: refuse, or take one
     looks: int | None = None  # budget of looks at this truth, counted in FILE.looks.json beside it; null: as it stands
     scoring: Scoring = Scoring.keyed  # positional repeats a published mistake: entry i against the i-th of the last n
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +209,9 @@ def run(config: GroundingConfig, folder: RunFolder) -> dict[str, Any]:
         print(told)
     _tell_missing(outcomes)
     write_outcomes(folder, outcomes)
-    return {**grounding_metrics(outcomes), **digests}
+    metrics = {**grounding_metrics(outcomes), **digests}
+    tell(config.tracking, folder, metrics, {"outcomes": [outcome_row(o) for o in outcomes]})
+    return metrics
 
 
 def _tell_missing(outcomes: list[Outcome]) -> None:
@@ -222,18 +227,22 @@ def write_outcomes(folder: RunFolder, outcomes: list[Outcome]) -> None:
 
     with open_atomic(folder.path / "outcomes.jsonl", "w") as stream:
         for o in outcomes:
-            answer = o.prediction
-            line = {
-                "image": o.image,
-                "caption": o.caption,
-                "truth": list(o.truth_ltwh),
-                "bbox": None if answer is None or answer.box_ltwh is None else list(answer.box_ltwh),
-                "iou": o.iou,
-                "hit": o.hit,
-                "score": None if answer is None else answer.score,
-                "confidence": None if answer is None else answer.confidence,
-            }
-            stream.write(json.dumps(line) + "\n")
+            stream.write(json.dumps(outcome_row(o)) + "\n")
+
+
+def outcome_row(outcome: Outcome) -> dict[str, Any]:
+    """An outcome as a line of `outcomes.jsonl`."""
+    answer = outcome.prediction
+    return {
+        "image": outcome.image,
+        "caption": outcome.caption,
+        "truth": list(outcome.truth_ltwh),
+        "bbox": None if answer is None or answer.box_ltwh is None else list(answer.box_ltwh),
+        "iou": outcome.iou,
+        "hit": outcome.hit,
+        "score": None if answer is None else answer.score,
+        "confidence": None if answer is None else answer.confidence,
+    }
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -7,7 +7,7 @@ from omegaconf import MISSING
 
 from core.files import write_json, write_text
 from core.runs import RunConfig, RunFolder
-from core.tracking import TrackingConfig, start_tracker
+from core.tracking import TrackingConfig
 
 
 @dataclass
@@ -56,18 +56,15 @@ def run(config: ReportConfig, folder: RunFolder) -> dict[str, Any]:
 
 
 def _track(config: ReportConfig, folder: RunFolder, contents: Any, metrics: dict[str, Any]) -> None:
-    """Send the page, the numbers, the sweep and the breakdowns; an offline run keeps them and says how to send them."""
-    tracker = start_tracker(config.tracking, folder, "eval.report")
+    """Send the page, the numbers, the tables and the charts."""
+    from eval.tracked import tell
+
     detection = {f"detection/{name}": contents.detection.get(name) for name in ("AP", "AP50", "f1", "best_f1")}
-    tracker.log({**metrics, **{name: value for name, value in detection.items() if value is not None}})
+    numbers = {**metrics, **{name: value for name, value in detection.items() if value is not None}}
     tables = {"sweep": contents.sweep, **{f"by {by}": rows for by, rows in contents.breakdowns.items()}}
-    for name, rows in tables.items():
-        if rows:
-            columns = list(rows[0])
-            tracker.log_table(name, columns, [[row.get(column) for column in columns] for row in rows])
-    tracker.log_html("report", folder.path / "report.html")
-    tracker.log_artifact(folder.path / "report.html", "report", "report")
-    tracker.finish()
+    charts = sorted((folder.path / "charts").glob("*.png")) if config.png else []
+    page = folder.path / "report.html"
+    tell(config.tracking, folder, numbers, tables, charts, page, [page])
 
 
 def _runs(config: ReportConfig) -> list[Any]:

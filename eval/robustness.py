@@ -8,9 +8,11 @@ from typing import Any
 from core.errors import InputError
 from core.files import read_json, read_jsonl, sha256_bytes, write_json, write_text
 from core.runs import RunConfig, RunFolder
+from core.tracking import TrackingConfig
 from eval.charts import Line, LineChart
 from eval.report_runs import FoundRun, find_runs
 from eval.tables import markdown, print_table
+from eval.tracked import tell
 
 CLEAN = "clean"
 
@@ -21,6 +23,7 @@ class RobustnessConfig(RunConfig):
 
     runs: list[str] = field(default_factory=list)  # folders of pipeline.export runs over data.noise copies of one set
     png: bool = True  # write the curves as PNG files too
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
 
 
 @dataclass(frozen=True)
@@ -141,13 +144,16 @@ def run(config: RobustnessConfig, folder: RunFolder) -> dict[str, Any]:
     print_table(rows, columns)
     write_text(folder.path / "robustness.md", markdown(rows, columns))
     write_json(folder.path / "robustness.json", rows)
-    if config.png:
+    drawn = [folder.path / f"{chart.key}.png" for chart in charts] if config.png else []
+    if drawn:
         from eval.charts_png import save_png
 
-        for chart in charts:
-            save_png(chart, folder.path / f"{chart.key}.png")
+        for chart, path in zip(charts, drawn, strict=True):
+            save_png(chart, path)
     worst = min(rows, key=lambda row: row["accuracy"])
-    return {"num_runs": len(graded), "worst_grade": worst["grade"], "worst_accuracy": worst["accuracy"]}
+    metrics = {"num_runs": len(graded), "worst_grade": worst["grade"], "worst_accuracy": worst["accuracy"]}
+    tell(config.tracking, folder, metrics, {"grades": rows}, drawn)
+    return metrics
 
 
 def main(argv: list[str] | None = None) -> None:

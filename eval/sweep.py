@@ -17,11 +17,13 @@ from core.files import read_json, sha256_bytes, sha256_file, write_json, write_t
 from core.grounding import CutConfig, FusionConfig, FusionMethod
 from core.progress import progress
 from core.runs import RunConfig, RunFolder
+from core.tracking import TrackingConfig
 from data.captions import read_annotations
 from eval.ledger import count_look, ledger_path
 from eval.replay import Replay, find_key
 from eval.sweep_points import NotCovered, Point, Sweeper
 from eval.tables import comma_separated, markdown, print_table, varying
+from eval.tracked import tell
 
 SETTINGS = ("detector", "views", "confidence", "nms_iou", "max_det", "fusion", "wbf_iou", "weights", "scorer", "method",
             "confidence_weight", "absent_below")  # fmt: skip
@@ -57,6 +59,7 @@ class SweepConfig(RunConfig):
     absent_below: list[Any] = field(default_factory=lambda: [None])  # scores below mean "not in this picture"
     fallback: Fallback = Fallback.confident  # without a scorer: the most confident candidate, or none
     match_iou: float = 0.5  # a box is right from this IoU on, for precision, recall and F1
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
 
 
 def points_of(config: SweepConfig, store: CandidateStore) -> list[Point]:
@@ -168,13 +171,15 @@ def run(config: SweepConfig, folder: RunFolder) -> dict[str, Any]:
     print(
         "best: " + ", ".join(f"{c} {best[c]}" for c in varying(rows, SETTINGS)) + f": accuracy {best['accuracy']:.4f}"
     )
-    return {
+    metrics = {
         "num_points": len(rows),
         "best_accuracy": best["accuracy"],
         "best": {name: best[name] for name in SETTINGS},
         "candidates": str(Path(config.candidates)),
         "truth_sha256": sha256_file(config.truth),
     }
+    tell(config.tracking, folder, metrics, {"points": rows}, files=[folder.path / "sweep.csv"])
+    return metrics
 
 
 def _count_looks(config: SweepConfig) -> str | None:

@@ -17,11 +17,11 @@ from core.replay import answer, embeddings_of
 from core.runs import RunFolder
 from core.stages import Image
 from core.suppression import cut
-from core.tracking import start_tracker
 from core.values import Candidates, Prediction
 from data.captions import CaptionedImage, read_annotations, read_captions
 from data.cropping import crop_box
 from eval.grounding import grounding_metrics, score_keyed
+from eval.tracked import tell
 from pipeline.build import build_pipeline
 from pipeline.export import ExportConfig
 from pipeline.grounding import Answer, Pipeline, pixel_boxes
@@ -51,15 +51,15 @@ def export(config: ExportConfig, folder: RunFolder) -> dict[str, Any]:
     share.end()
     if not share.is_first:
         return {}
-    tracker = start_tracker(config.tracking, folder, "pipeline.export")
     store.write_set(digests, sizes)
     predictions = _answer_all(store, pipeline, captioned, digests, sizes)
     write_predictions(folder.path / "predictions.jsonl", predictions)
     _write_detections(store, pipeline, captioned, digests, folder.path / "detections.json")
     metrics = _metrics(captioned, predictions, folder, config)
     metrics |= {"stages": {stage: _stage_times(times) for stage, times in spent.items()}, "peak_memory_mib": peak_mib}
-    tracker.log({k: v for k, v in metrics.items() if isinstance(v, int | float)})
-    tracker.finish()
+    rows = [{"stage": stage, **times} for stage, times in metrics["stages"].items()]
+    files = [folder.path / "predictions.jsonl", folder.path / "detections.json"]
+    tell(config.tracking, folder, metrics, {"stages": rows}, files=files)
     return metrics
 
 

@@ -1,0 +1,101 @@
+"""The Weights & Biases dashboard as code: training, evaluation and sweeps, in one workspace.
+
+    python scripts/dashboard.py                                   # print the specification, send nothing
+    python scripts/dashboard.py entity=TEAM project=grounder send=true
+
+Sending needs a key (`wandb login`) and makes a new saved view of the project.
+"""
+
+import json
+import sys
+from typing import Any
+
+FIELDS = {"entity": "", "project": "grounder", "send": "false"}
+SCORER = ("loss", "lr", "scale", "bias", "samples_per_s", "detected_accuracy", "ranking_accuracy")
+DETECTOR = ("AP", "AP50", "precision", "recall", "train/box_loss", "train/cls_loss", "train/dfl_loss")
+ACCURACIES = ("grounding/accuracy", "export/accuracy", "report/accuracy", "report/ceiling", "sweep/best_accuracy")
+BOXES = ("coco/AP", "coco/AP50", "coco/best_f1", "coco/precision", "coco/recall")
+TABLES = {
+    "evaluation": ("grounding/outcomes", "coco/curves", "export/stages", "compare/differences", "robustness/grades",
+                   "correlation/correlations"),
+    "sweeps": ("sweep/points",),
+}  # fmt: skip
+CHOICES = (
+    "lr",
+    "weight_decay",
+    "epochs",
+    "recipe.name",
+    "loss.negatives",
+    "loss.same_caption",
+    "confidence",
+    "nms_iou",
+)
+
+
+def workspace(entity: str, project: str) -> Any:
+    """The workspace, not yet sent."""
+    import wandb_workspaces.workspaces as ws
+
+    sections = [
+        ws.Section(name="Training: scorer", panels=_lines(SCORER, "Step"), is_open=True),
+        ws.Section(name="Training: detector", panels=_lines(DETECTOR, "epoch"), is_open=True),
+        ws.Section(name="Evaluation", panels=_evaluation(), is_open=True),
+        ws.Section(name="Sweeps", panels=_sweeps(), is_open=True),
+    ]
+    return ws.Workspace(entity=entity, project=project, name="Grounder", sections=sections)
+
+
+def _lines(metrics: tuple[str, ...], x: str) -> list[Any]:
+    import wandb_workspaces.reports.v2 as wr
+
+    return [wr.LinePlot(title=name, x=x, y=[name]) for name in metrics]
+
+
+def _evaluation() -> list[Any]:
+    import wandb_workspaces.reports.v2 as wr
+
+    return [
+        wr.BarPlot(title="Captions answered right", metrics=list(ACCURACIES)),
+        wr.BarPlot(title="Boxes", metrics=list(BOXES)),
+        wr.ScatterPlot(title="Accuracy against memory", x=wr.SummaryMetric("export/peak_memory_mib"),
+                       y=wr.SummaryMetric("export/accuracy")),
+        wr.MediaBrowser(title="Report and charts", media_keys=["report/page"], num_columns=1),
+        *(wr.WeavePanelSummaryTable(table_name=name) for name in TABLES["evaluation"]),
+    ]  # fmt: skip
+
+
+def _sweeps() -> list[Any]:
+    import wandb_workspaces.reports.v2 as wr
+
+    columns = [wr.ParallelCoordinatesPlotColumn(metric=wr.Config(name)) for name in CHOICES]
+    judged = [wr.ParallelCoordinatesPlotColumn(metric=wr.SummaryMetric(name)) for name in ACCURACIES[:2]]
+    return [
+        wr.ParallelCoordinatesPlot(title="Settings and accuracy", columns=[*columns, *judged]),
+        wr.ParameterImportancePlot(with_respect_to="export/accuracy"),
+        wr.ParameterImportancePlot(with_respect_to="detected_accuracy"),
+        *(wr.WeavePanelSummaryTable(table_name=name) for name in TABLES["sweeps"]),
+    ]
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Print the specification, or send it."""
+    words = dict(FIELDS)
+    for word in sys.argv[1:] if argv is None else argv:
+        name, equals, value = word.partition("=")
+        if name not in FIELDS or not equals:
+            raise SystemExit(f"scripts/dashboard.py: {word}: no such setting; there are {', '.join(FIELDS)}")
+        words[name] = value
+    if words["send"] not in {"true", "false"}:
+        raise SystemExit(f"scripts/dashboard.py: send: {words['send']!r} is neither true nor false")
+    if words["send"] == "true" and not words["entity"]:
+        raise SystemExit("scripts/dashboard.py: entity: must name a W&B team or user to send to")
+    made = workspace(words["entity"], words["project"])
+    if words["send"] == "true":
+        made.save()
+        print(made.url)
+    else:
+        print(json.dumps(made._to_model().model_dump(mode="json", by_alias=True), indent=1))
+
+
+if __name__ == "__main__":
+    main()
