@@ -8,10 +8,11 @@ COMMANDS = (
     "data.scenes", "data.split", "data.yolo", "data.coco", "data.crops", "data.merge", "data.noise", "data.check",
     "data.tfds",
     "detector.train", "detector.recipes", "detector.predict", "detector.export",
-    "siglip.train", "siglip.evaluate", "siglip.convert", "siglip.bigvision",
+    "siglip.train", "siglip.evaluate", "siglip.convert", "siglip.export", "siglip.bigvision",
     "upscale.crops", "upscale.standin",
     "pipeline.export", "pipeline.locate", "pipeline.pack", "pipeline.server",
-    "eval.coco", "eval.grounding", "eval.sweep", "eval.compare", "eval.robustness", "eval.correlation", "eval.report",
+    "eval.coco", "eval.grounding", "eval.sweep", "eval.compare", "eval.robustness", "eval.correlation", "eval.speed",
+    "eval.report",
 )  # fmt: skip
 
 ALIASES = {"locate": "pipeline.locate"}

@@ -3,6 +3,7 @@
 Shapes: N crops, M captions, D embedding width.
 """
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,29 +11,20 @@ from typing import Any
 import torch
 
 from core.errors import InputError
-from core.files import read_json
+from core.files import read_json, write_json
+from core.manifest import MANIFEST
 from core.stages import Image
 from siglip.model import SETTINGS_FILE
 from siglip.scorer import ScorerMemberConfig
 
+PREPROCESS = "preprocess.json"  # what an exported scorer remembers of the transform
 
-class OpenClipTowers:
-    """Both towers of an open_clip model; see `siglip.two_towers.Towers`."""
 
-    def __init__(self, model: Any, preprocess: Any, tokenizer: Any, settings: dict[str, Any], device: str) -> None:
-        self.model, self._preprocess, self._tokenizer = model.eval(), preprocess, tokenizer
-        self.settings, self._device = settings, device
-        self._dtype = next(model.parameters()).dtype
+class OpenClipInputs:
+    """Crops and captions as an open_clip model's own transform and tokenizer prepare them."""
 
-    @property
-    def calibration(self) -> dict[str, Any]:
-        """The scale and, where the model has one, the bias: then it was trained with the sigmoid loss."""
-        bias = getattr(self.model, "logit_bias", None)
-        return {
-            "scale": self.model.logit_scale.exp().item(),
-            "bias": 0.0 if bias is None else bias.item(),
-            "sigmoid": bias is not None,
-        }
+    def __init__(self, preprocess: Any, tokenizer: Any) -> None:
+        self._preprocess, self._tokenizer = preprocess, tokenizer
 
     def image_inputs(self, crops: Sequence[Image]) -> dict[str, torch.Tensor]:
         """(N) crops -> pixel_values, by the model's own transform."""
@@ -44,6 +36,31 @@ class OpenClipTowers:
         """(M) captions in their template -> input_ids of the model's full length."""
         return {"input_ids": self._tokenizer([template.format(caption.lower()) for caption in captions])}
 
+
+class OpenClipTowers(OpenClipInputs):
+    """Both towers of an open_clip model; see `siglip.two_towers.Towers`."""
+
+    family = "open_clip"
+
+    def __init__(self, model: Any, preprocess: Any, tokenizer: Any, config: ScorerMemberConfig, device: str) -> None:
+        super().__init__(preprocess, tokenizer)
+        self._folder = Path(str(config.weights))
+        path = self._folder / SETTINGS_FILE
+        self.settings: dict[str, Any] = read_json(path) if path.is_file() else {}
+        self.model, self._device = model.eval(), device
+        self._dtype = next(model.parameters()).dtype
+        self.text_length = int(tokenizer.context_length)
+
+    @property
+    def calibration(self) -> dict[str, Any]:
+        """The scale and, where the model has one, the bias: then it was trained with the sigmoid loss."""
+        bias = getattr(self.model, "logit_bias", None)
+        return {
+            "scale": self.model.logit_scale.exp().item(),
+            "bias": 0.0 if bias is None else bias.item(),
+            "sigmoid": bias is not None,
+        }
+
     def embed_images(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
         """(N, D)."""
         return self.model.encode_image(inputs["pixel_values"].to(self._device, self._dtype))
@@ -51,6 +68,36 @@ class OpenClipTowers:
     def embed_texts(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
         """(M, D)."""
         return self.model.encode_text(inputs["input_ids"].to(self._device))
+
+    def use_precision(self, dtype: torch.dtype) -> None:
+        """Compute in another type from now on."""
+        self.model, self._dtype = self.model.to(dtype), dtype
+
+    def save_inputs(self, folder: Path) -> None:
+        """Leave in `folder` what `read_inputs` needs; InputError for a hub name, whose files are not at hand."""
+        import open_clip
+
+        if not self._folder.is_dir():
+            raise InputError(f"weights: {self._folder}: is a name; download it and give the folder")
+        kept = [p for p in self._folder.iterdir() if p.is_file() and p.suffix in {".json", ".txt", ".model"}]
+        for path in kept:
+            if path.name not in {SETTINGS_FILE, MANIFEST}:
+                shutil.copy2(path, folder / path.name)
+        write_json(folder / PREPROCESS, open_clip.get_model_preprocess_cfg(self.model))
+
+
+def read_inputs(folder: Path) -> OpenClipInputs:
+    """Crops' and captions' way into towers from what `save_inputs` left; InputError when that is not complete."""
+    import open_clip
+    from open_clip.transform import PreprocessCfg, image_transform_v2
+
+    values = {k: tuple(v) if isinstance(v, list) else v for k, v in read_json(folder / PREPROCESS).items()}
+    try:
+        preprocess = image_transform_v2(PreprocessCfg(**values), is_train=False)
+        return OpenClipInputs(preprocess, open_clip.get_tokenizer(f"local-dir:{folder}"))
+    except Exception as error:  # the library raises anything from OSError to RuntimeError for a broken folder
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise InputError(f"{folder}: its preprocessing cannot be loaded: {reason}") from error
 
 
 def load(config: ScorerMemberConfig, device: str) -> OpenClipTowers:
@@ -68,8 +115,7 @@ def load(config: ScorerMemberConfig, device: str) -> OpenClipTowers:
         raise InputError(f"{config.weights}: cannot be loaded as a scorer by open_clip: {reason}") from error
     if folder.is_dir():
         _require_weights(folder)
-    path = folder / SETTINGS_FILE
-    return OpenClipTowers(model, preprocess, tokenizer, read_json(path) if path.is_file() else {}, device)
+    return OpenClipTowers(model, preprocess, tokenizer, config, device)
 
 
 def _require_weights(folder: Path) -> None:

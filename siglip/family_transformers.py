@@ -4,6 +4,7 @@ Shapes: N crops, M captions, D embedding width.
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -49,8 +50,21 @@ class TransformersInputs:
         return dict(made)
 
 
+def read_inputs(folder: Path, sigmoid: bool, text_length: int) -> TransformersInputs:
+    """Crops' and captions' way into towers from a folder's processor alone; InputError when it cannot be loaded."""
+    from transformers import AutoProcessor
+
+    try:
+        return TransformersInputs(AutoProcessor.from_pretrained(folder), sigmoid, text_length)
+    except Exception as error:  # the library raises anything from OSError to KeyError for a broken folder
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise InputError(f"{folder}: its processor cannot be loaded: {reason}") from error
+
+
 class TransformersTowers(TransformersInputs):
     """Both towers of a transformers checkpoint; see `siglip.two_towers.Towers`."""
+
+    family = "transformers"
 
     def __init__(self, model: Any, processor: Any, settings: dict[str, Any], device: str, dtype: torch.dtype) -> None:
         self.sigmoid = getattr(model, "logit_bias", None) is not None
@@ -73,6 +87,14 @@ class TransformersTowers(TransformersInputs):
     def embed_texts(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
         """(M, D)."""
         return self.model.get_text_features(**self._placed(inputs)).pooler_output
+
+    def use_precision(self, dtype: torch.dtype) -> None:
+        """Compute in another type from now on."""
+        self.model, self._dtype = self.model.to(dtype), dtype
+
+    def save_inputs(self, folder: Path) -> None:
+        """Leave in `folder` what `read_inputs` needs."""
+        self.processor.save_pretrained(folder)
 
     def _placed(self, inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         return {k: v.to(self._device, self._dtype if v.is_floating_point() else None) for k, v in inputs.items()}

@@ -38,9 +38,7 @@ class ScorerMemberConfig:
     """One checkpoint."""
 
     weights: str | None = None  # folder or hub name of a checkpoint, or what siglip.export wrote
-    family: Family = (
-        Family.auto
-    )  # transformers, open_clip or onnx; auto: what the folder holds, transformers for a name
+    family: Family = Family.auto  # transformers, open_clip, onnx; auto: what the folder holds, transformers for a name
     template: str | None = None  # prompt template with one {}; null: the checkpoint's own
     batch: int = 64  # crops that go through the image tower together
     precision: Precision = Precision.float32  # float32, bfloat16 or float16 (GPU)
