@@ -6,6 +6,7 @@ from typing import Any
 from core.files import read_json
 from eval.charts import Bars, Chart, HeatMap, Line, LineChart
 from eval.report_runs import FoundRun
+from eval.speed import pareto
 
 HEAT = {"accuracy": "Grounding accuracy", "f1": "F1 of the boxes", "AP50_cut": "AP50 above the confidence"}
 LOSSES = ("train/box_loss", "train/cls_loss", "train/dfl_loss")
@@ -106,15 +107,19 @@ def breakdown_charts(breakdowns: Mapping[str, Sequence[Mapping[str, Any]]]) -> l
     return charts
 
 
-def pareto_charts(systems: Sequence[Mapping[str, Any]]) -> list[Chart]:
-    """Accuracy against time an image: a mark for each system, and a line through those that no other beats."""
-    if len(systems) < 2:
+def pareto_charts(systems: Sequence[Mapping[str, Any]], stage: str = "all") -> list[Chart]:
+    """Accuracy against the time an image takes in a stage, or in all of them: a mark for each system, and a line
+    through those that no other beats."""
+    timed = [row for row in systems if row.get(stage) is not None]
+    if len(timed) < 2:
         return []
-    front = sorted((row["all"], row["accuracy"]) for row in systems if row["unbeaten"])
-    marks = [(float(row["all"]), float(row["accuracy"]), str(row["folder"])) for row in systems]
-    times = [float(row["all"]) for row in systems]
+    points = [(float(row[stage]), float(row["accuracy"])) for row in timed]
+    front = sorted(point for point, unbeaten in zip(points, pareto(points), strict=True) if unbeaten)
+    marks = [(*point, str(row["folder"])) for point, row in zip(points, timed, strict=True)]
     line = Line("unbeaten", [x for x, _ in front], [y for _, y in front])
-    reach = Line("", [0.0, max(times) * 1.05], [float("nan")] * 2)  # the axis begins at no time at all
+    reach = Line("", [0.0, max(x for x, _ in points) * 1.05], [float("nan")] * 2)  # the axis begins at no time at all
     note = "The line joins the systems that no other beats."
-    label = "ms an image, all stages, warm"
-    return [LineChart("pareto", "Accuracy against time", label, "accuracy", [line, reach], marks, (0, 1.02), note)]
+    key, what = ("pareto", "all stages") if stage == "all" else (f"pareto-{stage}", f"{stage} only")
+    title = "Accuracy against time" + ("" if stage == "all" else f": {stage}")
+    label = f"ms an image, {what}, warm"
+    return [LineChart(key, title, label, "accuracy", [line, reach], marks, (0, 1.02), note)]

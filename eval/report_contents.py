@@ -21,8 +21,7 @@ from eval.replay import Replay
 from eval.report_charts import breakdown_charts, curve_charts, pareto_charts, sweep_charts, training_charts
 from eval.report_gallery import Pictures, card, spread
 from eval.report_runs import FoundRun, latest
-from eval.robustness import system_of
-from eval.speed import pareto, time_per_image
+from eval.speed import systems_of
 from eval.sweep_points import NotCovered, Sweeper
 
 BREAKDOWNS = ("kind", "colour", "size", "look-alikes", "caption")
@@ -99,19 +98,6 @@ def _box_errors(coco: FoundRun) -> dict[str, int]:
     found = detection_table(read_detections(paths[1]), annotated, paths[1])
     chosen = cut_table(found, float(coco.setting("confidence")), coco.setting("nms_iou"))
     return detection_errors(chosen, truth_table(annotated), float(coco.setting("match_iou")))
-
-
-def systems_of(runs: Sequence[FoundRun]) -> list[dict[str, Any]]:
-    """Every export that has an accuracy: its milliseconds an image by stage, and whether no other beats it."""
-    rows = []
-    for run in runs:
-        times = time_per_image(run.metrics.get("stages", {}))
-        if run.command == "pipeline.export" and "accuracy" in run.metrics and times:
-            rows.append(
-                {"folder": run.path.name, "system": system_of(run), "accuracy": run.metrics["accuracy"], **times}
-            )
-    best = pareto([(row["all"], row["accuracy"]) for row in rows])
-    return [{**row, "unbeaten": unbeaten} for row, unbeaten in zip(rows, best, strict=True)]
 
 
 def _answers(

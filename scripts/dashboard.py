@@ -17,7 +17,7 @@ ACCURACIES = ("grounding/accuracy", "export/accuracy", "report/accuracy", "repor
 BOXES = ("coco/AP", "coco/AP50", "coco/best_f1", "coco/precision", "coco/recall")
 TABLES = {
     "evaluation": ("grounding/outcomes", "coco/curves", "export/stages", "compare/differences", "robustness/grades",
-                   "correlation/correlations"),
+                   "correlation/correlations", "speed/systems"),
     "sweeps": ("sweep/points",),
 }  # fmt: skip
 CHOICES = (

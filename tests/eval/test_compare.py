@@ -5,7 +5,7 @@ import json
 import pytest
 
 from core.errors import InputError
-from core.files import sha256_file
+from core.files import sha256_file, write_json
 from eval.compare import main as compare
 from eval.correlation import CorrelationConfig, correlations, read_pairs
 from eval.correlation import main as correlate
@@ -13,6 +13,7 @@ from eval.grounding import main as judge
 from eval.ledger import count_look, ledger_path
 from eval.robustness import main as robustness
 from eval.speed import finals_total, pareto, speed_score, time_per_image, total
+from eval.speed import main as measure_speed
 
 NUM_IMAGES = 40
 
@@ -130,6 +131,36 @@ def test_time_per_image_leaves_the_warm_up_out():
               "scorer": {"count": 50, "warmup_count": 10, "total_s": 2.0, "warmup_s": 1.2}}  # fmt: skip
     assert time_per_image(stages) == pytest.approx({"detector": 500, "scorer": 100, "all": 600})
     assert time_per_image({"detector": {"count": 2, "warmup_count": 2, "total_s": 1, "warmup_s": 1}}) == {}
+
+
+def timed(folder, accuracy, detector_s, scorer_s, weights):
+    """An export's folder: ten images in batches of two, the first of them warm-up."""
+    folder.mkdir(parents=True)
+    stages = {name: {"count": 10, "warmup_count": 2, "total_s": s, "warmup_s": 0.2 * s, "p50_ms": 1, "p95_ms": 2}
+              for name, s in (("detector", detector_s), ("scorer", scorer_s))}  # fmt: skip
+    write_json(folder / "metrics.json", {"accuracy": accuracy, "num_images": 10, "stages": stages})
+    about = {"id": folder.name, "command": "pipeline.export", "state": "done", "started": "2026-01-01T00:00:00"}
+    write_json(folder / "run.json", about)
+    (folder / "config.yaml").write_text(f"scorer:\n  weights: {weights}\nconfidence: 0.1\n")
+
+
+def test_systems_are_ranked_by_the_total_of_accuracy_and_speed(tmp_path, capsys):
+    timed(tmp_path / "runs/slow", 0.80, 6.0, 2.0, "large")
+    timed(tmp_path / "runs/fast", 0.78, 1.0, 1.0, "base")
+    timed(tmp_path / "runs/poor", 0.70, 5.0, 4.0, "small")
+    measure_speed([f"runs=[{tmp_path}/runs]", "num_images=1000", "budget_s=1000", f"run_dir={tmp_path}/speed"])
+    rows = json.loads((tmp_path / "speed/speed.json").read_text())
+    assert [row["folder"] for row in rows] == ["fast", "slow", "poor"]
+    assert [row["elapsed_s"] for row in rows] == pytest.approx([200, 800, 900])
+    assert rows[0]["total"] == pytest.approx(0.9 * 0.78 + 0.1 * 0.8)
+    assert [row["unbeaten"] for row in rows] == [True, True, False]
+    assert {p.name for p in (tmp_path / "speed").glob("*.png")} == {
+        "pareto.png", "pareto-detector.png", "pareto-scorer.png"}  # fmt: skip
+    measure_speed([f"runs=[{tmp_path}/runs]", "accuracy_weight=1", "speed_weight=0", f"run_dir={tmp_path}/accuracy"])
+    assert json.loads((tmp_path / "accuracy/metrics.json").read_text())["best_total"] == 0.80
+    with pytest.raises(SystemExit):
+        measure_speed([f"runs=[{tmp_path}/runs]", "budget_s=0", f"run_dir={tmp_path}/wrong"])
+    assert "budget_s" in capsys.readouterr().err
 
 
 # --- correlation --------------------------------------------------------------------------------------------------

@@ -146,6 +146,36 @@ def test_what_is_missing_is_said_and_the_rest_is_there(chain, tmp_path):
     assert "no such truth file" in (tmp_path / "c/report.html").read_text()
 
 
+def test_strange_pictures_are_shown_and_unreadable_ones_named_and_every_caption_stays(chain, tmp_path):
+    """Rotated by EXIF, CMYK, 16 bit, 1x1 and torn pictures: the denominator is the whole truth in every case."""
+    from PIL import Image
+
+    pictures = sorted((tmp_path / "images").iterdir())
+    plain = Image.fromarray(np.full((48, 64, 3), 90, np.uint8))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    spoiled = {
+        "exif": pictures[0],
+        "cmyk": pictures[1],
+        "sixteen": pictures[2],
+        "dot": pictures[3],
+        "torn": pictures[4],
+    }
+    plain.save(spoiled["exif"], format="JPEG", exif=exif)
+    plain.convert("CMYK").save(spoiled["cmyk"], format="JPEG")
+    Image.fromarray(np.full((48, 64), 40000, np.uint16)).save(spoiled["sixteen"], format="PNG")
+    plain.resize((1, 1)).save(spoiled["dot"], format="PNG")
+    spoiled["torn"].write_bytes(spoiled["torn"].read_bytes()[:40])
+    main([f"run={chain}", f"run_dir={tmp_path}/a", "png=false", "scenes=14", "successes=99", "failures=99"])
+    page = (tmp_path / "a/report.html").read_text()
+    truth = read_annotations(chain / "export/truth.jsonl")
+    captions = sum(len(entry.annotations) for entry in truth)
+    assert json.loads((tmp_path / "a/metrics.json").read_text())["num_captions"] == captions
+    assert f"1 pictures could not be read: {spoiled['torn'].name}" in page
+    for kind in ("exif", "cmyk", "sixteen", "dot"):
+        assert page.count(spoiled[kind].name) >= 1
+
+
 def test_captions_cannot_break_the_page(chain, tmp_path):
     from core.files import write_text
 

@@ -31,7 +31,9 @@ def test_every_section_has_its_panels(capsys):
 
 
 def test_tables_are_those_that_the_commands_tell():
-    for room, verb in [("eval", v) for v in ("grounding", "coco", "sweep", "compare", "robustness", "correlation")]:
+    for room, verb in [
+        ("eval", v) for v in ("grounding", "coco", "sweep", "compare", "robustness", "correlation", "speed")
+    ]:
         call = re.search(r"tell\(config\.tracking.*", (ROOT / room / f"{verb}.py").read_text())
         told = re.findall(r'"(\w+)": ', call.group()) if call else []
         wanted = [t.partition("/")[2] for ts in DASHBOARD["TABLES"].values() for t in ts if t.startswith(f"{verb}/")]
