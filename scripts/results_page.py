@@ -29,7 +29,8 @@ HEAD = """# Results
 
 Made by `python scripts/results_page.py` from [experiments.csv](experiments.csv); the suite fails when the two differ.
 Every figure but those of ours against the published design is the published log's, at the lines that the table names,
-or follows from them. Nothing of the log was repeated here: that takes the competition's pictures, its checkpoints and GPUs, none of which were at hand ("ours" is empty).
+or follows from them. Nothing of the log was repeated here: that takes the competition's pictures, its checkpoints and
+GPUs, none of which were at hand ("ours" is empty).
 `python scripts/results_page.py runs=DIR` fills it in.
 """
 GROUNDING = ("run", "validation", "corrected", "own test", "hidden test", "ours", "log lines")
@@ -145,10 +146,13 @@ def designs() -> list[str]:
     result = json.loads(DESIGNS.read_text(encoding="utf-8"))
     goal, last = result["goal"]["error_ratio"], result["steps"][-1]["error_ratio"]
     met = "met" if last[2] <= goal else "not met" if last[1] > goal else "undecided"
-    about = (f"Not the log's: {result['answers']} answers over {result['images']} drawn scenes at "
-             f"{len(result['grades'])} grades of noise, small models trained by each design with {len(result['seeds'])} seeds "
-             "([published_design.json](results/published_design.json), `benchmarks/published_design.py`). "
-             f"Goal: at most {goal} of the errors; **{met}**. The intervals are over images, not over trainings.")  # fmt: skip
+    grades, seeds = len(result["grades"]), len(result["seeds"])
+    about = (
+        f"Not the log's: {result['answers']} answers over {result['images']} drawn scenes at {grades} grades of noise, "
+        f"small models trained by each design with {seeds} seeds "
+        "([published_design.json](results/published_design.json), `benchmarks/published_design.py`). "
+        f"Goal: at most {goal} of the errors; **{met}**. The intervals are over images, not over trainings."
+    )
     lines = [*_head(("step", "accuracy", "gave, points", "errors over the published design's"))]
     for step in result["steps"]:
         gave, (low, high) = step["over_previous"]["difference"], step["over_previous"]["ci95"]
