@@ -19,6 +19,7 @@ from core.errors import InputError
 
 CONTAINERS = ("state_dict", "model", "module")  # where a training script's file keeps the parameters
 DCP_METADATA = ".metadata"
+_DOS_FOLDER = 0x10  # of a zip entry's external attributes
 _DCP_CLASSES = {
     ("torch", "Size"), ("torch._utils", "_rebuild_tensor_v2"), ("collections", "OrderedDict"), ("torch", "device"),
     ("torch.serialization", "_get_layout"), ("torch.distributed.checkpoint.filesystem", "_StorageInfo"),
@@ -74,11 +75,24 @@ def _check_archive(path: Path) -> None:
         if not zipfile.is_zipfile(path):
             return
         with zipfile.ZipFile(path) as archive:
-            broken = archive.testzip()
+            broken = _first_damaged(archive)
     except Exception as error:  # a damaged directory raises anything from BadZipFile to UnicodeDecodeError
         raise InputError(f"{path}: damaged: {error}") from error
     if broken is not None:
-        raise InputError(f"{path}: damaged: the checksum of {broken} differs")
+        raise InputError(f"{path}: damaged: the checksum or description of {broken} differs")
+
+
+def _first_damaged(archive: zipfile.ZipFile) -> str | None:
+    """The first entry that is not what the directory says of it, or that torch would read otherwise than Python.
+
+    Where an entry is marked as a folder or its two sizes differ, torch leaves the tensor's memory as it found it, with
+    whatever it held before; the checksum that Python compares is right all the same.
+    """
+    for entry in archive.infolist():
+        stored_whole = entry.compress_type != zipfile.ZIP_STORED or entry.file_size == entry.compress_size
+        if not stored_whole or entry.external_attr & _DOS_FOLDER:
+            return entry.filename
+    return archive.testzip()
 
 
 def untie(tensors: dict[str, Tensor], wanted: set[str] | None) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -157,11 +171,11 @@ def _check_slices(folder: Path, described: Any, names: dict[str, str]) -> None:
                 stream.seek(piece.offset)
                 raw = io.BytesIO(stream.read(piece.length))
             with zipfile.ZipFile(raw) as archive:
-                broken = archive.testzip()
+                broken = _first_damaged(archive)
         except Exception as error:  # a damaged directory raises anything from BadZipFile to UnicodeDecodeError
             raise InputError(f"{path}: damaged, or missing: {error}") from error
         if broken is not None:
-            raise InputError(f"{path}: damaged: the checksum of {place.fqn!r} differs")
+            raise InputError(f"{path}: damaged: the checksum or description of {place.fqn!r} differs")
 
 
 def _model_names(keys: Sequence[str], paths: dict[str, Any]) -> dict[str, str]:
