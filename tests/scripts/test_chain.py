@@ -25,9 +25,9 @@ def test_every_step_composes(size, own, capsys):
 
 
 def data_steps(root):
-    """The chain's first steps, as it plans them, over eight small scenes."""
+    """The chain's first steps, as it plans them, over sixteen small scenes."""
     steps = chain_steps.plan(chain_steps.DEMO, root, None, None)[:2]
-    small = ("num_images=8", "seed=0", "size=[320,184]", "workers=1")
+    small = ("num_images=16", "seed=0", "size=[320,184]", "workers=1")
     return [chain_steps.Step(steps[0].title, steps[0].command, steps[0].folder, small, in_process=True), steps[1]]
 
 
