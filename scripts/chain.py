@@ -55,7 +55,9 @@ class Chain:
     """The steps of one chain and what became of them."""
 
     root: Path
-    beside: list[tuple[Step, subprocess.Popen[bytes], float]] = field(default_factory=list)  # running beside the others
+    beside: list[tuple[Step, subprocess.Popen[bytes] | None, float]] = field(
+        default_factory=list
+    )  # None: an earlier chain's
 
     def run(self, steps: list[Step]) -> None:
         """Run the steps in order; the first failure ends the chain with its status."""
@@ -64,6 +66,10 @@ class Chain:
             for number, step in enumerate(steps, start=1):
                 head = f"[{number}/{len(steps)}] {step.title}"
                 redo = redo or (step.joins and bool(self.beside))
+                if step.beside and not redo and owner(step.folder) is not None:
+                    print(f"{head}: goes on from an earlier chain, beside the next steps ({step.folder})", flush=True)
+                    self.beside.append((step, None, time.monotonic()))
+                    continue
                 _await_earlier(step)
                 if not redo and self._complete(step):
                     print(f"{head}: already done, reused ({step.folder})", flush=True)
@@ -74,7 +80,8 @@ class Chain:
                 self._run(step)
         finally:
             for _, process, _ in self.beside:
-                process.terminate()
+                if process is not None:
+                    process.terminate()
         print(f"the chain took {time.monotonic() - started:.0f} s\n")
         self._summary()
 
@@ -106,7 +113,12 @@ class Chain:
         while step.joins and self.beside:
             other, process, begun = self.beside.pop(0)
             print(f"    waiting for {other.command}", flush=True)
-            _check(other, process.wait())
+            if process is not None:
+                _check(other, process.wait())
+            else:
+                _await_earlier(other)
+                if not self._complete(other):
+                    _check(other, subprocess.run(other.argv, check=False).returncode)
             print(f"    {other.command}: {time.monotonic() - begun:.0f} s", flush=True)
 
     def _summary(self) -> None:

@@ -64,6 +64,25 @@ def steps_beside(root):
     return [scenes, beside, copy, chain_steps.Step("tree", "data.yolo", root / "yolo", settings, True, joins=True)]
 
 
+def test_a_step_beside_that_a_killed_chain_left_running_is_waited_for_last(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(chain.Chain, "_summary", lambda self: None)
+    root = tmp_path / "run"
+    steps = steps_beside(root)
+    chain.Chain(root).run(steps)
+    capsys.readouterr()
+    busy = iter([4711, 4711, 4711, None])  # asked for the split; then until it is gone
+    monkeypatch.setattr(chain, "owner", lambda folder: next(busy, None) if folder == steps[1].folder else None)
+    chain.Chain(root).run(steps)
+    text = capsys.readouterr().out
+    order = [
+        "[2/4] hold scenes out: goes on",
+        "[3/4] hold scenes out: already done",
+        "process 4711 still runs",
+        "data.yolo",
+    ]
+    assert sorted(order, key=text.index) == order
+
+
 def test_a_step_beside_is_waited_for_and_what_needs_it_follows_it(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(chain.Chain, "_summary", lambda self: None)
     root = tmp_path / "run"
