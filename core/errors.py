@@ -9,3 +9,9 @@ class InputError(ValueError):
 
     def __init__(self, message: str) -> None:
         super().__init__(" ".join(message.split()))
+
+
+def reason(error: BaseException, line: int = 0) -> str:
+    """One line, by default the first, of what another library's error says; its kind's name when it says nothing."""
+    lines = str(error).strip().splitlines()
+    return lines[line] if lines else type(error).__name__

@@ -124,7 +124,7 @@ def owner(folder: str | os.PathLike[str]) -> int | None:
             fcntl.lockf(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
             return None
     except BlockingIOError:
-        return int((Path(folder) / ".lock").read_text().strip() or 0)
+        return int((Path(folder) / ".lock").read_text().strip() or 0)  # 0: it has just taken it, its number follows
     except OSError:
         return None
 

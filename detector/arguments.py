@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Mapping
 from typing import Any
 
-from core.errors import InputError
+from core.errors import InputError, reason
 from detector import environment as environment  # before any import of ultralytics
 
 # What detector.train itself decides; each names the setting to use instead.
@@ -46,6 +46,5 @@ def check_arguments(args: Mapping[str, Any], where: str = "detector.train.args")
     try:
         check_cfg(values)
     except (TypeError, ValueError) as error:
-        first = str(error).splitlines()[0]
-        raise InputError(f"{where}: {first}") from error
+        raise InputError(f"{where}: {reason(error)}") from error
     return values

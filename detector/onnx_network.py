@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core.errors import InputError
+from core.errors import InputError, reason
 from core.files import sha256_file
 from core.values import Candidates
 from detector.network import above
@@ -26,7 +26,7 @@ class OnnxNetwork:
         try:
             self._session = onnxruntime.InferenceSession(str(path), options, providers=providers)
         except Exception as error:  # protobuf, graph and type errors each have a class of their own
-            raise InputError(f"{path}: not an ONNX model that can be run: {str(error).splitlines()[0]}") from error
+            raise InputError(f"{path}: not an ONNX model that can be run: {reason(error)}") from error
         self._path = path
         self.digest = sha256_file(path)
         self._meta = dict(self._session.get_modelmeta().custom_metadata_map)

@@ -17,6 +17,7 @@ from detector.build import Rectangle, StageConfig, StageState
 from detector.plan import METRICS, StagePlan
 from detector.start import find_start
 from detector.tree import Tree, read_tree
+from eval.tracked import artifact_name
 
 if TYPE_CHECKING:
     from detector.train import TrainConfig
@@ -51,7 +52,7 @@ def train_stages(config: "TrainConfig", folder: RunFolder) -> dict[str, object]:
             metrics = _train_stage(path, plan, overrides, tracker)
             previous, start = path, path / "weights" / "best.pt"
         if tracker is not None:
-            tracker.log_artifact(Path(start), f"{folder.id}-weights", "detector")
+            tracker.log_artifact(Path(start), artifact_name(folder.id, "detector.train"), "detector")
     finally:
         if tracker is not None:
             tracker.finish()

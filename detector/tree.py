@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from core.errors import InputError
+from core.errors import InputError, reason
 from core.files import read_text, write_text
 from core.images import IMAGE_SUFFIXES, image_size
 from data.yolo_tree import label_path
@@ -61,7 +61,7 @@ def read_tree(data: str) -> Tree:
     try:
         value = yaml.safe_load(read_text(path))
     except yaml.YAMLError as error:
-        raise InputError(f"{path}: not valid YAML: {str(error).splitlines()[0]}") from error
+        raise InputError(f"{path}: not valid YAML: {reason(error)}") from error
     if not isinstance(value, dict):
         raise InputError(f"{path}: not a mapping with 'train', 'val' and 'names'")
     root = (path.parent / str(value.get("path") or "")).resolve()

@@ -92,7 +92,7 @@ def best_f1(curves: dict[str, NDArray[np.float64]]) -> dict[str, float]:
 
 
 def thinned(curves: dict[str, NDArray[np.float64]], most: int = 400) -> dict[str, Any]:
-    """The curves at no more than `most` places, as lists for a file: half even in rank, half even in confidence.
+    """The curves at about `most` places, as lists for a file: the best F1, half even in rank, half even in confidence.
 
     Even ranks alone would spend nearly all places on the many boxes of next to no confidence.
     """
@@ -100,5 +100,7 @@ def thinned(curves: dict[str, NDArray[np.float64]], most: int = 400) -> dict[str
     ranks = np.linspace(0, num - 1, min(most // 2, num)).round().astype(int) if num else np.zeros(0, int)
     first, last = (float(curves["confidence"][n]) for n in (0, -1)) if num else (0.0, 0.0)
     steps = np.linspace(first, last, most // 2 if num else 0)
-    places = np.unique(np.append(ranks, np.clip(np.searchsorted(-curves["confidence"], -steps), 0, max(0, num - 1))))
+    even = np.clip(np.searchsorted(-curves["confidence"], -steps), 0, max(0, num - 1))
+    best = [int(curves["f1"].argmax())] if num else []
+    places = np.unique(np.concatenate([ranks, even, best]))
     return {name: [round(float(v), 6) for v in values[places.astype(int)]] for name, values in curves.items()}

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.errors import InputError
+from core.errors import InputError, reason
 from pipeline.build import PipelineConfig, build_pipeline
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def stored_config(run_folder: str) -> PipelineConfig:
         known = {key: stored[key] for key in schema if key in stored}
         config = OmegaConf.to_object(OmegaConf.merge(schema, known))
     except Exception as error:  # yaml's and OmegaConf's own kinds, for a file edited by hand or of another version
-        raise InputError(f"{path}: {str(error).splitlines()[0]}") from error
+        raise InputError(f"{path}: {reason(error)}") from error
     if "detector" not in known:
         raise InputError(f"{path}: field 'detector': missing, so this is no run of pipeline.export")
     assert isinstance(config, PipelineConfig)

@@ -55,9 +55,8 @@ class Chain:
     """The steps of one chain and what became of them."""
 
     root: Path
-    beside: list[tuple[Step, subprocess.Popen[bytes] | None, float]] = field(
-        default_factory=list
-    )  # None: an earlier chain's
+    # What runs beside the others: the step, its process (None: an earlier chain's) and when it began.
+    beside: list[tuple[Step, subprocess.Popen[bytes] | None, float]] = field(default_factory=list)
 
     def run(self, steps: list[Step]) -> None:
         """Run the steps in order; the first failure ends the chain with its status."""

@@ -4,7 +4,7 @@
     python scripts/small_run.py run_dir=DIR
 
 The folders have the names that scripts/chain.py gives them, so the notebooks look at a chain's run just as well. Its
-figures mean nothing: 96 drawn pictures of 192x112 pixels, six captions, models that were trained for half a minute.
+figures mean nothing: 120 drawn pictures of 192x112 pixels, six captions, models that were trained for half a minute.
 """
 
 import importlib
@@ -15,7 +15,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 CAPTIONS = "red drone,blue drone,white missile,red missile,blue helicopter,white helicopter"
-ARCHITECTURE_STEPS = ("scorer=demo", "recipe=none", "batch.size=32", "lr=2e-3", "weight_decay=0.05")
+SCORER = ("scorer=demo", "recipe=none", "batch.size=32", "lr=2e-3", "weight_decay=0.05")
 STAGE = "{imgsz: 192, epochs: 18, args: {lr0: 0.005, warmup_epochs: 1, close_mosaic: 2}}"
 CUTS = ("confidence=0.1", "nms_iou=0.5", "tracking.mode=disabled")
 
@@ -27,7 +27,7 @@ def commands(run: Path) -> list[Command]:
     scenes, split, export = run / "scenes", run / "split", run / "export"
     asked = (f"annotations={split}/val.jsonl", f"images={scenes}/images", f"detector={run}/detector", *CUTS)
     shared = f"candidates={export}/candidates"
-    trained = (*ARCHITECTURE_STEPS, f"crops={run}/crops", "tracking.mode=disabled")
+    trained = (*SCORER, f"crops={run}/crops", "tracking.mode=disabled")
     return [
         ("data.scenes", "scenes", ("num_images=120", "seed=0", "size=[192,112]", "target_size=[28,20]", "workers=1",
                                    f"captions=[{CAPTIONS}]")),

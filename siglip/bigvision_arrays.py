@@ -32,6 +32,7 @@ def read_npz(path: Path) -> dict[str, Array]:
             kept = [n for n in names if n.startswith(PREFIX)] or names
             arrays = {n.removeprefix(PREFIX): stored[n] for n in kept}
     except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
+        # zipfile raises NotImplementedError for an entry whose damaged header names an unknown compression
         raise InputError(f"{path}: not a big_vision checkpoint that can be read: {error}") from error
     for name, array in arrays.items():
         if array.dtype.name not in _KINDS and array.dtype != _BFLOAT16:

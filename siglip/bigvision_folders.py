@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from core.errors import InputError
+from core.errors import InputError, reason
 from siglip.bigvision_arrays import architecture, arrays_of, read_npz, tensors_of, write_npz
 from siglip.bigvision_names import Array
 from siglip.convert_source import WEIGHTS
@@ -51,8 +51,7 @@ def to_npz(source: str, out: Path, stacked: bool) -> dict[str, Any]:
     except InputError:
         raise
     except Exception as error:  # the library raises anything from OSError to SafetensorError for a broken folder
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise InputError(f"{source}: cannot be loaded: {reason}") from error
+        raise InputError(f"{source}: cannot be loaded: {reason(error)}") from error
     parts = {"vision": config.vision_config, "text": config.text_config}
     known = ("hidden_size", "num_attention_heads", "intermediate_size", "num_hidden_layers")
     sizes = {part: {name: int(getattr(of, name)) for name in known} for part, of in parts.items()}
@@ -79,7 +78,7 @@ def _config_like(like: str, sizes: Sizes, source: Path) -> Any:
     try:
         config = AutoConfig.from_pretrained(like)
     except Exception as error:
-        raise InputError(f"like: {like}: cannot be loaded: {str(error).splitlines()[0]}") from error
+        raise InputError(f"like: {like}: cannot be loaded: {reason(error)}") from error
     if config.model_type != "siglip":
         raise InputError(f"like: {like} is a {config.model_type}, not a siglip")
     for part, of in (("vision", config.vision_config), ("text", config.text_config)):
@@ -98,7 +97,7 @@ def _save_processor(out: Path, like: str | None, side: int) -> None:
     try:
         AutoProcessor.from_pretrained(like).save_pretrained(out)
     except Exception as error:
-        raise InputError(f"like: {like}: its tokenizer cannot be loaded: {str(error).splitlines()[0]}") from error
+        raise InputError(f"like: {like}: its tokenizer cannot be loaded: {reason(error)}") from error
 
 
 def _tensor(array: Array) -> torch.Tensor:

@@ -9,6 +9,7 @@ Random state needs no place in it: every step is seeded from (seed, step, proces
 """
 
 import shutil
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from torch.distributed.checkpoint.state_dict import (
     set_optimizer_state_dict,
 )
 
-from core.errors import InputError
+from core.errors import InputError, reason
 from core.files import read_json, write_json
 from core.manifest import latest_verified, write_manifest
 from siglip.gathering import num_processes, rank
@@ -97,15 +98,16 @@ def _meet() -> None:
 
 def _save(folder: Path, values: dict[str, Any]) -> None:
     alone = num_processes() == 1
+    warnings.filterwarnings("ignore", "torch.distributed is disabled")  # one process is what is meant
     save(values, storage_writer=FileSystemWriter(folder, sync_files=False), no_dist=alone)  # write_manifest syncs
 
 
 def _load(folder: Path, values: dict[str, Any]) -> None:
+    warnings.filterwarnings("ignore", "torch.distributed is disabled")
     try:
         load(values, storage_reader=FileSystemReader(folder), no_dist=num_processes() == 1)
     except CheckpointException as error:  # the files verified, so it is their content that does not fit
-        reason = str(error).strip().splitlines()[-1]
-        raise InputError(f"{folder}: is another model's state: {reason}") from error
+        raise InputError(f"{folder}: is another model's state: {reason(error, -1)}") from error
 
 
 def whole_weights(model: nn.Module) -> dict[str, torch.Tensor]:

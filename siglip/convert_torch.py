@@ -7,6 +7,7 @@ it is; here only the classes that describe tensors may appear in it.
 
 import io
 import pickle
+import warnings
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from core.errors import InputError
+from core.errors import InputError, reason
 
 CONTAINERS = ("state_dict", "model", "module")  # where a training script's file keeps the parameters
 DCP_METADATA = ".metadata"
@@ -49,8 +50,7 @@ def _read_torch_file(path: Path) -> dict[str, Tensor]:
     try:
         value = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises anything from pickle's errors to RuntimeError for a damaged file
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise InputError(f"{path}: not a file of tensors that can be read safely: {reason[:200]}") from error
+        raise InputError(f"{path}: not a file of tensors that can be read safely: {reason(error)[:200]}") from error
     for container in CONTAINERS:
         if isinstance(value, dict) and isinstance(value.get(container), dict):
             value = value[container]
@@ -128,6 +128,7 @@ def read_dcp(folder: Path) -> dict[str, Tensor]:
     Where the folder holds optimizer and model side by side, the entry `model` is taken. Raises InputError.
     """
     from torch.distributed.checkpoint import FileSystemReader, load
+    from torch.distributed.checkpoint.api import CheckpointException
     from torch.distributed.checkpoint.metadata import Metadata, StorageMeta, TensorStorageMetadata
 
     try:
@@ -150,11 +151,11 @@ def read_dcp(folder: Path) -> dict[str, Tensor]:
         raise InputError(f"{folder}: holds no tensors")
     _check_slices(folder, described, names)
     tensors = {k: torch.empty(entries[k].size, dtype=entries[k].properties.dtype) for k in names}
+    warnings.filterwarnings("ignore", "torch.distributed is disabled")  # one process is what is meant
     try:
         load(tensors, storage_reader=SafeReader(folder), no_dist=True)
-    except Exception as error:  # a damaged shard raises anything from KeyError to torch's own CheckpointException
-        reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
-        raise InputError(f"{folder}: damaged: {reason[:200]}") from error
+    except (Exception, CheckpointException) as error:  # torch's own is no Exception; a damaged shard raises anything
+        raise InputError(f"{folder}: damaged: {reason(error, -1)[:200]}") from error
     return {names[key]: tensor for key, tensor in tensors.items()}
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from core.errors import InputError
+from core.errors import InputError, reason
 
 
 def model_shapes(folder: Path) -> tuple[dict[str, list[int]], dict[str, str]]:
@@ -14,6 +14,9 @@ def model_shapes(folder: Path) -> tuple[dict[str, list[int]], dict[str, str]]:
     import torch
     import transformers
 
+    from siglip.model import hush
+
+    hush()
     try:
         config = transformers.AutoConfig.from_pretrained(folder)
         named = (getattr(config, "architectures", None) or [""])[0]
@@ -21,8 +24,7 @@ def model_shapes(folder: Path) -> tuple[dict[str, list[int]], dict[str, str]]:
         with torch.device("meta"):
             model = kind(config) if kind is not None else transformers.AutoModel.from_config(config)
     except Exception as error:  # transformers raises many kinds for a config it does not know
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise InputError(f"{folder}: its config describes no model: {reason}") from error
+        raise InputError(f"{folder}: its config describes no model: {reason(error)}") from error
     tied = getattr(model, "all_tied_weights_keys", None) or {}
     return {name: list(tensor.shape) for name, tensor in model.state_dict().items()}, dict(tied)
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.candidates import CandidateStore
-from core.errors import InputError
+from core.errors import InputError, reason
 from core.grounding import CutConfig, candidates_of
 from core.images import read_image
 from core.stages import Image, Scorer
@@ -68,7 +68,10 @@ def _store(place: Path) -> tuple[CandidateStore, dict[str, Any]]:
 
     run = place if (place / "config.yaml").is_file() else place.parent
     file = run / "config.yaml"
-    settings = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    try:
+        settings = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{file}: not valid YAML: {reason(error)}") from error
     settings = settings if isinstance(settings, dict) else {}
     inside = Path(str(settings.get("candidates") or place / "candidates")) if run == place else place
     if not (inside / "proposals").is_dir():
@@ -81,7 +84,10 @@ def _cuts(settings: dict[str, Any]) -> CutConfig:
 
     known = {f.name for f in fields(CutConfig)}
     given = {name: value for name, value in settings.items() if name in known}
-    cuts = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(CutConfig), given))
+    try:
+        cuts = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(CutConfig), given))
+    except Exception as error:  # OmegaConf's own kinds, for a file edited by hand or of another version
+        raise InputError(f"candidates: the run's cuts cannot be read: {reason(error)}") from error
     assert isinstance(cuts, CutConfig)
     return cuts
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from core.errors import InputError
+from core.errors import InputError, reason
 from core.files import read_json
 from siglip.scorer import EXPORTED, Precision, ScorerMemberConfig
 
@@ -71,7 +71,7 @@ def _session(path: Path, folder: Path, told: dict[str, Any], device: str) -> Any
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=providers)
     except Exception as error:  # protobuf, graph and missing data each have a class of their own
-        raise InputError(f"{path}: not a tower that can be run: {str(error).splitlines()[0]}") from error
+        raise InputError(f"{path}: not a tower that can be run: {reason(error)}") from error
 
 
 def load(config: ScorerMemberConfig, device: str) -> "Towers":

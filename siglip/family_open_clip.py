@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from core.errors import InputError
+from core.errors import InputError, reason
 from core.files import read_json, write_json
 from core.manifest import MANIFEST
 from core.stages import Image
@@ -96,8 +96,7 @@ def read_inputs(folder: Path) -> OpenClipInputs:
         preprocess = image_transform_v2(PreprocessCfg(**values), is_train=False)
         return OpenClipInputs(preprocess, open_clip.get_tokenizer(f"local-dir:{folder}"))
     except Exception as error:  # the library raises anything from OSError to RuntimeError for a broken folder
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise InputError(f"{folder}: its preprocessing cannot be loaded: {reason}") from error
+        raise InputError(f"{folder}: its preprocessing cannot be loaded: {reason(error)}") from error
 
 
 def load(config: ScorerMemberConfig, device: str) -> OpenClipTowers:
@@ -111,8 +110,7 @@ def load(config: ScorerMemberConfig, device: str) -> OpenClipTowers:
         model, _, preprocess = open_clip.create_model_and_transforms(name, precision=precision, device=device)
         tokenizer = open_clip.get_tokenizer(name)
     except Exception as error:  # the library raises anything from OSError to RuntimeError for a broken folder
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise InputError(f"{config.weights}: cannot be loaded as a scorer by open_clip: {reason}") from error
+        raise InputError(f"{config.weights}: cannot be loaded as a scorer by open_clip: {reason(error)}") from error
     if folder.is_dir():
         _require_weights(folder)
     return OpenClipTowers(model, preprocess, tokenizer, config, device)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from core.errors import InputError
+from core.errors import InputError, reason
 from core.stages import Image
 from siglip.model import TEXT_LENGTH, load_parts, tokens
 from siglip.pixels import crop_pixels
@@ -57,8 +57,7 @@ def read_inputs(folder: Path, sigmoid: bool, text_length: int) -> TransformersIn
     try:
         return TransformersInputs(AutoProcessor.from_pretrained(folder), sigmoid, text_length)
     except Exception as error:  # the library raises anything from OSError to KeyError for a broken folder
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise InputError(f"{folder}: its processor cannot be loaded: {reason}") from error
+        raise InputError(f"{folder}: its processor cannot be loaded: {reason(error)}") from error
 
 
 class TransformersTowers(TransformersInputs):

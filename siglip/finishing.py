@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from core.errors import reason
 from core.files import write_json, write_text
 from core.runs import RunFolder
 from core.tracking import Tracker
@@ -90,5 +91,4 @@ def _push(folder: Path, name: str) -> None:
         api.create_repo(name, exist_ok=True)
         api.upload_folder(repo_id=name, folder_path=folder)
     except Exception as error:  # whatever the hub or the network says, the checkpoint is on disk
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        print(f"push_to_hub: {name} was not pushed: {reason}; push {folder} by hand", file=sys.stderr)
+        print(f"push_to_hub: {name} was not pushed: {reason(error)}; push {folder} by hand", file=sys.stderr)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from core.errors import InputError
+from core.errors import InputError, reason
 from core.files import read_json, write_json
 from siglip.pixels import preprocessing_of
 
@@ -22,13 +22,12 @@ def load_parts(weights: str) -> tuple[Any, Any, dict[str, Any]]:
     """(model, processor, settings) of a checkpoint folder or hub name; InputError when it cannot be loaded."""
     from transformers import AutoModel, AutoProcessor
 
-    _hush()
+    hush()
     try:
         processor = AutoProcessor.from_pretrained(weights)
         model, told = AutoModel.from_pretrained(weights, output_loading_info=True)
     except Exception as error:  # the libraries raise anything from OSError to SafetensorError for a broken folder
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise InputError(f"{weights}: cannot be loaded as a scorer: {reason}") from error
+        raise InputError(f"{weights}: cannot be loaded as a scorer: {reason(error)}") from error
     for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"):
         if told.get(kind):
             names = sorted(map(str, told[kind]))
@@ -51,7 +50,7 @@ def _require_preprocessing(weights: str, processor: Any, stored: dict[str, Any] 
             )
 
 
-def _hush() -> None:
+def hush() -> None:
     """Keep transformers from drawing bars for a second's work and from warning of its own default configuration."""
     from transformers.utils import logging
 
@@ -72,7 +71,7 @@ def make_model(architecture: dict[str, Any], captions: Sequence[str]) -> tuple[A
     """A randomly initialised SiglipModel with the given text and vision values and a word tokenizer of the captions."""
     from transformers import SiglipConfig, SiglipImageProcessor, SiglipModel, SiglipProcessor
 
-    _hush()
+    hush()
     text, vision = dict(architecture.get("text", {})), dict(architecture.get("vision", {}))
     tokenizer = word_tokenizer(captions)
     ids = {

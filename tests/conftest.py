@@ -1,6 +1,8 @@
 """Options and fixtures of the whole suite."""
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,6 +26,40 @@ def count(request: pytest.FixtureRequest) -> Callable[[int, int], int]:
         return full if request.config.getoption("--full") else short
 
     return choose
+
+
+@pytest.fixture
+def refused(capfd: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """`refused(main, "a=1", ...)`: the one line with which a command refuses these words, at exit status 2."""
+
+    def ask(main: Callable[..., object], *words: object) -> str:
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as stop:
+            main(*words)
+        error = capfd.readouterr().err
+        assert stop.value.code == 2
+        assert error.count("\n") == 1, error
+        return error
+
+    return ask
+
+
+@pytest.fixture
+def run_processes() -> Callable[..., str]:
+    """`run_processes(2, "script.py", ...)`: what so many gloo processes print; each may import what lies beside it."""
+
+    def run(number: int, *words: object, timeout: float = 240) -> str:
+        root, beside = Path(__file__).resolve().parents[1], [Path(str(w)).parent for w in words[:1]]
+        paths = os.pathsep.join(map(str, [root, *beside]))
+        launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={number}"]
+        environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
+        done = subprocess.run(
+            [*launcher, *map(str, words)], env=environment, capture_output=True, text=True, timeout=timeout
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+        return done.stdout
+
+    return run
 
 
 @pytest.fixture(scope="session")

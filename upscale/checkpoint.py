@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from core.errors import InputError
+from core.errors import InputError, reason
 from core.files import sha256_file
 from upscale.build import Precision, UpscalerConfig
 
@@ -88,8 +88,7 @@ def _load(config: UpscalerConfig) -> tuple[Any, str]:  # spandrel's descriptor a
     try:
         descriptor = ModelLoader(device="cpu").load_from_file(weights)
     except Exception as error:  # spandrel and torch raise many kinds for broken, foreign and unsafe files
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise InputError(f"{weights}: cannot be loaded as a super-resolution network: {reason}") from error
+        raise InputError(f"{weights}: cannot be loaded as a super-resolution network: {reason(error)}") from error
     if not isinstance(descriptor, ImageModelDescriptor):
         raise InputError(f"{weights}: holds a network that does not enlarge single images")
     if descriptor.input_channels != 3 or descriptor.output_channels != 3:

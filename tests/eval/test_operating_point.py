@@ -99,3 +99,15 @@ def test_nothing_found_has_zero_rates_and_empty_curves():
     assert best_f1(curves) == {"best_f1": 0.0, "best_f1_confidence": 0.0}
     assert thinned(curves)["recall"] == []
     assert published_ratios(nothing, truth, published_denominators=True)["map50_over_truth"] == 0
+
+
+def test_thinned_curves_keep_the_best_f1():
+    """A report marks it on the curve and names it beside; the two must be one number."""
+    rng = np.random.default_rng(0)
+    num = 5000
+    f1 = rng.uniform(0, 0.5, num)
+    f1[3217] = 0.9
+    curves = {"confidence": np.sort(rng.uniform(size=num))[::-1], "precision": f1, "recall": f1, "f1": f1}
+    points = thinned(curves)
+    assert max(points["f1"]) == 0.9
+    assert len(points["f1"]) <= 401

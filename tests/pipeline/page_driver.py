@@ -1,6 +1,7 @@
 """Headless Chromium over its DevTools protocol: just what the page's test needs."""
 
 import base64
+import contextlib
 import json
 import shutil
 import subprocess
@@ -32,11 +33,9 @@ class Browser:
     def _wait_for(get, seconds=30):
         ends = time.monotonic() + seconds
         while True:
-            try:
+            with contextlib.suppress(OSError, IndexError):  # not there yet, or half-written; the time is limited below
                 if value := get():
                     return value
-            except (OSError, IndexError):
-                pass
             assert time.monotonic() < ends, "the browser does not answer"
             time.sleep(0.05)
 

@@ -1,9 +1,6 @@
 """Gradients from micro-batches against one batch, dropout included, and against the published accumulation by hand."""
 
 import contextlib
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -156,12 +153,6 @@ def test_a_process_with_fewer_pairs_takes_part_as_often():
     assert [(p.crops.stop, p.num_texts, len(p.captions)) for p in empty] == [(0, 0, 1), (0, 0, 1)]
 
 
-def test_two_data_parallel_processes_have_the_whole_batchs_gradients():
+def test_two_data_parallel_processes_have_the_whole_batchs_gradients(run_processes):
     """With micro-batches and without; every process checks itself, see data_parallel.py."""
-    here = Path(__file__).parent
-    words = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", here / "data_parallel.py"]
-    paths = os.pathsep.join([str(here.parents[1]), str(here)])
-    environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([sys.executable, *words], env=environment, capture_output=True, text=True, timeout=240)
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stdout.count("equal") == 2
+    assert run_processes(2, Path(__file__).with_name("data_parallel.py")).count("equal") == 2

@@ -3,6 +3,8 @@
 import json
 import random
 import struct
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,10 +13,12 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from core.errors import InputError
-from siglip.convert import main
 from siglip.convert_header import read_header
 from siglip.convert_keys import clean_key, clean_keys
 from siglip.converting import convert as convert_file
+
+sys.path.insert(0, str(Path(__file__).parent))
+from conversions import convert
 
 ANYWHERE = ["_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"]
 
@@ -27,19 +31,6 @@ def wrapped(key, rng):
         parts.append(part)
     front = rng.choices([*ANYWHERE, "module"], k=rng.randint(0, 4))
     return ".".join(front + parts)
-
-
-def convert(*words):
-    main([*map(str, words), "run_dir=run"])
-    with open("run/metrics.json") as stream:
-        return json.load(stream)
-
-
-def refused(capfd, *words):
-    with pytest.raises(SystemExit) as stop:
-        convert(*words)
-    assert stop.value.code == 2
-    return capfd.readouterr().err
 
 
 def test_1000_random_nestings_come_back():
@@ -121,11 +112,11 @@ def test_a_sharded_folder(checkpoint, tmp_path):
     assert all(torch.equal(a, b) for a, b in zip(again.parameters(), model.parameters(), strict=True))
 
 
-def test_keys_that_the_model_does_not_know_are_refused(checkpoint, capfd):
+def test_keys_that_the_model_does_not_know_are_refused(checkpoint, refused):
     weights = load_file(checkpoint / "model.safetensors")
     weights["stranger"] = weights.pop("logit_bias")
     save_file(weights, checkpoint / "model.safetensors", {"format": "pt"})
-    error = refused(capfd, f"source={checkpoint}", "out=clean")
+    error = refused(convert, f"source={checkpoint}", "out=clean")
     assert "1 keys are missing and 1 unexpected (logit_bias, stranger)" in error
 
 

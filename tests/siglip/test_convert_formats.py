@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import shutil
 import socket
 import subprocess
@@ -10,40 +11,14 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.distributed.checkpoint as dcp
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file, save_model
 
-from siglip.convert import main
 from siglip.convert_keys import clean_keys
 
-
-def convert(*words):
-    main([*map(str, words), "run_dir=run"])
-    return json.loads(Path("run/metrics.json").read_text())
-
-
-def refused(capfd, *words):
-    with pytest.raises(SystemExit) as stop:
-        convert(*words)
-    assert stop.value.code == 2
-    error = capfd.readouterr().err
-    assert error.count("\n") == 1
-    return error
-
-
-def reopened(folder):
-    from transformers import AutoModel
-
-    model, told = AutoModel.from_pretrained(folder, output_loading_info=True)
-    assert not any(told[kind] for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"))
-    return model.eval()
-
-
-def logits(model):
-    torch.manual_seed(0)
-    ids, side = torch.randint(0, 6, (3, 64)), model.config.vision_config.image_size
-    with torch.no_grad():
-        return model(input_ids=ids, pixel_values=torch.randn(2, 3, side, side)).logits_per_image
+sys.path.insert(0, str(Path(__file__).parent))
+from conversions import convert, logits, reopened
 
 
 def with_weights(checkpoint, tmp_path, name="source"):
@@ -80,7 +55,7 @@ def test_a_checkpoint_of_transformers_own_trainer_under_compile(checkpoint, make
         assert not [p.name for p in (tmp_path / name).iterdir() if p.suffix in {".pt", ".bin", ".pth"}]
 
 
-def test_a_sharded_compiled_checkpoint_of_two_processes(checkpoint, tmp_path, capfd):
+def test_a_sharded_compiled_checkpoint_of_two_processes(checkpoint, tmp_path, capfd, refused):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
@@ -107,8 +82,19 @@ def test_a_sharded_compiled_checkpoint_of_two_processes(checkpoint, tmp_path, ca
         changed[len(good) // 8] ^= 1
         for bad in (good[: len(good) // 8], bytes(changed)):
             shard.write_bytes(bad)
-            assert f"{shard.name}: damaged" in refused(capfd, f"source={source}", "out=again")
+            assert f"{shard.name}: damaged" in refused(convert, f"source={source}", "out=again")
         shard.write_bytes(good)
+
+
+def test_shards_of_other_sizes_than_described_are_one_line(tmp_path, refused):
+    """torch reports this by an exception that is no Exception."""
+    dcp.save({"model": {"a": torch.ones(4)}}, checkpoint_id=tmp_path / "shards", no_dist=True)
+    path = tmp_path / "shards/.metadata"
+    described = pickle.loads(path.read_bytes())
+    described.state_dict_metadata["model.a"].size = torch.Size([5])
+    described.state_dict_metadata["model.a"].chunks[0].sizes = torch.Size([5])
+    path.write_bytes(pickle.dumps(described))
+    assert "shards: damaged: AssertionError" in refused(convert, "source=shards", "out=made.safetensors")
 
 
 @pytest.mark.parametrize("container", [None, "state_dict", "model"])
@@ -120,7 +106,7 @@ def test_a_bin_folder(container, checkpoint, tmp_path):
     assert torch.equal(logits(reopened(tmp_path / "clean")), logits(model))
 
 
-def test_bin_shards_with_an_index(checkpoint, tmp_path, capfd):
+def test_bin_shards_with_an_index(checkpoint, tmp_path, refused):
     source, model = with_weights(checkpoint, tmp_path), reopened(checkpoint)
     tensors = [(f"_orig_mod.{k}", v) for k, v in model.state_dict().items()]
     half = len(tensors) // 2
@@ -133,7 +119,7 @@ def test_bin_shards_with_an_index(checkpoint, tmp_path, capfd):
     convert(f"source={source}", "out=clean")
     assert torch.equal(logits(reopened(tmp_path / "clean")), logits(model))
     index.write_text(json.dumps({"weight_map": {"a": "../a.bin"}}))
-    assert "leads out of the folder" in refused(capfd, f"source={source}", "out=clean2")
+    assert "leads out of the folder" in refused(convert, f"source={source}", "out=clean2")
 
 
 def test_tied_tensors_stay_tied(tmp_path, capfd):
@@ -162,35 +148,35 @@ def test_tied_tensors_stay_tied(tmp_path, capfd):
             assert set(left_out) | set(stream.keys()) == set(model.state_dict())
 
 
-def test_what_a_pickle_would_run_is_never_run(tmp_path, checkpoint, capfd):
+def test_what_a_pickle_would_run_is_never_run(tmp_path, checkpoint, refused):
     class Evil:
         def __reduce__(self):
             return (os.system, (f"touch {tmp_path}/ran",))
 
     torch.save({"a": Evil()}, "evil.bin")
-    assert "evil.bin: not a file of tensors that can be read safely" in refused(capfd, "source=evil.bin", "out=x")
+    assert "evil.bin: not a file of tensors that can be read safely" in refused(convert, "source=evil.bin", "out=x")
     import pickle
 
     Path("shards").mkdir()
     Path("shards/.metadata").write_bytes(pickle.dumps(Evil()))
-    error = refused(capfd, "source=shards", "out=x")
+    error = refused(convert, "source=shards", "out=x")
     assert "posix.system, which describes no tensor" in error
     assert not (tmp_path / "ran").exists()
 
 
-def test_an_entry_marked_as_a_folder_is_damage(tmp_path, capfd):
+def test_an_entry_marked_as_a_folder_is_damage(tmp_path, refused):
     """torch would give its tensor as it finds the memory; the entry's checksum is right all the same."""
     torch.save({"a": torch.ones(15)}, "good.bin")
     data = bytearray(Path("good.bin").read_bytes())
     entry = data.rindex(b"good/data/0") - 46  # its part of the zip directory, whose name follows 46 bytes
     data[entry + 38] = 0x30
     Path("bad.bin").write_bytes(data)
-    assert "damaged: the checksum or description of good/data/0 differs" in refused(capfd, "source=bad.bin", "out=x")
+    assert "damaged: the checksum or description of good/data/0 differs" in refused(convert, "source=bad.bin", "out=x")
     convert("source=good.bin", "out=x")
 
 
 @pytest.mark.parametrize("suffix", ["safetensors", "bin"])
-def test_casting(suffix, tmp_path, capfd):
+def test_casting(suffix, refused):
     torch.manual_seed(0)
     data = {"_orig_mod.a": torch.randn(300, 70), "_orig_mod.b": torch.randn(3).double(), "_orig_mod.n": torch.arange(4)}
     if suffix == "bin":
@@ -204,7 +190,7 @@ def test_casting(suffix, tmp_path, capfd):
     assert torch.equal(made["n"], data["_orig_mod.n"])
     save_file({"big": torch.tensor([1e30])}, "big.safetensors")
     assert "tensor 'big': a value is too large for F16" in refused(
-        capfd, "source=big.safetensors", "out=y", "cast=fp16"
+        convert, "source=big.safetensors", "out=y", "cast=fp16"
     )
     assert not Path("y").exists()
 
@@ -214,16 +200,16 @@ def test_a_cast_folder_is_opened_in_the_new_type(checkpoint, tmp_path):
     assert reopened(tmp_path / "half").dtype is torch.bfloat16
 
 
-def test_a_shape_that_the_model_does_not_have_is_refused(checkpoint, capfd):
+def test_a_shape_that_the_model_does_not_have_is_refused(checkpoint, refused):
     path = checkpoint / "model.safetensors"
     weights = load_file(path)
     weights["logit_bias"] = torch.zeros(2)
     save_file(weights, path, {"format": "pt"})
-    assert "tensor 'logit_bias': shape [2], the model's is [1]" in refused(capfd, f"source={checkpoint}", "out=x")
+    assert "tensor 'logit_bias': shape [2], the model's is [1]" in refused(convert, f"source={checkpoint}", "out=x")
     assert convert(f"source={checkpoint}", "out=x", "verify=none")["verified"] == "false"
 
 
-def test_misuse_is_one_line(checkpoint, tmp_path, capfd):
+def test_misuse_is_one_line(checkpoint, tmp_path, refused):
     (tmp_path / "empty").mkdir()
     save_file({"_orig_mod.a": torch.ones(1)}, "one.safetensors")
     (tmp_path / "link.safetensors").symlink_to("one.safetensors")
@@ -243,5 +229,5 @@ def test_misuse_is_one_line(checkpoint, tmp_path, capfd):
         (("source=mixed.pt", "out=x"), "field 'b': not a tensor"),
         (("source=mixed.pt", "in_place=true"), "field 'b': not a tensor"),
     ):
-        assert told in refused(capfd, *words), words
+        assert told in refused(convert, *words), words
     assert not (tmp_path / "x").exists()

@@ -13,38 +13,11 @@ from safetensors.torch import load_file, save_file
 
 from core.errors import InputError
 from core.manifest import verify_manifest, write_manifest
-from siglip.convert import main
 from siglip.convert_header import copy_renamed, finish_rename, read_header, rename_in_place
 from siglip.convert_keys import clean_keys
 
-
-def convert(*words):
-    main([*map(str, words), "run_dir=run"])
-    return json.loads(Path("run/metrics.json").read_text())
-
-
-def refused(capfd, *words):
-    with pytest.raises(SystemExit) as stop:
-        convert(*words)
-    assert stop.value.code == 2
-    error = capfd.readouterr().err
-    assert error.count("\n") == 1
-    return error
-
-
-def reopened(folder):
-    from transformers import AutoModel
-
-    model, told = AutoModel.from_pretrained(folder, output_loading_info=True)
-    assert not any(told[kind] for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"))
-    return model.eval()
-
-
-def logits(model):
-    torch.manual_seed(0)
-    ids, side = torch.randint(0, 6, (3, 64)), model.config.vision_config.image_size
-    with torch.no_grad():
-        return model(input_ids=ids, pixel_values=torch.randn(2, 3, side, side)).logits_per_image
+sys.path.insert(0, str(Path(__file__).parent))
+from conversions import convert, logits, reopened
 
 
 def test_in_place_touches_only_the_header(checkpoint, tmp_path):
@@ -99,12 +72,12 @@ header.rename_in_place(path, names)
 
 
 @pytest.mark.parametrize("stop", ["before", "torn"])
-def test_a_kill_in_the_middle_of_a_header_is_completed_by_the_next_run(stop, tmp_path, capfd):
+def test_a_kill_in_the_middle_of_a_header_is_completed_by_the_next_run(stop, tmp_path, refused):
     data = {f"_orig_mod.layer.{i}": torch.full((3,), float(i)) for i in range(20)}
     save_file(data, "a.safetensors", {"format": "pt"})
     killed = subprocess.run([sys.executable, "-c", KILLED, stop], cwd=tmp_path, check=False)
     assert killed.returncode == -signal.SIGKILL
-    assert "an in-place conversion was interrupted" in refused(capfd, "source=a.safetensors", "out=b.safetensors")
+    assert "an in-place conversion was interrupted" in refused(convert, "source=a.safetensors", "out=b.safetensors")
     convert("source=a.safetensors", "in_place=true")
     made = load_file("a.safetensors")
     assert {k: v.tolist() for k, v in made.items()} == {
@@ -113,7 +86,7 @@ def test_a_kill_in_the_middle_of_a_header_is_completed_by_the_next_run(stop, tmp
     assert not finish_rename(Path("a.safetensors"))
 
 
-def test_a_changed_byte_is_found_where_there_is_a_manifest(checkpoint, tmp_path, capfd):
+def test_a_changed_byte_is_found_where_there_is_a_manifest(checkpoint, tmp_path, refused):
     write_manifest(checkpoint)
     convert(f"source={checkpoint}", "out=good")
     verify_manifest(tmp_path / "good")
@@ -121,7 +94,7 @@ def test_a_changed_byte_is_found_where_there_is_a_manifest(checkpoint, tmp_path,
     data = bytearray(path.read_bytes())
     data[-5] ^= 1
     path.write_bytes(data)
-    assert "content differs from the manifest" in refused(capfd, f"source={checkpoint}", "out=bad")
+    assert "content differs from the manifest" in refused(convert, f"source={checkpoint}", "out=bad")
     assert not (tmp_path / "bad").exists()
 
 

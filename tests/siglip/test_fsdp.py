@@ -1,9 +1,6 @@
 """FSDP2 for real: two CPU processes, compiled, gradients cached; what they leave equals one process's, and converts."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -20,15 +17,10 @@ def losses(run):
     return [json.loads(line)["loss"] for line in (run / "history.jsonl").read_text().splitlines()]
 
 
-def test_two_processes_shard_compile_and_leave_a_complete_folder(make_crops, architecture_words, tmp_path):
+def test_two_processes_shard_and_leave_a_complete_folder(make_crops, architecture_words, tmp_path, run_processes):
     words = [f"crops={make_crops()}", *architecture_words, "batch.size=8", "lr=3e-3", "epochs=2", "recipe=none"]
-    launched = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "siglip.train"]
     settings = ["strategy=fsdp", "compile=aot_eager", "batch.micro=2", f"run_dir={tmp_path}/sharded"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "WANDB_MODE": "disabled"}
-    done = subprocess.run(
-        [sys.executable, *launched, *words, *settings], env=environment, capture_output=True, text=True, timeout=400
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    run_processes(2, "-m", "siglip.train", *words, *settings, timeout=400)
     assert list((tmp_path / "sharded/state").rglob("*.distcp"))
 
     train.main([*words, f"run_dir={tmp_path}/alone"])

@@ -1,8 +1,5 @@
 """The loss against a reference of six lines, transformers' own, and open_clip's; forward and backward."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -122,13 +119,7 @@ def test_half_precision_embeddings_give_float32_logits():
 
 
 @pytest.mark.parametrize("processes", [2, 3, 4])
-def test_several_processes_with_uneven_batches(processes):
+def test_several_processes_with_uneven_batches(processes, run_processes):
     """Every process checks its own share against the whole batch's reference; see several_processes.py."""
-    script = Path(__file__).with_name("several_processes.py")
-    words = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", script]
-    done = subprocess.run(
-        words, env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}, capture_output=True, text=True,
-        timeout=240,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stdout.count("equal in all 9 cases") == processes
+    said = run_processes(processes, Path(__file__).with_name("several_processes.py"))
+    assert said.count("equal in all 9 cases") == processes
