@@ -1,30 +1,35 @@
-"""The published training and choosing against ours: same scenes, noise, small architectures, steps and detector.
+"""The published training and choosing against ours: same scenes, noise, small architectures and compute.
 
-    python benchmarks/published_design.py ANNOTATIONS WORK_FOLDER [RESULT.json]     # about 100 CPU minutes
+    python benchmarks/published_design.py ANNOTATIONS WORK_FOLDER [RESULT.json]     # about 130 CPU minutes
 
 ANNOTATIONS is a caption file with boxes such as the published one; scenes are drawn into its boxes. Its first images
-train, the following ones choose our settings (on a grade of noise that is not judged), its last ones judge. Nothing of
-the published system's weights is used: both sides start from the same random weights. A killed run goes on.
+train, the following ones choose our settings, its last ones judge. Nothing of the published system's weights is used:
+both sides start from the same random weights. A killed run goes on.
 
-    published      loss over micro-batches of 12, a repeated caption is a negative, recipe augv2, its cuts, plain argmax
-    caption-aware  the same with repeated captions as positives
+    published      detector on whole pictures, first small, then large; scorer's loss over micro-batches of 12, where a
+                   repeated caption is a negative, recipe augv2; its cuts, plain argmax
+    detector       and the detector trained on random crops in their own size: as many pixels through the network
+    caption-aware  and repeated captions are positives
     global         and the loss over the whole batch
-    settings       and cuts chosen on the tuning scenes
+    settings       and cuts chosen on the tuning scenes, at two grades of noise together
     choosing       and the choosing chosen there too: joint assignment or not, weight of the detector's confidence
 """
 
 import json
+import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import numpy as np
 
 from core.candidates import CandidateStore
-from core.choosing import ChoosingConfig
+from core.choosing import ChoosingConfig, ChoosingMethod
+from core.files import write_json
 from core.grounding import CutConfig
 from core.values import AnnotatedImage
 from data.captions import read_annotations, write_annotations
@@ -34,7 +39,7 @@ from eval.sweep import SweepConfig, best_row, points_of
 from eval.sweep_points import Point, Sweeper
 
 NUM_TRAIN, NUM_TUNE, NUM_VAL = 500, 60, 120
-GRADES, TUNE_GRADE = ("clean", "gauss1000", "gauss3000", "jpeg15"), "gauss2000"
+GRADES, TUNE_GRADES = ("clean", "gauss1000", "gauss3000", "jpeg15"), ("clean", "gauss2000")
 SEEDS = (0, 1)
 EPOCHS, BATCH, MICRO = 20, 48, 12
 LOSSES = {
@@ -42,12 +47,19 @@ LOSSES = {
     "caption-aware": (f"batch.micro={MICRO}", "loss.negatives=micro", "loss.same_caption=positive"),
     "global": ("loss.negatives=batch", "loss.same_caption=positive"),
 }
-DETECTOR = ("detector=demo", "recipe=v3", "stages=[{imgsz:320,epochs:24,crop:[320,192],crop_share:1.0}]")
+DETECTOR = ("detector=demo", "recipe=v3")
+FINE = "args:{lr0:0.001,warmup_epochs:0.2,mosaic:0}"  # of the last stage, as published
+STAGES = {  # an epoch's megapixels through the network: 123 at 640x384, 471 at 1280x736, 31 at 320x192
+    "published": f"stages=[{{imgsz:640,epochs:10}},{{imgsz:1280,epochs:2,{FINE}}}]",
+    "ours": f"stages=[{{imgsz:320,epochs:50,crop:[320,192],crop_share:1.0}},"
+            f"{{imgsz:640,epochs:5,crop:[640,384],crop_share:1.0,{FINE}}}]",
+}  # fmt: skip
 SCORER = ("scorer=demo", "recipe=augv2", f"batch.size={BATCH}", f"epochs={EPOCHS}", "lr=2e-3")
 LISTS = {"confidence": [0.05, 0.1, 0.25, 0.5], "nms_iou": [0.1, 0.3, 0.5, 0.7], "max_det": [10, 20]}
 CHOICES: dict[str, list[Any]] = {"method": ["best", "assignment"], "confidence_weight": [0.0, 0.1, 0.3, 0.5]}
 PUBLISHED_CUTS = CutConfig(confidence=0.1, nms_iou=0.1, max_det=10)
-STEPS = ("published", "caption-aware", "global", "settings", "choosing")
+TUNE_PARTS, VAL_PARTS = [f"tune_{grade}" for grade in TUNE_GRADES], [f"val_{grade}" for grade in GRADES]
+STEPS = ("published", "detector", "caption-aware", "global", "settings", "choosing")
 
 
 @dataclass
@@ -66,7 +78,11 @@ class Bench:
         if told.get("state") != "done" or told["command_line"][3:] != words:
             print(f"{name} {' '.join(words)}", flush=True)
             with open(self.work / f"{folder.replace('/', '-')}.log", "ab") as log:
-                subprocess.run([sys.executable, "-m", name, *words], stdout=log, stderr=log, check=True)
+                process = subprocess.Popen([sys.executable, "-m", name, *words], stdout=log, stderr=log)
+                _, status, used = os.wait4(process.pid, 0)
+            if status:
+                raise SystemExit(f"{log.name}: {name} failed")
+            write_json(path / "cost.json", {"cpu_s": used.ru_utime + used.ru_stime})
         return path
 
     def draw(self) -> None:
@@ -80,13 +96,15 @@ class Bench:
         train = f"annotations={self.work}/train.jsonl"
         self.command("data.crops", "crops", train, f"images={images}")
         self.command("data.yolo", "yolo", train, f"val={self.work}/tune.jsonl", f"images={images}")
-        for name, grade in (("tune", TUNE_GRADE), *(("val", grade) for grade in GRADES)):
-            self.command("data.noise", f"noise/{name}_{grade}", f"annotations={self.work}/{name}.jsonl",
+        for part in (*TUNE_PARTS, *VAL_PARTS):
+            name, grade = part.split("_")
+            self.command("data.noise", f"noise/{part}", f"annotations={self.work}/{name}.jsonl",
                          f"images={images}", f"grade={grade}")  # fmt: skip
 
     def train(self) -> None:
-        """The detector that both sides share, and a scorer for each loss and seed, two trainings at a time."""
-        jobs = [("detector.train", "detector", f"data={self.work}/yolo", *DETECTOR)]
+        """A detector for each design, and a scorer for each loss and seed, two trainings at a time."""
+        jobs = [("detector.train", f"detector/{name}", f"data={self.work}/yolo", *DETECTOR, stages)
+                for name, stages in STAGES.items()]  # fmt: skip
         jobs += [("siglip.train", f"scorer/{loss}_{seed}", f"crops={self.work}/crops", *SCORER, *LOSSES[loss],
                   f"seed={seed}") for seed in SEEDS for loss in LOSSES]  # fmt: skip
         with ThreadPoolExecutor(2) as pool:
@@ -95,36 +113,53 @@ class Bench:
 
     def export(self) -> None:
         """What the models say of every graded copy, with every crop that the settings can ask for."""
-        lists = [f"sweep.{name}={values}".replace(" ", "") for name, values in LISTS.items()]
-        for part in self.parts():
+        for part in VAL_PARTS:
+            for seed in SEEDS:
+                self._export(part, "published", "published", seed)
+        for part in (*TUNE_PARTS, *VAL_PARTS):
             for seed in SEEDS:
                 for loss in LOSSES:
-                    self.command("pipeline.export", f"export/{part}_{loss}_{seed}",
-                                 f"annotations={self.work}/{part.split('_')[0]}.jsonl",
-                                 f"images={self.work}/noise/{part}/images", f"candidates={self.work}/store/{part}",
-                                 f"detector={self.work}/detector/weights/best.pt", "detector.imgsz=[896,1536]",
-                                 f"scorer={self.work}/scorer/{loss}_{seed}/last", "tracking.mode=disabled",
-                                 *lists)  # fmt: skip
+                    self._export(part, "ours", loss, seed)
 
-    def parts(self) -> list[str]:
-        """The graded copies: the tuning one first."""
-        return [f"tune_{TUNE_GRADE}", *(f"val_{grade}" for grade in GRADES)]
+    def _export(self, part: str, detector: str, loss: str, seed: int) -> None:
+        lists = [f"sweep.{name}={values}".replace(" ", "") for name, values in LISTS.items()]
+        self.command("pipeline.export", f"export/{part}_{detector}_{loss}_{seed}",
+                     f"annotations={self.work}/{part.split('_')[0]}.jsonl", f"images={self.work}/noise/{part}/images",
+                     f"candidates={self.work}/store/{part}", f"detector={self.work}/{self.weights(detector)}",
+                     "detector.imgsz=[896,1536]", f"scorer={self.work}/{self.folder(loss, seed)}",
+                     "tracking.mode=disabled", *lists)  # fmt: skip
 
-    def key(self, part: str, loss: str, seed: int) -> str:
-        """The store's key of a scorer."""
-        weights = f"{self.work}/scorer/{loss}_{seed}/last"
-        known = CandidateStore(self.work / "store" / part).known("embeddings")
-        return next(key for key, about in known.items() if weights in json.dumps(about))
+    @staticmethod
+    def weights(detector: str) -> str:
+        """A detector's checkpoint, from the work folder."""
+        return f"detector/{detector}/weights/best.pt"
+
+    @staticmethod
+    def folder(loss: str, seed: int) -> str:
+        """A scorer's folder, from the work folder."""
+        return f"scorer/{loss}_{seed}/last"
+
+    def key(self, part: str, kind: str, weights: str) -> str:
+        """The key in a part's store of a detector (`proposals`) or scorer (`embeddings`)."""
+        known = CandidateStore(self.work / "store" / part).known(kind)
+        return next(key for key, about in known.items() if f"{self.work}/{weights}" in json.dumps(about))
 
     def tuned(self, seed: int, **choices: list[Any]) -> dict[str, Any]:
-        """The best row of a sweep over the tuning scenes with our scorer of a seed."""
-        store = CandidateStore(self.work / "store" / self.parts()[0])
-        config = SweepConfig(candidates=str(store.folder), truth=str(self.work / "tune.jsonl"),
-                             scorers=[self.key(self.parts()[0], "global", seed)], **LISTS, **choices)  # fmt: skip
-        sweeper = self.sweeper(self.parts()[0])
-        points = points_of(config, store)
-        sweeper.prepare(points)
-        return best_row([sweeper.row(point) for point in points])
+        """The best settings over all tuning copies together, with our detector and our scorer of a seed."""
+        tables = []
+        for part in TUNE_PARTS:
+            store = CandidateStore(self.work / "store" / part)
+            config = SweepConfig(candidates=str(store.folder), truth=str(self.work / "tune.jsonl"),
+                                 detectors=[self.key(part, "proposals", self.weights("ours"))],
+                                 scorers=[self.key(part, "embeddings", self.folder("global", seed))],
+                                 **LISTS, **choices)  # fmt: skip
+            sweeper = self.sweeper(part)
+            points = points_of(config, store)
+            sweeper.prepare(points)
+            tables.append([sweeper.row(point) for point in points])
+        means = [{name: fmean(row[name] for row in rows) for name in ("accuracy", "f1")}
+                 for rows in zip(*tables, strict=True)]  # fmt: skip
+        return best_row([row | mean for row, mean in zip(tables[0], means, strict=True)])
 
     def sweeper(self, part: str) -> Sweeper:
         """A replay of one graded copy."""
@@ -132,41 +167,40 @@ class Bench:
         return Sweeper(Replay(CandidateStore(self.work / "store" / part), truth))
 
 
-def point_of(row: dict[str, Any], scorer: str) -> Point:
-    """A sweep's row as a point for another scorer or set."""
-    from core.choosing import ChoosingMethod
-
-    cut = CutConfig(row["confidence"], row["nms_iou"], row["max_det"])
-    choosing = ChoosingConfig(method=ChoosingMethod(row["method"]), confidence_weight=row["confidence_weight"])
-    return Point(row["detector"], row["views"], cut, scorer, choosing)
+def points_at(bench: Bench, part: str, seed: int, cuts: dict[str, Any], full: dict[str, Any]) -> dict[str, Point]:
+    """Every step's point on one graded copy; `cuts` and `full` are tuned rows without and with the choosing."""
+    theirs, ours = (bench.key(part, "proposals", bench.weights(name)) for name in STAGES)
+    scorers = {loss: bench.key(part, "embeddings", bench.folder(loss, seed)) for loss in LOSSES}
+    plain = Point(theirs, cuts["views"], PUBLISHED_CUTS, scorers["published"], ChoosingConfig())
+    points = {"published": plain, "detector": replace(plain, detector=ours)}
+    points |= {loss: replace(plain, detector=ours, scorer=scorers[loss]) for loss in ("caption-aware", "global")}
+    for step, row in (("settings", cuts), ("choosing", full)):
+        cut = CutConfig(row["confidence"], row["nms_iou"], row["max_det"])
+        choosing = ChoosingConfig(method=ChoosingMethod(row["method"]), confidence_weight=row["confidence_weight"])
+        points[step] = replace(points["global"], cut=cut, choosing=choosing)
+    return points
 
 
 def judge(bench: Bench) -> tuple[dict[str, np.ndarray], list[str], dict[str, Any]]:
     """Hits of every step over seeds, grades and captions; the image of each; and figures about the rest."""
     hits: dict[str, list[np.ndarray]] = {step: [] for step in STEPS}
     images: list[str] = []
-    about: dict[str, Any] = {"settings": {}, "grades": {}}
+    about: dict[str, Any] = {"settings": {}, "grades": {}, "ceilings": {}}
     sweepers = {grade: bench.sweeper(f"val_{grade}") for grade in GRADES}
     for seed in SEEDS:
-        from core.choosing import ChoosingMethod
-
         cuts = bench.tuned(seed)
         full = bench.tuned(seed, **{**CHOICES, "method": [ChoosingMethod(m) for m in CHOICES["method"]]})
         about["settings"][f"seed {seed}"] = {n: full[n] for n in (*LISTS, *CHOICES)} | {
             "confidence without choosing": cuts["confidence"], "nms_iou without choosing": cuts["nms_iou"],
             "max_det without choosing": cuts["max_det"]}  # fmt: skip
         for grade, sweeper in sweepers.items():
-            part = f"val_{grade}"
-            plain = replace(point_of(cuts, ""), cut=PUBLISHED_CUTS)
-            points = {loss: replace(plain, scorer=bench.key(part, loss, seed)) for loss in LOSSES}
-            points["settings"] = point_of(cuts, bench.key(part, "global", seed))
-            points["choosing"] = point_of(full, bench.key(part, "global", seed))
+            points = points_at(bench, f"val_{grade}", seed, cuts, full)
             figures = about["grades"].setdefault(grade, {step: [] for step in STEPS})
             for step, point in points.items():
                 answers = sweeper.answers(point)
                 hits[step].append(answers.hit)
                 figures[step].append(float(answers.hit.mean()))
-                about["grades"][grade]["ceiling"] = float(sweeper.answers(points["published"]).reachable.mean())
+                about["ceilings"].setdefault(grade, {})[step] = float(answers.reachable.mean())
             images += [entry.image for entry in sweeper.replay.truth for _ in entry.annotations]
     return {step: np.concatenate(parts) for step, parts in hits.items()}, images, about
 
@@ -193,14 +227,14 @@ def result_of(hits: dict[str, np.ndarray], images: list[str], about: dict[str, A
     return {
         "answers": len(images), "images": len(set(images)), "grades": list(GRADES), "seeds": list(SEEDS),
         "training": {"images": NUM_TRAIN, "epochs": EPOCHS, "batch": BATCH, "micro": MICRO, "scorer": list(SCORER),
-                     "detector": list(DETECTOR)},
-        "tuning": {"images": NUM_TUNE, "grade": TUNE_GRADE}, "goal": {"error_ratio": 0.7}, "steps": rows, **about,
+                     "detector": list(DETECTOR), "stages": STAGES},
+        "tuning": {"images": NUM_TUNE, "grades": list(TUNE_GRADES)}, "goal": {"error_ratio": 0.7}, "steps": rows,
+        **about,
     }  # fmt: skip
 
 
 def main() -> None:
     """Make what is missing, judge, write the result and print its table."""
-    from core.files import write_json
     from eval.tables import print_table
 
     if len(sys.argv) < 3:
@@ -209,7 +243,9 @@ def main() -> None:
     bench.work.mkdir(parents=True, exist_ok=True)
     for step in (bench.draw, bench.train, bench.export):
         step()
-    result = result_of(*judge(bench))
+    paths = [path for folder in ("detector", "scorer") for path in sorted(bench.work.glob(f"{folder}/*/cost.json"))]
+    costs = {str(path.parent.relative_to(bench.work)): round(json.loads(path.read_text())["cpu_s"]) for path in paths}
+    result = result_of(*judge(bench)) | {"cpu_s": costs}
     write_json(Path(sys.argv[3]) if len(sys.argv) > 3 else bench.work / "result.json", result)
     flat = [{"step": r["step"], "accuracy": r["accuracy"], "gave": r["over_previous"]["difference"],
              "low": r["over_previous"]["ci95"][0], "high": r["over_previous"]["ci95"][1],

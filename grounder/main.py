@@ -29,7 +29,3 @@ def listing() -> str:
     lines += [f"  {name:<{width}}  {help_line(name)}" for name in COMMANDS]
     lines += [f"  {'locate':<{width}}  grounder locate IMAGE CAPTION pipeline=RUN, short for pipeline.locate"]
     return "\n".join(lines)
-
-
-if __name__ == "__main__":
-    main()

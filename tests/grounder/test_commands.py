@@ -34,14 +34,14 @@ def test_a_typo_is_one_line_with_the_command_name(command, capsys):
 
 
 def test_bare_grounder_lists_every_command():
-    done = subprocess.run([sys.executable, "-m", "grounder.main"], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-m", "grounder"], capture_output=True, text=True, check=True)
     for command in COMMANDS:
         assert f"  {command} " in done.stdout
     assert "locate" in done.stdout
 
 
 def test_an_unknown_command_names_the_nearest():
-    words = [sys.executable, "-m", "grounder.main", "data.splot"]
+    words = [sys.executable, "-m", "grounder", "data.splot"]
     done = subprocess.run(words, capture_output=True, text=True)
     assert done.returncode == 2
     assert (
