@@ -76,9 +76,9 @@ def write_json(path: str | os.PathLike[str], value: object) -> None:
 
 
 def read_text(path: str | os.PathLike[str]) -> str:
-    """The UTF-8 text of a file; InputError when it is missing, unreadable or not UTF-8."""
+    """The UTF-8 text of a file without its byte order mark; InputError when it is missing, unreadable or not UTF-8."""
     try:
-        return Path(path).read_text(encoding="utf-8")
+        return Path(path).read_text(encoding="utf-8-sig")
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
@@ -86,29 +86,50 @@ def read_text(path: str | os.PathLike[str]) -> str:
 
 
 def read_json(path: str | os.PathLike[str]) -> Any:
-    """The value of a JSON file; InputError names the file and the line of the fault."""
+    """The value of a JSON file; InputError names the file and the line of the fault.
+
+    A key twice in one object is a fault: Python would take the second and say nothing of the first.
+    """
     try:
-        return json.loads(read_text(path))
+        return json.loads(read_text(path), object_pairs_hook=_distinct)
     except json.JSONDecodeError as error:
         raise InputError(f"{path} line {error.lineno}: not valid JSON: {error.msg}") from error
     except RecursionError as error:
         raise InputError(f"{path}: not valid JSON: nested too deeply") from error
+    except ValueError as error:  # a key twice, or a whole number of thousands of digits
+        raise InputError(f"{path}: not valid JSON: {_first_words(error)}") from error
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"an object has the key {twice!r} twice")
+    return value
+
+
+def _first_words(error: ValueError) -> str:
+    return str(error).partition(";")[0]  # of Python's own message on digits, without its advice to programmers
 
 
 def read_jsonl(path: str | os.PathLike[str]) -> Iterator[tuple[int, Any]]:
     """The values of a JSON Lines file with their 1-based line numbers; blank lines are passed over.
 
-    Raises InputError naming the file and the line.
+    Raises InputError naming the file and the line, as `read_json` does.
     """
     for number, line in enumerate(read_text(path).split("\n"), start=1):
         if not line.strip():
             continue
         try:
-            yield number, json.loads(line)
+            value = json.loads(line, object_pairs_hook=_distinct)
         except json.JSONDecodeError as error:
             raise InputError(f"{path} line {number}: not valid JSON: {error.msg} (column {error.colno})") from error
         except RecursionError as error:
             raise InputError(f"{path} line {number}: not valid JSON: nested too deeply") from error
+        except ValueError as error:
+            raise InputError(f"{path} line {number}: not valid JSON: {_first_words(error)}") from error
+        yield number, value
 
 
 def sha256_bytes(data: bytes) -> str:

@@ -27,7 +27,8 @@ def read_predictions(path: StrPath, box_format: str = "ltwh") -> list[PredictedI
     """The entries of a prediction file (JSON Lines or a JSON list), in file order, repeats included.
 
     box_format: `ltwh` (left, top, width, height) or `xyxy`; the predictions hold ltwh. A null or empty box is a
-    prediction without a box. Raises InputError naming file, entry and field, NaN and infinite numbers included.
+    prediction without a box; fields of other names are passed over. Raises InputError naming file, entry and field:
+    a field missing or of another type, boxes of anything but four finite numbers.
     """
     return [_entry(value, place, box_format) for place, value in _entries(path)]
 
@@ -43,19 +44,28 @@ def _entries(path: StrPath) -> Iterator[tuple[str, Any]]:
 
 def _entry(value: Any, place: str, box_format: str) -> PredictedImage:
     if not isinstance(value, dict) or not isinstance(value.get("image"), str):
-        raise InputError(f"{place}: field 'image': a prediction entry needs an image name")
+        raise InputError(f"{place}: field 'image': a prediction entry needs an image name{_told(value)}")
     if not isinstance(value.get("annotations"), list):
-        raise InputError(f"{place}: field 'annotations': not a list")
+        raise InputError(f"{place}: field 'annotations': not a list{_told(value)}")
     image = value["image"]
     found = []
     for number, item in enumerate(value["annotations"]):
         field = f"annotations[{number}]"
         if not isinstance(item, dict) or not isinstance(item.get("caption"), str):
-            raise InputError(f"{place}: field '{field}.caption': not a text")
+            raise InputError(f"{place}: field '{field}.caption': not a text{_told(item)}")
+        if "bbox" not in item:
+            raise InputError(f"{place}: field '{field}.bbox': missing; null says that there is no box{_told(item)}")
         box = _box(item.get("bbox"), place, f"{field}.bbox", box_format)
         numbers = [_optional(item.get(name), place, f"{field}.{name}") for name in ("score", "confidence")]
         found.append(Prediction(image, item["caption"], box, *numbers))
     return PredictedImage(place, image, tuple(found))
+
+
+def _told(value: Any) -> str:
+    """What stands there instead, in few words."""
+    if not isinstance(value, dict):
+        return f", not {json.dumps(value)[:40]}"
+    return f" (the entry has {', '.join(repr(key) for key in list(value)[:5]) or 'nothing'})"
 
 
 def _box(value: Any, place: str, field: str, box_format: str) -> Box | None:
@@ -64,11 +74,16 @@ def _box(value: Any, place: str, field: str, box_format: str) -> Box | None:
     if not isinstance(value, list) or len(value) != 4 or not all(_is_finite(v) for v in value):
         raise InputError(f"{place}: field '{field}': not four finite numbers but {json.dumps(value)[:60]}")
     a, b, c, d = value
-    return (a, b, c - a, d - b) if box_format == "xyxy" else (a, b, c, d)
+    box = (a, b, c - a, d - b) if box_format == "xyxy" else (a, b, c, d)
+    if not all(map(math.isfinite, box)):
+        raise InputError(f"{place}: field '{field}': its sides are beyond all numbers: {json.dumps(value)[:60]}")
+    return box
 
 
 def _is_finite(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return abs(value) < 2**53 if isinstance(value, int) else math.isfinite(value)  # larger ones are no place, no score
 
 
 def _optional(value: Any, place: str, field: str) -> float | None:

@@ -117,7 +117,9 @@ def _answers(
     entries: list[PredictedImage], known: dict[str, set[str]], duplicates: Duplicates
 ) -> dict[tuple[str, str], Prediction]:
     strangers = [e for e in entries if e.image not in known]
-    _refuse(strangers, "predicted images are not in the truth", [e.image for e in strangers])
+    _refuse(
+        strangers, "predicted images are not in the truth", [e.image for e in strangers], _known_as(strangers, known)
+    )
     lost = [(e, p) for e in entries for p in e.predictions if p.caption not in known[e.image]]
     _refuse([e for e, _ in lost], "predicted captions are not in the truth of their image",
             [f"{p.caption!r} of {e.image}" for e, p in lost])  # fmt: skip
@@ -137,10 +139,19 @@ def _answers(
     return answers
 
 
-def _refuse(offenders: list[PredictedImage], what: str, names: list[str]) -> None:
+def _known_as(strangers: list[PredictedImage], known: dict[str, set[str]]) -> str:
+    """What the truth calls the first stranger, if it differs only in its folder or its ending."""
+    if not strangers:
+        return ""
+    name = strangers[0].image.replace("\\", "/").rpartition("/")[2]
+    same = [k for k in known if name and name in {k, k.rpartition("/")[2], k.rpartition("/")[2].rpartition(".")[0]}]
+    return f" (the truth names {strangers[0].image} {same[0]})" if len(same) == 1 else ""
+
+
+def _refuse(offenders: list[PredictedImage], what: str, names: list[str], hint: str = "") -> None:
     if offenders:
         shown = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
-        raise InputError(f"{offenders[0].place}: {len(offenders)} {what}: {shown}")
+        raise InputError(f"{offenders[0].place}: {len(offenders)} {what}: {shown}{hint}")
 
 
 def score_positional(truth: list[AnnotatedImage], entries: list[PredictedImage]) -> list[Outcome]:
@@ -199,26 +210,48 @@ def run(config: GroundingConfig, folder: RunFolder) -> dict[str, Any]:
     entries = read_predictions(config.predictions, config.box_format.value)
     for path in (config.truth, config.predictions):
         folder.add_parent(path)
-    if config.scoring is Scoring.positional:
-        outcomes = score_positional(truth, entries)
-    else:
-        outcomes = score_keyed(truth, entries, config.duplicates)
+    outcomes = _scored(config, truth, entries)
     digests = {"truth_sha256": sha256_file(config.truth), "predictions_sha256": sha256_file(config.predictions)}
     told = count_look(config.truth, digests["predictions_sha256"], folder.command, config.looks)
     if told:
         print(told)
     _tell_missing(outcomes)
+    _tell_other_format(config, truth, outcomes)
     write_outcomes(folder, outcomes)
     metrics = {**grounding_metrics(outcomes), **digests}
     tell(config.tracking, folder, metrics, {"outcomes": [outcome_row(o) for o in outcomes]})
     return metrics
 
 
+def _scored(config: GroundingConfig, truth: list[AnnotatedImage], entries: list[PredictedImage]) -> list[Outcome]:
+    if config.scoring is Scoring.positional:
+        return score_positional(truth, entries)
+    return score_keyed(truth, entries, config.duplicates)
+
+
+def _tell_other_format(config: GroundingConfig, truth: list[AnnotatedImage], outcomes: list[Outcome]) -> None:
+    """Corners read as sides, or sides as corners, are boxes too; a low accuracy is looked at both ways."""
+    hits = sum(o.hit for o in outcomes)
+    if 2 * hits > len(outcomes):
+        return
+    other = BoxFormat.xyxy if config.box_format is BoxFormat.ltwh else BoxFormat.ltwh
+    instead = sum(o.hit for o in _scored(config, truth, read_predictions(config.predictions, other.value)))
+    if instead > hits:
+        print(
+            f"{hits} captions right; with box_format={other.value} {instead} would be, so that may be what the file has"
+        )
+
+
 def _tell_missing(outcomes: list[Outcome]) -> None:
-    silent = list(dict.fromkeys(o.image for o in outcomes if o.prediction is None))
-    if silent:
-        shown = ", ".join(silent[:3]) + (", ..." if len(silent) > 3 else "")
-        print(f"no prediction for some captions of {len(silent)} images, counted as misses: {shown}")
+    silent = [o.image for o in outcomes if o.prediction is None]
+    empty = [o.image for o in outcomes if o.prediction is not None and o.prediction.box_ltwh is None]
+    for what, names in (("no prediction", silent), ("a prediction without a box", empty)):
+        images = list(dict.fromkeys(names))
+        if images:
+            shown = ", ".join(images[:3]) + (", ..." if len(images) > 3 else "")
+            print(
+                f"{what} for some captions of {len(images)} images ({len(names)} captions), counted as misses: {shown}"
+            )
 
 
 def write_outcomes(folder: RunFolder, outcomes: list[Outcome]) -> None:

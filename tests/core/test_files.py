@@ -60,6 +60,22 @@ def test_broken_json_names_file_and_line(tmp_path):
         read_json(tmp_path / "d.json")
 
 
+def test_json_that_python_would_read_otherwise_than_written_is_refused(tmp_path):
+    for text, message in (('{"x": 1, "y": 2, "x": 3}', "an object has the key 'x' twice"),
+                          ('{"x": ' + "9" * 5000 + "}", "not valid JSON: Exceeds the limit")):  # fmt: skip
+        (tmp_path / "a.json").write_text(text)
+        with pytest.raises(InputError, match=message):
+            read_json(tmp_path / "a.json")
+        with pytest.raises(InputError, match=f"a.json line 1: .*{message}"):
+            list(read_jsonl(tmp_path / "a.json"))
+
+
+def test_a_byte_order_mark_is_passed_over(tmp_path):
+    (tmp_path / "a.json").write_text('{"x": 1}\n', encoding="utf-8-sig")
+    assert read_json(tmp_path / "a.json") == {"x": 1}
+    assert list(read_jsonl(tmp_path / "a.json")) == [(1, {"x": 1})]
+
+
 def test_digests_agree(tmp_path):
     data = os.urandom(3_000_000)
     (tmp_path / "a").write_bytes(data)

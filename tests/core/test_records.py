@@ -67,9 +67,9 @@ def test_repeats_are_kept_in_file_order(tmp_path):
 
 @pytest.mark.parametrize("box", [None, []])
 def test_a_null_or_empty_box_is_a_prediction_without_one(tmp_path, box):
-    line = {"image": "a", "annotations": [{"caption": "c", "bbox": box}, {"caption": "d"}]}
+    line = {"image": "a", "annotations": [{"caption": "c", "bbox": box}]}
     (tmp_path / "p.jsonl").write_text(json.dumps(line))
-    assert [p.box_ltwh for p in read_predictions(tmp_path / "p.jsonl")[0].predictions] == [None, None]
+    assert [p.box_ltwh for p in read_predictions(tmp_path / "p.jsonl")[0].predictions] == [None]
 
 
 def test_image_id_stands_in_for_a_missing_name(tmp_path):
@@ -86,6 +86,7 @@ def test_image_id_stands_in_for_a_missing_name(tmp_path):
         ('{"image": "a", "annotations": [3]}', "field 'annotations[0].caption'"),
         ('{"image": "a", "annotations": [{"caption": "c", "bbox": [1, 2, 3]}]}', "field 'annotations[0].bbox'"),
         ('{"image": "a", "annotations": [{"caption": "c", "bbox": [1, 2, 3, NaN]}]}', "[1, 2, 3, NaN]"),
+        ('{"image": "a", "annotations": [{"caption": "c", "box": [1, 2, 3, 4]}]}', "has 'caption', 'box'"),
         ('{"image": "a", "annotations": [{"caption": "c", "bbox": [1, 2, 3, "4"]}]}', "not four finite numbers"),
         ('{"image": "a", "annotations": [{"caption": "c", "bbox": null, "score": Infinity}]}', "[0].score'"),
     ],

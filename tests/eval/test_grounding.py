@@ -181,14 +181,16 @@ def test_missing_images_and_captions_are_misses_and_told(tmp_path, capsys):
     metrics = judged(tmp_path, [ltwh(0), one_caption])
     assert (metrics["num_hits"], metrics["num_captions"], metrics["num_missing"]) == (3, 6, 3)
     assert (
-        "no prediction for some captions of 2 images, counted as misses: im_1.jpg, im_2.jpg" in capsys.readouterr().out
+        "no prediction for some captions of 2 images (3 captions), counted as misses: im_1.jpg, im_2.jpg"
+        in capsys.readouterr().out
     )
 
 
 @pytest.mark.parametrize("box", [None, []])
-def test_null_and_empty_boxes_are_misses(tmp_path, box):
+def test_null_and_empty_boxes_are_misses_and_told(tmp_path, capsys, box):
     metrics = judged(tmp_path, [ltwh(0, box), ltwh(1), ltwh(2)])
     assert (metrics["num_hits"], metrics["num_captions"], metrics["num_missing"]) == (5, 6, 1)
+    assert "a prediction without a box for some captions of 1 images (1 captions)" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("box", [[5, 5, -10, 10], [5, 5, 0, 0], [-900, -900, 10, 10], [1e300, 0, 20, 20]])
