@@ -53,7 +53,8 @@ def make_accelerator(config: "TrainConfig") -> Accelerator:
     dynamo = TorchDynamoPlugin(backend=config.compile) if config.compile else None
     wanted = config.strategy.value
     launched = os.environ.get("ACCELERATE_USE_FSDP", "").lower() == "true"
-    several = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    several = processes > 1
     if wanted == "fsdp" and not several:
         raise InputError("strategy: fsdp needs several processes; start them by accelerate launch or torchrun")
     if wanted == "ddp" and launched:
@@ -61,9 +62,13 @@ def make_accelerator(config: "TrainConfig") -> Accelerator:
     by_torchrun = several and "ACCELERATE_MIXED_PRECISION" not in os.environ
     sharded = launched or wanted == "fsdp" or (wanted == "auto" and by_torchrun and torch.cuda.is_available())
     plugin = _fsdp2() if sharded else None
+    # Without `cpu`, accelerate opens a process group of CPU processes and then lets each of them train by itself.
     accelerator = Accelerator(
-        mixed_precision=precision, dynamo_plugin=dynamo, fsdp_plugin=plugin if torch.cuda.is_available() else None
-    )
+        mixed_precision=precision, dynamo_plugin=dynamo, fsdp_plugin=plugin if torch.cuda.is_available() else None,
+        cpu=several and not torch.accelerator.is_available(),
+    )  # fmt: skip
+    if accelerator.num_processes != processes:
+        raise InputError(f"accelerate joins {accelerator.num_processes} of the {processes} processes that were started")
     if plugin is not None and accelerator.device.type == "cpu":
         _shard_on_cpu(accelerator, plugin)
     return accelerator

@@ -1,6 +1,7 @@
 """Gradients from micro-batches against one batch, dropout included, and against the published accumulation by hand."""
 
 import contextlib
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,10 @@ from torch import nn
 
 from siglip.batch import Embedded, part_by_part, split_batch, whole_batch
 from siglip.loss import sigmoid_loss
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import large_batch
 
 
 class Towers(nn.Module):
@@ -153,6 +158,20 @@ def test_a_process_with_fewer_pairs_takes_part_as_often():
     assert [(p.crops.stop, p.num_texts, len(p.captions)) for p in empty] == [(0, 0, 1), (0, 0, 1)]
 
 
-def test_two_data_parallel_processes_have_the_whole_batchs_gradients(run_processes):
-    """With micro-batches and without; every process checks itself, see data_parallel.py."""
-    assert run_processes(2, Path(__file__).with_name("data_parallel.py")).count("equal") == 2
+@pytest.fixture(scope="module")
+def crops_960(tmp_path_factory):
+    return large_batch.write_crops(tmp_path_factory.mktemp("large") / "crops")
+
+
+def test_960_pairs_twelve_at_a_time_have_the_gradients_of_one_batch(crops_960, tmp_path, monkeypatch):
+    of_loss, of_gradients = large_batch.relative_error(crops_960, tmp_path / "run")
+    assert of_loss <= 1e-6
+    assert of_gradients <= 1e-6
+    monkeypatch.setattr("siglip.batch._set_random_state", lambda state: None)
+    assert large_batch.relative_error(crops_960, tmp_path / "forgetful")[1] > 1e-2  # the second passes draw anew
+
+
+def test_two_data_parallel_processes_have_the_whole_batchs_gradients(crops_960, tmp_path, run_processes):
+    """The same with two processes, and small towers in float64; every process checks itself, see data_parallel.py."""
+    said = run_processes(2, Path(__file__).with_name("data_parallel.py"), crops_960, tmp_path / "run")
+    assert said.count("equal, ") == 2
