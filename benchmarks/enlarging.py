@@ -1,6 +1,6 @@
 """Enlarging mixed crops: our upscaler against the stock float32 loop of Real-ESRGAN.
 
-    python -m benchmarks.upscale [ROUNDS]
+    python benchmarks/enlarging.py [--rounds 5]
 
 32 crops of 20 to 80 px through realesr-general-x4v3's network (SRVGGNetCompact, 64 features, 32 convolutions),
 published padding. Its trained weights are not at hand, so they are drawn (He's start), and the last layer is scaled
@@ -9,9 +9,9 @@ true network's size. The stock loop is RealESRGANer.enhance's: one crop at a tim
 Exit status 1 when bfloat16 misses 2x or a value lies more than 2 grey levels from the stock loop's.
 """
 
+import argparse
 import os
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -35,7 +35,9 @@ Way = Callable[[], Sequence[Image]]
 
 def main() -> None:
     """Measure and print."""
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5)
+    rounds = parser.parse_args().rounds
     torch.set_num_threads(os.cpu_count() or 1)
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}, "
           f"avx512_bf16 {torch.cpu._is_avx512_bf16_supported()}, amx {torch.cpu._is_amx_tile_supported()}")  # fmt: skip

@@ -1,6 +1,6 @@
 """Images a second: `pipeline.export` against the published way, with the same weights.
 
-    python -m benchmarks.pipeline RUN [IMAGES] [ROUNDS]       # RUN: a pipeline.export run with a transformers scorer
+    python benchmarks/export.py RUN [--images 40] [--rounds 3]    # RUN: a pipeline.export run, transformers' scorer
 
 The published way takes one image and one crop at a time: Ultralytics' `predict`, RealESRGANer's `enhance` for each
 crop, then for each caption transformers' zero-shot pipeline over the crops. Ours is the whole command, from an empty
@@ -9,9 +9,9 @@ time begins. Every core serves both; rounds alternate. Exit status 1 below 2x, o
 get the same box.
 """
 
+import argparse
 import os
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -40,14 +40,20 @@ Boxes = dict[tuple[str, str], NDArray[np.floating]]  # xyxy by image and caption
 
 def main() -> None:
     """Measure and print."""
-    run, count, rounds = sys.argv[1], int((sys.argv[2:] or ["40"])[0]), int((sys.argv[3:] or ["2"])[0])
-    torch.set_num_threads(os.cpu_count() or 1)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", help="run folder of pipeline.export; its relative paths hold from the working folder")
+    parser.add_argument("--images", type=int, default=40, help="the first so many of the run's annotation file")
+    parser.add_argument("--rounds", type=int, default=3)
+    words = parser.parse_args()
+    run, rounds = words.run, words.rounds
+    cores = os.cpu_count() or 1
     config, (annotations, images) = stored_config(run), sources(Path(run))
-    truth = read_annotations(annotations)[:count]
+    truth = read_annotations(annotations)[: words.images]
     captions = [len(entry.annotations) for entry in truth]
     theirs = PublishedWay(config)
     theirs.answer(truth[:2], images)  # warm-up
     ours(run, config, truth[:2], images)
+    torch.set_num_threads(cores)  # after the warm-up: Ultralytics' first prediction leaves one thread of two
     spent: dict[str, list[float]] = {"ours": [], "published": []}
     for number in range(rounds):
         for name in sorted(spent, reverse=bool(number % 2)):
@@ -57,15 +63,17 @@ def main() -> None:
             else:
                 wanted = theirs.answer(truth, images)
             spent[name].append(time.perf_counter() - started)
+    assert torch.get_num_threads() == cores
     import transformers
     import ultralytics
 
     print(f"torch {torch.__version__}, transformers {transformers.__version__}, ultralytics {ultralytics.__version__}, "
-          f"{torch.get_num_threads()} threads")  # fmt: skip
+          f"{cores} threads")  # fmt: skip
     print(f"{len(truth)} images, {min(captions)} to {max(captions)} captions an image, {sum(captions)} in all, "
           f"{asked} crops; median of {rounds} rounds")  # fmt: skip
     rate = {name: len(truth) / statistics.median(times) for name, times in spent.items()}
-    print(f"published {rate['published']:.2f} images/s, ours {rate['ours']:.2f} images/s (whole command)")
+    for name, times in spent.items():
+        print(f"{name} {rate[name]:.2f} images/s; rounds of {', '.join(f'{t:.1f}' for t in times)} s")
     same = float(np.mean([iou_matrix(told[k][None], wanted[k][None])[0, 0] > SAME_IOU for k in wanted]))
     ratio = rate["ours"] / rate["published"]
     print(f"ratio {ratio:.2f} (goal {GOAL}); {100 * same:.1f} % of the captions get the same box")
