@@ -34,7 +34,7 @@ def words(make_crops, architecture_words):
                     for w in architecture_words]  # fmt: skip
 
     def make(run_dir, *more):
-        return [f"crops={crops}", f"val_crops={held_out}", *architecture, *SETTINGS, f"run_dir={run_dir}", *more]
+        return [f"crops={crops}", f"val_crops={held_out}", *architecture, *SETTINGS, *more, f"run_dir={run_dir}"]
 
     return make
 
@@ -103,6 +103,46 @@ def test_stopping_at_steps_7_13_29_changes_nothing(words, more, tmp_path, monkey
         monkeypatch.setattr(Stepper, "take", original)
         train.main(words(tmp_path / f"run_{last}", *more))
         assert_same_ends(tmp_path / f"run_{last}", tmp_path / "whole")
+
+
+def launch(plan, words, ends=True):
+    """Two processes by `accelerate launch`, see stopped.py."""
+    launcher = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes=2",
+                "--main_process_port=0", Path(__file__).with_name("stopped.py")]  # fmt: skip
+    plan = ",".join(f"{run}:{step}" for run, step in plan)
+    done = subprocess.run(
+        [*map(str, launcher), plan, *words[:-1]], env=environment(), capture_output=True, text=True, timeout=400
+    )
+    assert (done.returncode == 0) is ends, done.stderr[-3000:]
+    return done.stdout
+
+
+def stop_within_one_launch(words, more, folder):
+    whole, run = folder / "whole", folder / "run"
+    said = launch([(whole, 0), (run, 13), (run, 0)], words(run, *more))
+    assert said.count("died at step 13") == 2
+    assert said.count("going on from step 10 ") == 1
+    assert_same_ends(run, whole)
+
+
+def stop_by_signals(words, more, folder):
+    whole, run = folder / "whole", folder / "run"
+    launch([(whole, 0), (f"{run}_7", 7)], words(run, *more), ends=False)
+    launch([(f"{run}_7", 0), (f"{run}_13", 13)], words(run, *more), ends=False)
+    launch([(f"{run}_13", 0), (f"{run}_29", 29)], words(run, *more), ends=False)
+    assert "going on from step 25 " in launch([(f"{run}_29", 0)], words(run, *more))
+    for last in (7, 13, 29):
+        assert_same_ends(f"{run}_{last}", whole)
+
+
+@pytest.mark.faults
+def test_two_processes_stopped_at_steps_7_13_29_change_nothing(words, tmp_path, request):
+    """In full killed by signal and launched anew, sharded too; in short one stop, with caching, within one launch."""
+    if request.config.getoption("--full"):
+        for name, more in {"plain": [], "cached": CACHING, "sharded": ["strategy=fsdp"]}.items():
+            stop_by_signals(words, more, tmp_path / name)
+    else:
+        stop_within_one_launch(words, CACHING, tmp_path)
 
 
 def command(words):
