@@ -1,11 +1,13 @@
 """A checkpoint counts only when its manifest, written last, verifies."""
 
+import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from core.errors import InputError
-from core.files import read_json, sha256_file, write_json
+from core.files import read_json, sha256_file, write_text
 
 MANIFEST = "manifest.json"
 
@@ -21,7 +23,11 @@ def write_manifest(folder: str | os.PathLike[str]) -> None:
     for path in _files(folder):
         _sync(path)
         entries[path.relative_to(folder).as_posix()] = {"bytes": path.stat().st_size, "sha256": sha256_file(path)}
-    write_json(folder / MANIFEST, {"files": entries})
+    write_text(folder / MANIFEST, _text(entries))
+
+
+def _text(entries: dict[str, Any]) -> str:
+    return json.dumps({"files": entries}, indent=2, ensure_ascii=False) + "\n"
 
 
 def _sync(path: Path) -> None:
@@ -38,6 +44,8 @@ def verify_manifest(folder: str | os.PathLike[str]) -> None:
     entries = listed.get("files") if isinstance(listed, dict) else None
     if not isinstance(entries, dict):
         raise InputError(f"{folder / MANIFEST}: field 'files': not a mapping of file names")
+    if _text(entries).encode() != (folder / MANIFEST).read_bytes():
+        raise InputError(f"{folder / MANIFEST}: is not the text that was written")
     for name, entry in entries.items():
         path = folder / name
         if not isinstance(entry, dict) or not {"bytes", "sha256"} <= set(entry):

@@ -8,6 +8,8 @@
 Random state needs no place in it: every step is seeded from (seed, step, process).
 """
 
+import ctypes
+import os
 import shutil
 import warnings
 from collections.abc import Callable
@@ -83,8 +85,9 @@ class StateFolder:
         set_model_state_dict(model, weights["model"])
         _meet()  # nobody clears a damaged state away while another still reads
         if rank() == 0:
-            for newer in (f for f in folders if f.name > found.name):
-                shutil.rmtree(newer, ignore_errors=True)
+            unfinished = self.path.glob("*.partial")
+            for rest in (*(f for f in folders if f.name > found.name), *unfinished):
+                shutil.rmtree(rest, ignore_errors=True)
         return dict(read_json(found / "progress.json"))
 
     def _folders(self) -> list[Path]:
@@ -120,15 +123,26 @@ def whole_weights(model: nn.Module) -> dict[str, torch.Tensor]:
 def publish(target: Path, write: Callable[[Path], None]) -> None:
     """Replace the folder `target` by what `write` puts into a fresh one, with a manifest; for process 0.
 
-    A kill leaves the old folder, or the new one, or for an instant the old one under `.NAME.old`.
+    A kill leaves the old folder or the new one; where the system cannot swap two names in one step, for an instant the
+    old one under `.NAME.old`.
     """
     partial, old = target.with_name(f".{target.name}.partial"), target.with_name(f".{target.name}.old")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     write(partial)
     write_manifest(partial)
-    if target.exists():
+    if not target.exists():
+        partial.rename(target)
+    elif not _swap(partial, target):
         shutil.rmtree(old, ignore_errors=True)
         target.rename(old)
-    partial.rename(target)
-    shutil.rmtree(old, ignore_errors=True)
+        partial.rename(target)
+    for rest in (partial, old):
+        shutil.rmtree(rest, ignore_errors=True)
+
+
+def _swap(one: Path, other: Path) -> bool:
+    """Exchange two names in one step, as Linux can on most file systems; False, and nothing done, where it cannot."""
+    rename = getattr(ctypes.CDLL(None), "renameat2", None)
+    here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    return rename is not None and rename(here, os.fsencode(one), here, os.fsencode(other), exchange) == 0

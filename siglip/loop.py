@@ -22,7 +22,7 @@ from siglip.model import load_parts, make_model, tokens
 from siglip.probing import probe, sheet
 from siglip.schedule import parameter_groups, rate_factor
 from siglip.scorer import TEMPLATE
-from siglip.steps import Stepper
+from siglip.steps import NotFiniteError, Stepper
 from siglip.towers import bind_pair_forward
 from siglip.validation import Best, LiveScorer, validate
 
@@ -122,7 +122,7 @@ class Training:
             if self.folder.is_main:
                 print(f"SIGTERM: state saved at step {self.step}; the same command goes on from there", flush=True)
             raise
-        except InputError:
+        except NotFiniteError:  # other bad input may have met one process alone, and saving takes all
             self.optimizer.zero_grad(set_to_none=True)
             self._save()
             raise

@@ -12,6 +12,7 @@ import torch
 
 from core.errors import InputError, reason
 from core.files import read_json, write_json
+from core.manifest import MANIFEST, verify_manifest
 from siglip.pixels import preprocessing_of
 
 TEXT_LENGTH = 64  # SigLIP reads its last position, and Hugging Face's pipelines pad to 64 whatever the tokenizer says
@@ -19,9 +20,14 @@ SETTINGS_FILE = "grounder.json"  # what a checkpoint remembers beside Hugging Fa
 
 
 def load_parts(weights: str) -> tuple[Any, Any, dict[str, Any]]:
-    """(model, processor, settings) of a checkpoint folder or hub name; InputError when it cannot be loaded."""
+    """(model, processor, settings) of a checkpoint folder or hub name; InputError when it cannot be loaded.
+
+    A folder with a manifest is compared with it first: a changed byte of weights gives other scores without a word.
+    """
     from transformers import AutoModel, AutoProcessor
 
+    if (Path(weights) / MANIFEST).is_file():
+        _require_unchanged(weights)
     hush()
     try:
         processor = AutoProcessor.from_pretrained(weights)
@@ -37,6 +43,13 @@ def load_parts(weights: str) -> tuple[Any, Any, dict[str, Any]]:
     settings = read_json(path) if path.is_file() else {}
     _require_preprocessing(weights, processor, settings.get("preprocessing"))
     return model, processor, settings
+
+
+def _require_unchanged(weights: str) -> None:
+    try:
+        verify_manifest(weights)
+    except InputError as error:
+        raise InputError(f"scorer: {error}; if that is meant, remove the folder's {MANIFEST}") from error
 
 
 def _require_preprocessing(weights: str, processor: Any, stored: dict[str, Any] | None) -> None:

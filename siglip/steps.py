@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from siglip.train import TrainConfig
 
 
+class NotFiniteError(InputError):
+    """A loss or gradient that is not finite, seen by every process at the same step, before its update."""
+
+
 class Stepper:
     """Takes the steps; `figures` holds what the last one can tell."""
 
@@ -42,7 +46,7 @@ class Stepper:
     def take(self, step: Step, pictures: list[Picture], rates: Callable[[dict[str, Any]], float]) -> float:
         """One step; `rates` gives a parameter group's learning rate. Returns the loss, the same on every process.
 
-        Raises InputError before the update when the loss or the gradient is not finite.
+        Raises NotFiniteError before the update when the loss or the gradient is not finite.
         """
         self._optimizer.zero_grad(set_to_none=True)
         ids_B = self._pictures.ids[step.share]
@@ -127,4 +131,6 @@ class Stepper:
             return
         names = [self._pictures.crops.names[i] for i in step.crops]
         shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
-        raise InputError(f"the {what} is {value} before the update; the batch: {shown}; the weights before it are kept")
+        raise NotFiniteError(
+            f"the {what} is {value} before the update; the batch: {shown}; the weights before it are kept"
+        )

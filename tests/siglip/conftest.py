@@ -70,6 +70,24 @@ def architecture_words():
             for part, values in ARCHITECTURE.items()]  # fmt: skip
 
 
+# 24 crops, 8 steps an epoch, 40 steps; saves fall within epochs; dropout and augmentation draw random numbers.
+SETTINGS = ["batch.size=3", "epochs=5", "lr=3e-3", "weight_decay=0.05", "recipe=demo", "save_every=5", "log_every=1",
+            "probe=false", "tracking.mode=disabled"]  # fmt: skip
+
+
+@pytest.fixture
+def words(make_crops, architecture_words):
+    """`words(run_dir, *more)`: the command line of a training of 40 steps."""
+    crops, held_out = make_crops("crops"), make_crops("held_out", images=3, seed=1)
+    architecture = [w.replace("num_attention_heads:2", "num_attention_heads:2,attention_dropout:0.1")
+                    for w in architecture_words]  # fmt: skip
+
+    def make(run_dir, *more):
+        return [f"crops={crops}", f"val_crops={held_out}", *architecture, *SETTINGS, *more, f"run_dir={run_dir}"]
+
+    return make
+
+
 @pytest.fixture(scope="session")
 def family_folder(tmp_path_factory):
     """`family_folder("clip")`: a complete folder of a small random model of that family, made once a session."""
