@@ -2,8 +2,9 @@
 
 The training is the command itself. What stands in is the attention: the same sums, with its dropout masks kept as they
 are drawn. The plain batch (in float64: one in float32 lies farther from it than the micro-batches do) cannot draw those
-masks anew, since a generator fills one large tensor otherwise than eighty small ones, so it is given them, row for row as the micro-batches' first passes drew them. The second passes are given
-nothing: they must draw the same again by themselves, or their gradients differ.
+masks anew, since a generator fills one large tensor otherwise than eighty small ones, so it is given them, row for row
+as the micro-batches' first passes drew them. The second passes are given nothing: they must draw the same again by
+themselves, or their gradients differ.
 """
 
 import copy
