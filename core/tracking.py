@@ -1,5 +1,6 @@
 """Tracking of a run: local files always, Weights & Biases beside them; a dead network never stops anything."""
 
+import contextlib
 import json
 import os
 import sys
@@ -155,30 +156,48 @@ def start_tracker(
         return Tracker(folder, None)
     known = folder.path / "tracking.json"
     run_id = os.environ.get("WANDB_RUN_ID") or (read_json(known).get("wandb_run_id") if known.is_file() else None)
-    try:
+    for way in dict.fromkeys([mode, "offline"]):  # kept offline, what cannot be sent now can be sent later
+        try:
+            run = _begin(way, config, folder, job_type, run_id, dict(settings or {}))
+        except Exception as error:  # no network, a full disk for its cache, a rejected key: the work goes on
+            print(f"tracking: W&B could not start ({way}) and the run goes on: {error}", file=sys.stderr)
+            _forget_start()
+        else:
+            write_json(known, {"wandb_run_id": run.id})
+            return Tracker(folder, run)
+    return Tracker(folder, None)
+
+
+def _forget_start() -> None:
+    """End W&B's service, which holds the id of a run that could not start, and would not start it offline either."""
+    with contextlib.suppress(Exception):
         import wandb
 
-        run = wandb.init(
-            mode=mode,  # type: ignore[arg-type]
-            dir=str(folder.path),
-            project=config.project or os.environ.get("WANDB_PROJECT", "grounder"),
-            entity=config.entity,
-            group=config.group,
-            name=config.name or folder.path.name,
-            tags=config.tags or None,
-            job_type=job_type,
-            id=run_id or folder.id,
-            resume="allow",
-            config=dict(settings or {}),
-            settings=wandb.Settings(
-                silent=True, x_disable_stats=True, init_timeout=float(os.environ.get("WANDB_INIT_TIMEOUT", 30))
-            ),
-        )
-    except Exception as error:  # no network, a full disk for its cache, a rejected key: the work goes on
-        print(f"tracking: W&B could not start and the run goes on: {error}", file=sys.stderr)
-        return Tracker(folder, None)
-    write_json(known, {"wandb_run_id": run.id})
-    return Tracker(folder, run)
+        wandb.teardown()
+
+
+def _begin(
+    mode: str, config: TrackingConfig, folder: RunFolder, job_type: str, run_id: str | None, settings: dict[str, Any]
+) -> Any:
+    import wandb
+
+    return wandb.init(
+        mode=mode,  # type: ignore[arg-type]
+        dir=str(folder.path),
+        project=config.project or os.environ.get("WANDB_PROJECT", "grounder"),
+        entity=config.entity,
+        group=config.group,
+        name=config.name or folder.path.name,
+        tags=config.tags or None,
+        job_type=job_type,
+        id=run_id or folder.id,
+        resume="allow",
+        config=settings,
+        settings=wandb.Settings(
+            silent=True, x_disable_stats=True, init_timeout=float(os.environ.get("WANDB_INIT_TIMEOUT", 30)),
+            finish_timeout=float(os.environ.get("WANDB_FINISH_TIMEOUT", 1800)),
+        ),
+    )  # fmt: skip
 
 
 def _mode(mode: TrackingMode) -> str:

@@ -40,6 +40,8 @@ def run(config: PackConfig, folder: RunFolder) -> dict[str, Any]:
 
     replace_weights(settings, copy)
     write_text(system / "config.yaml", OmegaConf.to_yaml(OmegaConf.structured(settings)))
+    for path in system.rglob("*"):  # safetensors' writer leaves files that their owner alone may read
+        path.chmod(0o755 if path.is_dir() else 0o644)
     folder.add_parent(config.pipeline)
     open_pipeline(str(system))  # what cannot be opened here would not be opened there either
     size = sum(p.stat().st_size for p in system.rglob("*") if p.is_file())

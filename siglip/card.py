@@ -1,8 +1,21 @@
-"""The model card of a checkpoint folder, filled from the run."""
+"""The model card of a checkpoint folder, filled from the run: its settings by their names, its record, its figures."""
 
-from typing import Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 import yaml
+
+from core.settings import plain
+
+if TYPE_CHECKING:
+    from siglip.train import TrainConfig
+
+SETTINGS = (
+    "scorer.weights", "crops", "val_crops", "recipe.name", "batch.size", "loss.negatives", "loss.same_caption",
+    "freeze.image", "freeze.text", "freeze.layers", "lora.rank", "epochs", "lr", "betas", "weight_decay", "decay_on",
+    "layer_decay", "warmup", "clip_norm", "scale_max", "precision", "seed",
+)  # fmt: skip
+VERSIONS = ("python", "torch", "transformers", "accelerate")
 
 _USE = """```python
 from transformers import pipeline
@@ -12,31 +25,53 @@ scorer(image, candidate_labels=["a caption", "another"], hypothesis_template={te
 ```"""
 
 
-def model_card(name: str, base: str | None, template: str, run: dict[str, Any], metrics: dict[str, Any]) -> str:
+def model_card(
+    name: str, base: str | None, remembered: dict[str, Any], config: "TrainConfig", record: dict[str, Any],
+    figures: dict[str, Any],
+) -> str:  # fmt: skip
     """Markdown with the hub's front matter.
 
-    base: hub name or folder the training began from. run: what the card tells of how it was trained. metrics: numbers.
+    base: hub name that the weights descend from. remembered: what the folder keeps of its training (template, policy).
+    record: the run's `run.json`. figures: what the training measured, by the names of its log.
     """
-    front: dict[str, Any] = {"library_name": "transformers", "pipeline_tag": "zero-shot-image-classification"}
+    front: dict[str, Any] = {
+        "library_name": "transformers", "tags": ["siglip", "grounder"],
+        "pipeline_tag": "zero-shot-image-classification",
+    }  # fmt: skip
     if base is not None:
         front["base_model"] = base
+    origin = f"fine-tuned from `{base or config.scorer.weights}`" if config.scorer.weights else "trained from scratch"
+    template = remembered["template"]
     lines = [
         "---", yaml.safe_dump(front, sort_keys=True).strip(), "---", "", f"# {name}", "",
-        "A SigLIP scorer of crops against captions, "
-        + (f"fine-tuned from `{base}`." if base else "trained from scratch."),
-        "", "## Use", "", _USE.format(template=template), "",
-        f"Captions go in lower-cased, in the template `{template}`; crops were enlarged by `{run.get('policy')}`.",
-        "", "## Training", "", *_table(run), "", "## Results", "", *(_table(metrics) or ["No validation set."]), "",
+        f"A SigLIP scorer of crops against captions, {origin}.", "", "## Use", "", _USE.format(template=template), "",
+        f"Captions go in lower-cased, in the template `{template}`; crops were enlarged by `{remembered['policy']}`.",
+        "",
+        "## Training", "", *_table(_told(config)), "",
+        f"Run `{record['id']}` of `{record['command']}`, commit `{record['commit']}`; "
+        + ", ".join(f"{package} {record['versions'][package]}" for package in VERSIONS) + ".", "",
+        "## Results", "", *_table(figures), "",
     ]  # fmt: skip
     return "\n".join(lines)
 
 
+def _told(config: "TrainConfig") -> dict[str, Any]:
+    """The settings of SETTINGS, as the run's config.yaml has them."""
+    told: dict[str, Any] = {}
+    for name in SETTINGS:
+        value: Any = plain(asdict(config))
+        for part in name.split("."):
+            value = value[part]
+        told[name] = value
+    return told
+
+
 def _table(values: dict[str, Any]) -> list[str]:
-    if not values:
-        return []
     rows = [f"| {name} | {_cell(value)} |" for name, value in values.items()]
     return ["| what | value |", "|---|---|", *rows]
 
 
 def _cell(value: Any) -> str:
+    if value is None:
+        return "none"
     return f"{value:.5g}" if isinstance(value, float) else str(value).replace("|", "\\|")

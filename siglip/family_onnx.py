@@ -11,6 +11,7 @@ import torch
 
 from core.errors import InputError, reason
 from core.files import read_json
+from siglip.model import require_preprocessing
 from siglip.scorer import EXPORTED, Precision, ScorerMemberConfig
 
 if TYPE_CHECKING:
@@ -51,7 +52,9 @@ def _inputs(folder: Path, told: dict[str, Any]) -> Any:
         return read_open_clip(folder)
     from siglip.family_transformers import read_inputs
 
-    return read_inputs(folder, bool(told["calibration"]["sigmoid"]), int(told["text_length"]))
+    inputs = read_inputs(folder, bool(told["calibration"]["sigmoid"]), int(told["text_length"]))
+    require_preprocessing(str(folder), inputs.processor, told["settings"].get("preprocessing"))
+    return inputs
 
 
 def _session(path: Path, folder: Path, told: dict[str, Any], device: str) -> Any:

@@ -1,15 +1,13 @@
 """Complete checkpoint folders of a training: weights, processor, settings, model card; pushed to the hub by setting."""
 
 import copy
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
-from core.errors import reason
-from core.files import write_json, write_text
+from core.files import read_json, write_json, write_text
 from core.runs import RunFolder
 from core.tracking import Tracker
 from siglip.card import model_card
@@ -18,6 +16,7 @@ from siglip.freezing import add_lora, freeze, merge_lora
 from siglip.gathering import rank
 from siglip.model import SETTINGS_FILE
 from siglip.pixels import preprocessing_of
+from siglip.pushing import hub_base, push
 
 if TYPE_CHECKING:
     from siglip.train import TrainConfig
@@ -31,8 +30,9 @@ class Finisher:
     ) -> None:
         self._config, self._folder, self._processor = config, folder, processor
         self._model_config, self._class = copy.deepcopy(model.config), type(model)
-        self._remembered = {**remembered, "preprocessing": preprocessing_of(processor.image_processor)}
-        self.text_length = int(model.config.text_config.max_position_embeddings)
+        self._base = hub_base(config.scorer.weights)
+        kept = {"base": self._base, "preprocessing": preprocessing_of(processor.image_processor)}
+        self._remembered = {**remembered, **kept}
 
     def publish(self, name: str, model: nn.Module, figures: dict[str, Any]) -> None:
         """Leave the folder `name` of the run; all processes call it together, the first one writes."""
@@ -61,15 +61,9 @@ class Finisher:
         return model
 
     def _card(self, figures: dict[str, Any]) -> str:
-        config = self._config
-        run = {
-            "policy": self._remembered["policy"], "crops": config.crops, "recipe": config.recipe.name,
-            "pairs a step": config.batch.size, "negatives": config.loss.negatives.name,
-            "same caption": config.loss.same_caption.name, "epochs": config.epochs, "learning rate": config.lr,
-            "weight decay": config.weight_decay, "seed": config.seed, "run": self._folder.id,
-        }  # fmt: skip
+        record = read_json(self._folder.path / "run.json")
         numbers = {k: v for k, v in figures.items() if isinstance(v, int | float)}
-        return model_card(self._folder.path.name, config.scorer.weights, self._remembered["template"], run, numbers)
+        return model_card(self._folder.path.name, self._base, self._remembered, self._config, record, numbers)
 
     def close(self, model: nn.Module, figures: dict[str, Any], tracker: Tracker, has_best: bool) -> None:
         """Leave `last/`, track the folders, and push the better one to the hub if asked for."""
@@ -79,16 +73,4 @@ class Finisher:
         for name in ["last", *(["best"] if has_best else [])]:
             tracker.log_artifact(self._folder.path / name, f"{self._folder.id}-{name}", "scorer")
         if self._config.push_to_hub:
-            _push(self._folder.path / ("best" if has_best else "last"), self._config.push_to_hub)
-
-
-def _push(folder: Path, name: str) -> None:
-    """Upload a folder as a model repository; without a network or a key the run is finished all the same."""
-    from huggingface_hub import HfApi
-
-    try:
-        api = HfApi()
-        api.create_repo(name, exist_ok=True)
-        api.upload_folder(repo_id=name, folder_path=folder)
-    except Exception as error:  # whatever the hub or the network says, the checkpoint is on disk
-        print(f"push_to_hub: {name} was not pushed: {reason(error)}; push {folder} by hand", file=sys.stderr)
+            push(self._folder.path / ("best" if has_best else "last"), self._config.push_to_hub)

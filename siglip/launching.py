@@ -47,6 +47,7 @@ class StopSignal:
 
 def make_accelerator(config: "TrainConfig") -> Accelerator:
     """The Accelerator; InputError for settings that this machine or its launcher cannot serve."""
+    from accelerate.state import AcceleratorState
     from accelerate.utils import TorchDynamoPlugin
 
     precision = {"float32": "no", "bfloat16": "bf16"}.get(config.precision.value)  # null: as launched
@@ -62,6 +63,8 @@ def make_accelerator(config: "TrainConfig") -> Accelerator:
     by_torchrun = several and "ACCELERATE_MIXED_PRECISION" not in os.environ
     sharded = launched or wanted == "fsdp" or (wanted == "auto" and by_torchrun and torch.cuda.is_available())
     plugin = _fsdp2() if sharded else None
+    if not several:  # an earlier training of this process, as in a multirun, left its precision and compiler behind
+        AcceleratorState._reset_state(reset_partial_state=True)
     # Without `cpu`, accelerate opens a process group of CPU processes and then lets each of them train by itself.
     accelerator = Accelerator(
         mixed_precision=precision, dynamo_plugin=dynamo, fsdp_plugin=plugin if torch.cuda.is_available() else None,

@@ -93,9 +93,7 @@ class Training:
         config = self.config
         self.steps_per_epoch = -(-len(self.pictures) // config.batch.size)
         self.num_steps = config.epochs * self.steps_per_epoch
-        input_ids = tokens(self.processor, self.pictures.distinct, self.template, self.finisher.text_length)[
-            "input_ids"
-        ]
+        input_ids = tokens(self.processor, self.pictures.distinct, self.template)["input_ids"]
         self.stepper = Stepper(
             config, self.accelerator, self.model, self.optimizer, self.pictures, self.processor,
             input_ids.to(self.accelerator.device), self.stop.check,

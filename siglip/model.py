@@ -41,7 +41,7 @@ def load_parts(weights: str) -> tuple[Any, Any, dict[str, Any]]:
                              "siglip.convert cleans keys")  # fmt: skip
     path = Path(weights) / SETTINGS_FILE
     settings = read_json(path) if path.is_file() else {}
-    _require_preprocessing(weights, processor, settings.get("preprocessing"))
+    require_preprocessing(weights, processor, settings.get("preprocessing"))
     return model, processor, settings
 
 
@@ -52,15 +52,15 @@ def _require_unchanged(weights: str) -> None:
         raise InputError(f"scorer: {error}; if that is meant, remove the folder's {MANIFEST}") from error
 
 
-def _require_preprocessing(weights: str, processor: Any, stored: dict[str, Any] | None) -> None:
+def require_preprocessing(weights: str, processor: Any, stored: dict[str, Any] | None) -> None:
     """InputError when the folder's image processor is not the one its weights were trained with."""
     if stored is None:
         return
-    for name, value in preprocessing_of(processor.image_processor).items():
-        if value != stored.get(name):
-            raise InputError(
-                f"{weights}: its image processor has {name} {value!r}, but it was trained with {stored.get(name)!r}"
-            )
+    held = preprocessing_of(processor.image_processor)
+    for name, value in stored.items():
+        if held.get(name) != value:
+            raise InputError(f"{weights}: its image processor has {name} {held.get(name)!r}, "
+                             f"but it was trained with {value!r}")  # fmt: skip
 
 
 def hush() -> None:

@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+_STEPS = ("do_resize", "do_center_crop", "do_rescale", "do_normalize")  # of an image processor, in its order
+
 
 def crop_pixels(crops: Sequence[NDArray[np.uint8]], image_processor: Any) -> torch.Tensor:
     """(N) crops of (H, W, 3) uint8 RGB -> (N, 3, S, S) float32, as the checkpoint's own image processor makes them."""
@@ -36,6 +38,7 @@ def preprocessing_of(image_processor: Any) -> dict[str, Any]:
         "rescale_factor": float(values["rescale_factor"]),
         "mean": [float(v) for v in values["image_mean"]],
         "std": [float(v) for v in values["image_std"]],
+        "steps": [name for name in _STEPS if values.get(name)],
     }
 
 

@@ -12,6 +12,7 @@ from siglip.pixels import normalise, preprocessing_of
 
 _SHOWN = 16  # crops on a sheet
 _MOST = 96  # crops that are compared
+_FARTHEST = 10.0  # black or white as floats: 1 for SigLIP, 2.6 for CLIP, 509 where the division by 255 is forgotten
 
 
 def probe(pictures: Pictures, epoch: int, step: Step, made: list[Picture], image_processor: Any) -> dict[str, float]:
@@ -29,6 +30,8 @@ def probe(pictures: Pictures, epoch: int, step: Step, made: list[Picture], image
     scale = 255 * kept["rescale_factor"]
     for channel, (mean, std) in enumerate(zip(kept["mean"], kept["std"], strict=True)):
         low, high = (0 - mean) / std, (scale - mean) / std
+        if max(-low, high) > _FARTHEST:
+            raise RecipeNotLiveError(f"channel {channel} of the floats reaches {max(-low, high):.3g} in white or black")
         values = floats[channel]
         if not np.isfinite(values).all() or values.min() < low - 1e-3 or values.max() > high + 1e-3:
             raise RecipeNotLiveError(f"channel {channel} of the floats leaves {low:.3g}..{high:.3g}")

@@ -10,16 +10,23 @@ from typing import Any
 from torch import Tensor, nn
 
 from core.errors import InputError
+from siglip.model import TEXT_LENGTH
 
 
 def bind_pair_forward(model: Any) -> nn.Module:
     """Make `model(input_ids, pixel_values)` return (B, D) images, (T, D) texts, scale and bias; either input may lack.
 
-    The names of its weights stay as they are. Raises InputError for a family that is not trained here.
+    The names of its weights stay as they are. Raises InputError for a family that is not trained here, and for a text
+    tower that the texts do not fit.
     """
     if model.config.model_type != "siglip":
         raise InputError(
             f"scorer: a checkpoint of type {model.config.model_type!r}; training takes SigLIP and fixed-size SigLIP 2"
+        )
+    positions = int(model.config.text_config.max_position_embeddings)
+    if positions < TEXT_LENGTH:
+        raise InputError(
+            f"scorer: its text tower has max_position_embeddings {positions}, but texts take {TEXT_LENGTH}"
         )
     model.forward = types.MethodType(_pair_forward, model)
     bound: nn.Module = model

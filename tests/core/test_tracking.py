@@ -1,6 +1,7 @@
 import json
 
 import numpy as np
+import wandb
 
 from core.runs import RunFolder
 from core.tracking import TrackingConfig, TrackingMode, start_tracker
@@ -27,16 +28,20 @@ def test_an_offline_run_is_kept_and_taken_up_again(tmp_path, monkeypatch, capsys
 
 
 def test_a_tracker_that_cannot_start_stops_nothing(tmp_path, monkeypatch, capsys):
-    """Online with a key and no way out: one line, and the local history goes on."""
+    """Online with a key and no way out: one line, the local history goes on, and W&B's run is kept to be sent later."""
     monkeypatch.delenv("WANDB_MODE", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
     monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("WANDB_INIT_TIMEOUT", "5")
+    wandb.teardown()  # or the address that an earlier run of this process read stays
     folder = RunFolder(tmp_path / "run", "siglip.train")
     folder.open("")
     tracker = start_tracker(TrackingConfig(mode=TrackingMode.online), folder, "siglip.train")
     tracker.log({"loss": 1.0}, step=1)
     tracker.finish()
-    assert "the run goes on" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "could not start (online) and the run goes on" in told
+    assert "wandb sync" in told
+    assert len(list(folder.path.glob("wandb/offline-run-*/*.wandb"))) == 1
     assert json.loads((folder.path / "history.jsonl").read_text())["loss"] == 1.0

@@ -1,12 +1,14 @@
 """What evaluations tell Weights & Biases, read back from the files of offline runs."""
 
 import json
-import struct
-from collections.abc import Iterator
+import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from offline_runs import offline_files
+from offline_runs import told as read_back
 
 from core.files import write_json
 from eval.coco import main as coco
@@ -15,52 +17,10 @@ from eval.grounding import main as grounding
 from eval.sweep import main as sweep
 from eval.tracked import artifact_name, judged_runs
 
-BLOCK, HEADER = 32768, 7  # of W&B's file: blocks of chunks, each with checksum, length and type, as LevelDB's log
 
-
-def records(path: Path) -> Iterator[bytes]:
-    """The records of a `.wandb` file, the client's own transaction log."""
-    data, place, record = path.read_bytes(), HEADER, b""
-    assert data[:4] == b":W&B"
-    while place + HEADER <= len(data):
-        if BLOCK - place % BLOCK < HEADER:
-            place += BLOCK - place % BLOCK
-            continue
-        _, length, kind = struct.unpack_from("<IHB", data, place)
-        record += data[place + HEADER : place + HEADER + length]
-        place += HEADER + length
-        if kind in {1, 4}:  # whole, or the last piece
-            yield record
-            record = b""
-
-
-def told(folder: Path) -> dict[str, Any]:
-    """Project, history, summary, settings, artifacts and media files of the one offline run in a folder."""
-    from wandb.proto import wandb_internal_pb2 as protocol
-
-    (path,) = folder.glob("wandb/offline-run-*/*.wandb")
-    found: dict[str, Any] = {"history": {}, "summary": {}, "settings": {}, "artifacts": {}}
-    for data in records(path):
-        record = protocol.Record()
-        record.ParseFromString(data)
-        if record.HasField("run"):
-            found["project"] = record.run.project
-            found["settings"] |= {i.key: json.loads(i.value_json) for i in record.run.config.update}
-        elif record.HasField("history"):
-            found["history"] |= named(record.history.item)
-        elif record.HasField("summary"):
-            found["summary"] |= named(record.summary.update)
-        elif record.HasField("request") and record.request.HasField("log_artifact"):
-            artifact = record.request.log_artifact.artifact
-            found["artifacts"][artifact.name] = artifact.type
-        elif record.HasField("artifact"):
-            found["artifacts"][record.artifact.name] = record.artifact.type
-    found["media"] = sorted(p.name for p in path.parent.rglob("files/media/**/*") if p.is_file())
-    return found
-
-
-def named(items: Any) -> dict[str, Any]:
-    return {item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in items}
+def told(folder):
+    (path,) = offline_files(folder)
+    return read_back(path)
 
 
 @pytest.fixture

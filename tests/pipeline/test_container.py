@@ -1,5 +1,6 @@
 """The container's files: linted, complete, and each command's words; no engine runs here, so no image is built."""
 
+import json
 import os
 import re
 import subprocess
@@ -9,6 +10,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+
+sys.path.insert(0, str(Path(__file__).parent))
+from hostile import b64
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOLS = Path(sys.executable).parent
@@ -50,6 +54,45 @@ def test_it_runs_offline_without_root_and_its_entry_command_starts(tmp_path):
         told = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=True)
         settings = yaml.safe_load(told.stdout)
         assert (settings["pipeline"], settings["port"], settings["device"]) == ("/system", 5004, variant)
+
+
+def confined(settings, tmp_path):
+    """What tests/pipeline/confined.py saw of the entry command."""
+    words = ["unshare", "--mount", "--net"]
+    if os.getuid() or subprocess.run([*words, "true"], capture_output=True).returncode:
+        pytest.skip("not run: needs root and namespaces; the entry command was not tried as the image's user")
+    (tmp_path / "settings.json").write_text(json.dumps(settings))
+    words += [sys.executable, ROOT / "tests/pipeline/confined.py", tmp_path / "settings.json"]
+    told = subprocess.run(words, capture_output=True, text=True)
+    assert told.returncode == 0, told.stderr[-3000:]
+    return json.loads(told.stdout)
+
+
+def test_the_entry_command_answers_as_the_images_user_on_read_only_files_without_a_network(exported, system, tmp_path):
+    """The Dockerfile's own words and environment; only PATH and the place of /system are this machine's."""
+    from core.records import read_predictions
+    from pipeline.pack import main
+
+    main([f"pipeline={exported}", f"run_dir={tmp_path}/packed"])
+    final = dict(line for line in instructions() if line[0] in {"USER", "ENTRYPOINT"})
+    server_stage = (words for name, words in instructions() if name == "ENV" and "HF_HUB_OFFLINE" in words)
+    environment = dict(word.split("=", 1) for word in next(server_stage).split())
+    told = next(iter(read_predictions(exported / "predictions.jsonl")))
+    image = b64((system / "scenes/images" / told.image).read_bytes())
+    captions = [p.caption for p in told.predictions]
+    seen = confined({
+        "system": f"{tmp_path}/packed/system",
+        "readable": [str(ROOT), sys.base_prefix],
+        "user": final["USER"],
+        "command": [*yaml.safe_load(final["ENTRYPOINT"]), "device=cpu"],
+        "environment": {**environment, "PATH": f"{TOOLS}:/usr/bin:/bin"},
+        "question": {"instances": [{"caption": caption, "b64": image} for caption in captions]},
+    }, tmp_path)  # fmt: skip
+    boxes = seen.pop("predictions")
+    assert seen == {"uid": int(final["USER"]), "writable": ["/tmp"], "health": {"message": "health ok"},
+                    "network": False, "status": 0}  # fmt: skip
+    for box, prediction in zip(boxes, told.predictions, strict=True):
+        assert box == pytest.approx(prediction.box_ltwh, abs=1e-3)
 
 
 def test_the_containers_lock_is_the_part_of_the_whole_lock_that_is_no_tool():

@@ -60,13 +60,25 @@ def test_half_precision_is_near(family_folder):
 
 
 def test_a_training_s_settings_go_with_it(checkpoint, tmp_path):
+    from transformers import AutoProcessor
+
+    from siglip.pixels import preprocessing_of
+
     settings = json.loads((checkpoint / "grounder.json").read_text())
-    (checkpoint / "grounder.json").write_text(json.dumps({**settings, "template": "see {}", "policy": "x4"}))
+    kept = preprocessing_of(AutoProcessor.from_pretrained(checkpoint).image_processor)
+    settings |= {"template": "see {}", "policy": "x4", "preprocessing": kept}
+    (checkpoint / "grounder.json").write_text(json.dumps(settings))
     export(f"weights={checkpoint}")
     scorer = build_scorer(ScorerConfig(weights=str(tmp_path / "exported")))
     assert (scorer.template, scorer.policy) == ("see {}", "x4")
     with pytest.raises(InputError, match="was trained with 'see {}'"):
         build_scorer(ScorerConfig(weights=str(tmp_path / "exported"), template="{}"))
+    path = tmp_path / "exported/processor_config.json"
+    values = json.loads(path.read_text())
+    values["image_processor"]["resample"] = 2
+    path.write_text(json.dumps(values))
+    with pytest.raises(InputError, match="image processor has resample 2, but it was trained with 3"):
+        build_scorer(ScorerConfig(weights=str(tmp_path / "exported")))
 
 
 def test_onnx_merges_with_other_scorers(siglip_exported, family_folder):

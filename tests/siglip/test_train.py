@@ -12,15 +12,24 @@ SETTINGS = ["batch.size=12", "lr=3e-3", "weight_decay=0.01"]
 
 def test_it_learns_colours_and_judges_itself_by_them(make_crops, architecture_words, tmp_path):
     crops, held_out = make_crops("crops", images=12), make_crops("held_out", images=8, seed=1)
-    train.main(
-        [f"crops={crops}", *architecture_words, *SETTINGS, "epochs=20", "recipe=none", f"run_dir={tmp_path}/run"]
-    )
+    words = [f"crops={crops}", *architecture_words, *SETTINGS, "epochs=20", "recipe=none", f"run_dir={tmp_path}/run"]
+    train.main([*words, f"val_crops={held_out}"])
     evaluate.main([f"crops={held_out}", f"scorer={tmp_path}/run/last", f"run_dir={tmp_path}/judged"])
     metrics = json.loads((tmp_path / "judged/metrics.json").read_text())
     assert metrics["chance"] == 0.25
     assert metrics["ranking_accuracy"] >= 0.9
     assert {p["command"] for p in json.loads((tmp_path / "judged/run.json").read_text())["parents"]} == {"siglip.train"}
     history = [json.loads(line) for line in (tmp_path / "run/history.jsonl").read_text().splitlines()]
+    validated = [entry["ranking_accuracy"] for entry in history if "ranking_accuracy" in entry]
+    assert len(validated) == 20
+    assert validated[-1] == metrics["ranking_accuracy"]
+    assert len(set(validated)) > 1  # or best/ shows nothing
+    told = json.loads((tmp_path / "run/metrics.json").read_text())
+    assert told["best_ranking_accuracy"] == max(validated)
+    assert told["best_epoch"] == validated.index(max(validated)) + 1  # the first of equals
+    evaluate.main([f"crops={held_out}", f"scorer={tmp_path}/run/best", f"run_dir={tmp_path}/judged_best"])
+    judged = json.loads((tmp_path / "judged_best/metrics.json").read_text())
+    assert (judged["ranking_accuracy"], judged["retrieval_at_1"]) == (max(validated), told["best_retrieval_at_1"])
     assert history[-1]["loss"] < history[0]["loss"] / 2
 
 
