@@ -144,6 +144,8 @@ def siglip_values(row: Row) -> tuple[list[dict[str, str]], dict[str, Any]]:
                               "lr": float(row["lr"]), "weight_decay": float(row["weight_decay"]),
                               "batch": {"size": int(row["batch"]), "micro": 12},  # a device's share in the log
                               "loss": {"same_caption": "negative", "negatives": "micro"}}  # fmt: skip
+    if row["frozen"]:
+        values["freeze"] = {row["frozen"]: True}
     if row["continues"]:
         values["scorer"] = {"weights": f"weights/scorers/{row['continues']}"}
     return defaults, values

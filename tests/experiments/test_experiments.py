@@ -249,3 +249,45 @@ def test_no_figure_of_the_log_is_left_out(log):
     left = [n for n, line in enumerate(log, 1) if n > start and figure.search(line) and n not in placed]
     assert left == []
     assert sum(line.startswith("- Accuracy:") for line in log) == sum(bool(row["test_accuracy"]) for row in rows())
+
+
+DETECTOR_WORDS = {
+    "yolov9c": "YOLOv9c ",
+    "yolov9e_best": r"YOLOv9e 0\.995 0\.801 iou",
+    "yolov9e_last": r"0\.801 run last\.pt",
+}
+SCORER_WORDS = {"siglip_large_256": "siglip-large-patch16-256", "siglip_large_384": "siglip-large-patch16-384",
+                "siglip_so400m_384": "siglip-so400m", "siglip_so400m_navit": "siglip-so400m-14-384-flash-attn2-navit",
+                "clip_vit_l_14": "clip-vit-large-patch14$", "clip_vit_l_14_336": "clip-vit-large-patch14-336",
+                "clip_vit_h_14": "CLIP-ViT-H-14", "eva02_clip_l_14": "EVA02-CLIP-L-14$",
+                "eva02_clip_l_14_336": "EVA02-CLIP-L-14-336"}  # fmt: skip
+UPSCALER_WORDS = {"none": "", "realesr_general_x4v3": r"x4v3|upscal|SAHI|WBF|conf\.?0\.5:|YOLOv6",
+                  "realesrgan_x2plus": "x2", "realesrgan_x4plus": r"ESRGANx4(?!v3)"}  # fmt: skip
+
+
+def test_the_titles_name_what_the_rows_name(log):
+    """Detector, overlap, scorer, enlarging and test-time views of every run against the words of its block."""
+    for row in rows():
+        if row["task"] != "grounding":
+            continue
+        last = int(row["place"].split()[-1])
+        start = next(n for n in range(last, 0, -1) if log[n - 1].startswith("####"))
+        title, block = log[start - 1], "\n".join(log[start - 1 : last])
+        above = next(line for line in reversed(log[: last - 1]) if line.strip() and not line.startswith("- "))
+        for name in row["detector"].split("+"):
+            epoch = re.search(r"ep(\d+)", name)
+            words = DETECTOR_WORDS.get(name) or rf"(?:epoch ?|and |Epoch ){epoch[1]}\b"
+            assert re.search(words, block), row["id"]
+            assert ("blind" in name) <= ("blind" in title), row["id"]
+        if f"iou={row['nms_iou']}" not in title:
+            assert f"iou={row['nms_iou']} " in above, row["id"]
+        words = SCORER_WORDS.get(row["scorer"]) or row["scorer"].removesuffix("_fullcc").replace("_", "-")
+        assert re.search(words, title) or "titled siglip-large" in row["note"], row["id"]
+        told = f"{title}\n{above}\n{log[last - 1]}"
+        assert re.search(UPSCALER_WORDS[row["upscaler"]], told) or "enlarging not stated" in row["note"], row["id"]
+        assert row["upscaler"] != "none" or not re.search("with upscal|ESRGAN", told), row["id"]
+        if row["slices"] == "auto":
+            assert re.search(r"(?<!no )\bSAHI", above), row["id"]
+        if row["tta"] == "yes" and "not stated" not in row["note"] and " aug" in block:
+            assert "no aug" not in above, row["id"]
+        assert ("no aug" in above) <= (row["tta"] == "no"), row["id"]
