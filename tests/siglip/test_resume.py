@@ -205,19 +205,25 @@ def test_a_non_finite_number_stops_before_the_update(words, what, tmp_path, caps
     assert_same_ends(tmp_path / "run", tmp_path / "good")
 
 
-def test_sigterm_saves_and_exits_within_ten_seconds(words, tmp_path):
-    run = tmp_path / "run"
-    process = subprocess.Popen(command(words(run, "epochs=4000", "save_every=0")), env=environment(),
-                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)  # fmt: skip
-    history, deadline = run / "history.jsonl", time.monotonic() + 120
-    while not (history.is_file() and history.stat().st_size > 2000) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    process.send_signal(signal.SIGTERM)
-    began = time.monotonic()
-    out, _ = process.communicate(timeout=30)
-    assert time.monotonic() - began < 10
-    assert process.returncode == 143, out
-    assert "SIGTERM: state saved at step" in out
-    saved = int(out.partition("state saved at step ")[2].partition(";")[0])
-    assert steps_kept(run)[-1] == saved
-    assert saved >= 8
+@pytest.mark.faults
+def test_sigterm_saves_and_exits_within_ten_seconds(words, tmp_path, count):
+    """Told to the process itself, and in full also to the launcher of two, which passes it on."""
+    for processes in range(1, count(short=1, full=2) + 1):
+        run = tmp_path / f"run_{processes}"
+        start = command(words(run, "epochs=4000", "save_every=0"))
+        launcher = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", f"--num_processes={processes}",
+                    "--main_process_port=0"]  # fmt: skip
+        process = subprocess.Popen([*launcher, *start[1:]] if processes > 1 else start, env=environment(),
+                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)  # fmt: skip
+        history, deadline = run / "history.jsonl", time.monotonic() + 120
+        while not (history.is_file() and history.stat().st_size > 2000) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGTERM)
+        began = time.monotonic()
+        out, _ = process.communicate(timeout=30)
+        assert time.monotonic() - began < 10
+        assert processes > 1 or process.returncode == 143, out  # a launcher has a status of its own
+        assert out.count("SIGTERM: state saved at step") == 1, out
+        saved = int(out.partition("state saved at step ")[2].partition(";")[0])
+        assert steps_kept(run)[-1] == saved
+        assert saved >= 8
