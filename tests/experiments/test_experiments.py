@@ -291,3 +291,5 @@ def test_the_titles_name_what_the_rows_name(log):
         if row["tta"] == "yes" and "not stated" not in row["note"] and " aug" in block:
             assert "no aug" not in above, row["id"]
         assert ("no aug" in above) <= (row["tta"] == "no"), row["id"]
+        told = re.search(r"\baug\b|TTA", block) or re.search("views not (stated|told)", row["note"])
+        assert row["tta"] == "no" or told, row["id"]
