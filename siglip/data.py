@@ -4,6 +4,7 @@ What a process sees depends on (seed, epoch, step) and on the number of processe
 a run was interrupted; each crop's augmentation depends on (seed, epoch, crop).
 """
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,6 +98,8 @@ def _read_data_set(path: str, field: str) -> Crops:
     """The `train` split of what `datasets` loads: column `image`, and `caption`, `label` or `text`."""
     import datasets
 
+    if not sys.stderr.isatty():  # in a log a bar is hundreds of pieces of a line
+        datasets.disable_progress_bars()
     try:
         table = datasets.load_dataset(path, split="train")
     except Exception as error:  # anything from a missing folder to a dead network, in that library's own words
