@@ -8,7 +8,7 @@ both sides start from the same random weights. A killed run goes on.
 
     published      detector on whole pictures, first small, then large; scorer's loss over micro-batches of 12, where a
                    repeated caption is a negative, recipe augv2; its cuts, plain argmax
-    detector       and the detector trained on random crops in their own size: as many pixels through the network
+    detector       and the detector trained on random crops in their own size, for the same processor time
     caption-aware  and repeated captions are positives
     global         and the loss over the whole batch
     settings       and cuts chosen on the tuning scenes, at two grades of noise together
@@ -20,7 +20,7 @@ import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -50,11 +50,12 @@ LOSSES = {
 DETECTOR = ("detector=demo", "recipe=v3")
 FINE = "args:{lr0:0.001,warmup_epochs:0.2,mosaic:0}"  # of the last stage, as published
 STAGES = {  # an epoch's megapixels through the network: 123 at 640x384, 471 at 1280x736, 31 at 320x192
-    "published": f"stages=[{{imgsz:640,epochs:10}},{{imgsz:1280,epochs:2,{FINE}}}]",
+    "published": f"stages=[{{imgsz:640,epochs:16}},{{imgsz:1280,epochs:3,{FINE}}}]",
     "ours": f"stages=[{{imgsz:320,epochs:50,crop:[320,192],crop_share:1.0}},"
             f"{{imgsz:640,epochs:5,crop:[640,384],crop_share:1.0,{FINE}}}]",
 }  # fmt: skip
-SCORER = ("scorer=demo", "recipe=augv2", f"batch.size={BATCH}", f"epochs={EPOCHS}", "lr=2e-3")
+SCORER = ("scorer=demo", "recipe=augv2", f"batch.size={BATCH}", f"epochs={EPOCHS}")
+RATES = ("1e-3", "2e-3")  # each loss takes the one that ranks the tuning scenes' own crops better
 LISTS = {"confidence": [0.05, 0.1, 0.25, 0.5], "nms_iou": [0.1, 0.3, 0.5, 0.7], "max_det": [10, 20]}
 CHOICES: dict[str, list[Any]] = {"method": ["best", "assignment"], "confidence_weight": [0.0, 0.1, 0.3, 0.5]}
 PUBLISHED_CUTS = CutConfig(confidence=0.1, nms_iou=0.1, max_det=10)
@@ -68,6 +69,7 @@ class Bench:
 
     work: Path
     annotations: Path
+    ranked: dict[str, dict[str, float]] = field(default_factory=dict)  # of the tuning crops, by loss and learning rate
 
     def command(self, name: str, folder: str, *settings: str) -> Path:
         """Run a command in a process of its own unless its run folder is complete with the same words."""
@@ -98,18 +100,33 @@ class Bench:
         self.command("data.yolo", "yolo", train, f"val={self.work}/tune.jsonl", f"images={images}")
         for part in (*TUNE_PARTS, *VAL_PARTS):
             name, grade = part.split("_")
-            self.command("data.noise", f"noise/{part}", f"annotations={self.work}/{name}.jsonl",
-                         f"images={images}", f"grade={grade}")  # fmt: skip
+            annotations = f"annotations={self.work}/{name}.jsonl"
+            self.command("data.noise", f"noise/{part}", annotations, f"images={images}", f"grade={grade}")
+            if part in TUNE_PARTS:
+                self.command("data.crops", f"crops_{part}", annotations, f"images={self.work}/noise/{part}/images")
 
     def train(self) -> None:
         """A detector for each design, and a scorer for each loss and seed, two trainings at a time."""
         jobs = [("detector.train", f"detector/{name}", f"data={self.work}/yolo", *DETECTOR, stages)
                 for name, stages in STAGES.items()]  # fmt: skip
-        jobs += [("siglip.train", f"scorer/{loss}_{seed}", f"crops={self.work}/crops", *SCORER, *LOSSES[loss],
-                  f"seed={seed}") for seed in SEEDS for loss in LOSSES]  # fmt: skip
+        jobs += [("siglip.train", self.run_of(loss, seed, rate), f"crops={self.work}/crops", *SCORER, f"lr={rate}",
+                  *LOSSES[loss], f"seed={seed}") for seed in SEEDS for rate in RATES for loss in LOSSES]  # fmt: skip
         with ThreadPoolExecutor(2) as pool:
             for done in [pool.submit(self.command, *job) for job in jobs]:
                 done.result()
+
+    def rank(self) -> None:
+        """Choose each loss's learning rate: mean ranking accuracy over the seeds and the tuning copies' own crops."""
+        for loss in LOSSES:
+            for rate in RATES:
+                judged = [
+                    self.command("siglip.evaluate", f"ranked/{part}_{loss}_{seed}_{rate}",
+                                 f"crops={self.work}/crops_{part}",
+                                 f"scorer={self.work}/{self.run_of(loss, seed, rate)}/last")
+                    for part in TUNE_PARTS for seed in SEEDS
+                ]  # fmt: skip
+                accuracies = [json.loads((path / "metrics.json").read_text())["ranking_accuracy"] for path in judged]
+                self.ranked.setdefault(loss, {})[rate] = fmean(accuracies)
 
     def export(self) -> None:
         """What the models say of every graded copy, with every crop that the settings can ask for."""
@@ -135,14 +152,20 @@ class Bench:
         return f"detector/{detector}/weights/best.pt"
 
     @staticmethod
-    def folder(loss: str, seed: int) -> str:
-        """A scorer's folder, from the work folder."""
-        return f"scorer/{loss}_{seed}/last"
+    def run_of(loss: str, seed: int, rate: str) -> str:
+        """A scorer's run folder, from the work folder."""
+        return f"scorer/{loss}_{seed}_{rate}"
+
+    def folder(self, loss: str, seed: int) -> str:
+        """The checkpoint of a loss at its chosen rate, from the work folder."""
+        return f"{self.run_of(loss, seed, max(RATES, key=self.ranked[loss].__getitem__))}/last"
 
     def key(self, part: str, kind: str, weights: str) -> str:
         """The key in a part's store of a detector (`proposals`) or scorer (`embeddings`)."""
-        known = CandidateStore(self.work / "store" / part).known(kind)
-        return next(key for key, about in known.items() if f"{self.work}/{weights}" in json.dumps(about))
+        store = CandidateStore(self.work / "store" / part)
+        found = [key for key, about in store.known(kind).items() if f"{self.work}/{weights}" in json.dumps(about)]
+        # a model that was trained anew in its folder leaves its predecessor's entries beside its own
+        return max(found, key=lambda key: (store.folder / kind / key / "about.json").stat().st_mtime)
 
     def tuned(self, seed: int, **choices: list[Any]) -> dict[str, Any]:
         """The best settings over all tuning copies together, with our detector and our scorer of a seed."""
@@ -227,6 +250,7 @@ def result_of(hits: dict[str, np.ndarray], images: list[str], about: dict[str, A
     return {
         "answers": len(images), "images": len(set(images)), "grades": list(GRADES), "seeds": list(SEEDS),
         "training": {"images": NUM_TRAIN, "epochs": EPOCHS, "batch": BATCH, "micro": MICRO, "scorer": list(SCORER),
+                     "rates": list(RATES),
                      "detector": list(DETECTOR), "stages": STAGES},
         "tuning": {"images": NUM_TUNE, "grades": list(TUNE_GRADES)}, "goal": {"error_ratio": 0.7}, "steps": rows,
         **about,
@@ -241,11 +265,11 @@ def main() -> None:
         raise SystemExit(__doc__)
     bench = Bench(Path(sys.argv[2]).resolve(), Path(sys.argv[1]).resolve())
     bench.work.mkdir(parents=True, exist_ok=True)
-    for step in (bench.draw, bench.train, bench.export):
+    for step in (bench.draw, bench.train, bench.rank, bench.export):
         step()
     paths = [path for folder in ("detector", "scorer") for path in sorted(bench.work.glob(f"{folder}/*/cost.json"))]
     costs = {str(path.parent.relative_to(bench.work)): round(json.loads(path.read_text())["cpu_s"]) for path in paths}
-    result = result_of(*judge(bench)) | {"cpu_s": costs}
+    result = result_of(*judge(bench)) | {"cpu_s": costs, "ranked": bench.ranked}
     write_json(Path(sys.argv[3]) if len(sys.argv) > 3 else bench.work / "result.json", result)
     flat = [{"step": r["step"], "accuracy": r["accuracy"], "gave": r["over_previous"]["difference"],
              "low": r["over_previous"]["ci95"][0], "high": r["over_previous"]["ci95"][1],
