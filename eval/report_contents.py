@@ -143,11 +143,13 @@ def _maker(runs: Sequence[FoundRun], predictions: Path) -> FoundRun | None:
     return next((run for run in runs if run.command == "pipeline.export" and run.path.resolve() == folder), None)
 
 
-def _key_of(known: dict[str, dict[str, Any]], name: str, weights: Any) -> str | None:
-    """The key of a store that stands for these weights; the last one when none says so (an older store)."""
+def _key_of(known: dict[str, dict[str, Any]], told: Any, name: str, weights: Any) -> str | None:
+    """The store's key that the export told; of an older export the one of its weights, or else the last."""
+    if told in known:
+        return str(told)
     for key, about in known.items():
-        told = about.get(name)
-        if weights is not None and (told.get("weights") if isinstance(told, dict) else told) == weights:
+        held = about.get(name)
+        if weights is not None and (held.get("weights") if isinstance(held, dict) else held) == weights:
             return key
     return list(known)[-1] if known else None
 
@@ -159,8 +161,10 @@ def _cases(
     if export is None:
         return []
     store = CandidateStore(str(export.setting("candidates") or export.path / "candidates"))
-    detector = _key_of(store.known("proposals"), "detector", (export.setting("detector") or {}).get("weights"))
-    scorer = _key_of(store.known("embeddings"), "scorer", (export.setting("scorer") or {}).get("weights"))
+    detector, scorer = (
+        _key_of(store.known(kind), export.metrics.get(told), stage, (export.setting(stage) or {}).get("weights"))
+        for kind, told, stage in (("proposals", "detector_key", "detector"), ("embeddings", "embeddings_key", "scorer"))
+    )
     if detector is None:
         contents.notes.append(f"{store.folder}: holds no proposals, so nothing is said about the stages.")
         return []

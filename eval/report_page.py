@@ -8,10 +8,12 @@ from typing import Any
 from eval.attribution import FATES, slug
 from eval.charts_svg import svg
 from eval.report_contents import Contents
+from eval.speed import time_per_image
 from eval.sweep import FIGURES, SETTINGS
 from eval.tables import markdown, shown, varying
 
 TOP_ROWS = 12  # of the sweep, before the fold
+NEVER_OFFERED = "no target was offered"
 
 
 def summary(contents: Contents) -> dict[str, Any]:
@@ -69,14 +71,21 @@ def tiles(contents: Contents) -> list[tuple[str, str, str]]:
         remark = f"at confidence {d['best_f1_confidence']:.2f}" if "best_f1_confidence" in d else ""
         found.append(("best F1", f"{d.get('best_f1', d['f1']):.3f}", remark))
     if s:
-        found.append(("scorer alone", f"{100 * s['scorer_given_target']:.1f} %", "right where the target was offered"))
-    spent = {k: v for k, v in contents.stage_times.items() if v.get("total_s") and v.get("count")}
-    images = spent.get("detector", {}).get("count")
-    if images:
-        total_ms = 1000 * sum(v["total_s"] - v["warmup_s"] for v in spent.values())
-        later = max(1, images - spent["detector"]["warmup_count"])
-        found.append(("time an image", f"{total_ms / later:.0f} ms", "all stages, warm, here"))
+        alone = percent(_scorer_alone(s))
+        found.append(("scorer alone", alone, "right where the target was offered" if s["ceiling"] else NEVER_OFFERED))
+    if spent := time_per_image(contents.stage_times):
+        found.append(("time an image", f"{spent['all']:.0f} ms", "all stages, warm, here"))
     return found
+
+
+def percent(share: float | None) -> str:
+    """A share as text; a dash for one of nothing."""
+    return "–" if share is None else f"{100 * share:.1f} %"
+
+
+def _scorer_alone(stages: dict[str, Any]) -> float | None:
+    """None where no target was offered: the scorer was not asked."""
+    return stages["scorer_given_target"] if stages["ceiling"] else None
 
 
 def fates(contents: Contents) -> list[dict[str, Any]]:
@@ -98,7 +107,7 @@ def page(contents: Contents) -> str:
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"shown": shown, "percent": lambda v: f"{100 * v:.1f} %", "slug": slug}
+    environment.filters |= {"shown": shown, "percent": percent, "slug": slug}
     environment.globals |= {"svg": svg}
     ranked = sorted(contents.sweep, key=lambda row: (-row["accuracy"], -row["f1"]))
     return environment.from_string(_part("report.html.j2")).render(
@@ -106,6 +115,7 @@ def page(contents: Contents) -> str:
         css=_part("report.css"),
         script=_part("report.js"),
         lead=lead(contents),
+        scorer_alone=_scorer_alone(contents.stages) if contents.stages else None,
         tiles=tiles(contents),
         fates=fates(contents),
         choices=choices(contents),
@@ -150,13 +160,14 @@ def plain_text(contents: Contents, has_charts: bool) -> str:
 
 def _headline_table(contents: Contents) -> str:
     m, s, d = contents.metrics, contents.stages, contents.detection
-    rows: list[tuple[str, float, str]] = []
+    rows: list[tuple[str, float | None, str]] = []
     if m:
         rows.append(("grounding accuracy", m["accuracy"], "95 % interval {:.3f} to {:.3f}".format(*m["ci95"])))
     if s:
         rows.append(("chance", s["chance"], "a random candidate"))
         rows.append(("ceiling", s["ceiling"], "the best candidate by overlap"))
-        rows.append(("scorer alone", s["scorer_given_target"], "where a good candidate is there"))
+        remark = "where a good candidate is there" if s["ceiling"] else NEVER_OFFERED
+        rows.append(("scorer alone", _scorer_alone(s), remark))
     if d:
         rows.append(("AP50", d["AP50"], "over every detection"))
         rows.append(("AP", d["AP"], "IoU 0.50 to 0.95"))

@@ -21,12 +21,14 @@ from core.tracking import TrackingConfig
 from data.captions import read_annotations
 from eval.ledger import count_look, ledger_path
 from eval.replay import Replay, find_key
+from eval.store_settings import detector_columns, scorer_columns
 from eval.sweep_points import NotCovered, Point, Sweeper
 from eval.tables import comma_separated, markdown, print_table, varying
 from eval.tracked import tell
 
-SETTINGS = ("detector", "views", "confidence", "nms_iou", "max_det", "fusion", "wbf_iou", "weights", "scorer", "method",
-            "confidence_weight", "absent_below")  # fmt: skip
+SETTINGS = ("detector", "imgsz", "detector_weights", "views", "confidence", "nms_iou", "max_det", "fusion", "wbf_iou",
+            "weights", "scorer", "upscaler", "scorer_weights", "method", "confidence_weight",
+            "absent_below")  # fmt: skip
 SHARES = ("confidence", "nms_iou", "wbf_iou", "confidence_weight")  # axes whose values lie within 0..1
 RARELY = ("views", "fusion", "wbf_iou", "weights")  # axes that pipeline.export covers only when it is asked to
 FIGURES = ("accuracy", "ceiling", "chance", "AP", "AP50", "precision", "recall", "f1")
@@ -108,10 +110,12 @@ def sweep(config: SweepConfig) -> tuple[list[dict[str, Any]], Sweeper]:
     if not len(sweeper.truth):
         raise InputError(f"{config.truth}: holds no boxes, so there is nothing to judge by")
     sweeper.prepare(points)
+    detectors, scorers = store.known("proposals"), store.known("embeddings")
     rows = []
     for point in progress(points, "sweeping (points)", len(points)):
         try:
-            rows.append(sweeper.row(point))
+            told = detector_columns(detectors, point.detector) | scorer_columns(scorers, point.scorer)
+            rows.append(point.columns() | told | sweeper.row(point))
         except NotCovered as lacking:
             raise InputError(_how_to_cover(config, store, point, str(lacking))) from None
     return rows, sweeper

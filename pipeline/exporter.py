@@ -57,6 +57,8 @@ def export(config: ExportConfig, folder: RunFolder) -> dict[str, Any]:
     _write_detections(store, pipeline, captioned, digests, folder.path / "detections.json")
     metrics = _metrics(captioned, predictions, folder, config)
     metrics |= {"stages": {stage: _stage_times(times) for stage, times in spent.items()}, "peak_memory_mib": peak_mib}
+    metrics |= {"detector_key": pipeline.detector.key}  # what the store calls them
+    metrics |= {"embeddings_key": pipeline.embeddings_key} if pipeline.scorer is not None else {}
     rows = [{"stage": stage, **times} for stage, times in metrics["stages"].items()]
     files = [folder.path / "predictions.jsonl", folder.path / "detections.json"]
     tell(config.tracking, folder, metrics, {"stages": rows}, files=files)

@@ -2,12 +2,15 @@
 
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 
+from core.candidates import CandidateStore
 from core.images import write_image
+from core.values import Candidates
 from data.captions import read_annotations
 from eval.attribution import FATES, colour_of, detection_errors, kind_of, size_of
 from eval.box_table import make_table
@@ -112,6 +115,27 @@ def test_the_report_says_what_the_runs_say(chain, tmp_path):
     assert f"| grounding accuracy | {grounding['accuracy']:.4f} |" in text.split("\n## ")[0]
     for by, group in numbers["breakdowns"].items():
         assert sum(r["captions"] for r in group) == grounding["num_captions"], by
+
+
+def test_the_candidates_are_those_of_the_exports_own_setting(chain, tmp_path):
+    """A store may hold the same checkpoint at another image size: the export says by key which one answered."""
+    store = CandidateStore(chain / "export/candidates")
+    for path in (store.folder / "proposals/detectorkey").glob("*.npz"):
+        views = store.read_views("detectorkey", path.stem)
+        store.write_views("another", path.stem, [replace(v, candidates=Candidates.empty()) for v in views])
+    store.describe("proposals", "another", {"detector": {"weights": "a.pt", "imgsz": 64}})
+    store.describe("proposals", "detectorkey", {"detector": {"weights": "a.pt", "imgsz": 96}})
+    config = (chain / "export/config.yaml").read_text() + "detector:\n  weights: a.pt\n"
+    ceilings = []
+    for keys in ({"detector_key": "detectorkey", "embeddings_key": "none-scorerkey"}, {"detector_key": "another"}):
+        record(chain / "export", "pipeline.export", config, keys)
+        main([f"run={chain}", f"run_dir={tmp_path}/{keys['detector_key']}", "png=false"])
+        ceilings.append(json.loads((tmp_path / keys["detector_key"] / "metrics.json").read_text())["ceiling"])
+    rows = json.loads((chain / "sweep/sweep.json").read_text())
+    assert ceilings == [next(r["ceiling"] for r in rows if (r["confidence"], r["nms_iou"]) == (0.4, 0.5)), 0]
+    page = (tmp_path / "another/report.html").read_text()  # nothing was offered, so nothing is said of the scorer
+    assert "no target was offered" in page
+    assert "time an image" not in page  # and no time was measured
 
 
 def test_the_page_is_whole_and_needs_nothing_from_outside(chain, tmp_path):
