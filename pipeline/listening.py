@@ -9,6 +9,7 @@ from types import FrameType
 
 import uvicorn
 
+from pipeline.connection import BoundedConnection
 from pipeline.service import Service, make_app
 
 # Classic BPF over a segment's TCP header: drop those that open a connection (SYN without ACK), let the others pass.
@@ -62,6 +63,7 @@ def serve(service: Service, host: str, port: int, linger_s: float) -> None:
         print(f"listening at http://{host}:{listener.getsockname()[1]}", flush=True)
         config = uvicorn.Config(
             make_app(service),
+            http=BoundedConnection,
             log_level="warning",
             access_log=False,
             timeout_graceful_shutdown=round(service.queueing.deadline_s) + 5,

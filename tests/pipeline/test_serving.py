@@ -1,10 +1,12 @@
 """A real server process: the client's scores, SIGTERM under load, clients that leave, overload, and the page."""
 
 import asyncio
+import contextlib
 import importlib.util
 import json
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -159,6 +161,48 @@ def ask_on(url, picture, keep_alive, answered, broken):
                 return
             except httpx.TransportError as error:
                 broken.append(error)
+
+
+TARGET = (b"GET /", b"a" * 2**16)
+HEADERS = (b"GET /health HTTP/1.1\r\nHost: x\r\n", b"a: b\r\n" * 9000)
+HEADER = (b"GET /health HTTP/1.1\r\nHost: x\r\nX: ", b"a" * 2**16)
+EXTENSION = (b"POST /identify HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5;", b"a" * 2**16)
+TRAILERS = (b"POST /identify HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n", b"a: b\r\n" * 9000)
+
+
+def test_what_surrounds_a_body_is_bounded_in_bytes_and_time(picture):
+    """Endless targets, headers and trailers end the connection, as do clients that say nothing, or half a request."""
+    process, url = start("-c", f"import pipeline.connection as c; c.HEAD_S = 0.7{STUB}", "0.001")
+    try:
+        before = rss_mib(process)
+        silent, half = connected(url), connected(url)
+        half.sendall(b"GET /health HTTP/1.1\r\nHost")
+        for first, piece in (TARGET, HEADERS, HEADER, EXTENSION, TRAILERS):
+            assert sent_until_closed(url, first, piece) < 16 * 2**20, first
+        assert rss_mib(process) - before < 32
+        assert silent.recv(1) == half.recv(1) == b""
+        with httpx.Client() as client:  # its second request comes after the time for a head, as a client may pause
+            assert client.get(f"{url}/health", headers={"x": "a" * 60_000}).status_code == 200
+            time.sleep(0.8)
+            assert client.post(f"{url}/identify", content=body(picture)).status_code == 200
+    finally:
+        stop(process)
+
+
+def connected(url):
+    host, port = url.removeprefix("http://").split(":")
+    return socket.create_connection((host, int(port)), timeout=10)
+
+
+def sent_until_closed(url, first, piece, most=32 * 2**20):
+    """Bytes that the server took before it closed the connection, at least as far as the buffers between show."""
+    sent = 0
+    with connected(url) as connection, contextlib.suppress(ConnectionError):
+        connection.sendall(first)
+        while sent < most:
+            connection.sendall(piece)
+            sent += len(piece)
+    return sent
 
 
 def test_clients_that_leave_free_the_queue(picture):
