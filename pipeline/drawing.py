@@ -11,15 +11,16 @@ OTHER_RGB = (241, 196, 15)
 
 
 def draw_answer(
-    image: NDArray[np.uint8], boxes_xyxy: Sequence[Sequence[float]], scores: Sequence[float], caption: str
+    image: NDArray[np.uint8], boxes_xyxy: Sequence[Sequence[float]], scores: Sequence[float], caption: str, found: bool
 ) -> NDArray[np.uint8]:
-    """(H, W, 3) RGB with the first box as the answer and the others thinner, each with its score, under the caption."""
+    """(H, W, 3) RGB with every box and its score under the caption; `found`: the first one is the answer, thicker."""
     scale = max(1.0, image.shape[1] / 1500)
     canvas = image.copy()
     for place in reversed(range(len(boxes_xyxy))):
-        colour = CHOSEN_RGB if place == 0 else OTHER_RGB
+        chosen = found and place == 0
+        colour = CHOSEN_RGB if chosen else OTHER_RGB
         x1, y1, x2, y2 = (round(v) for v in boxes_xyxy[place])
-        cv2.rectangle(canvas, (x1, y1), (x2, y2), colour, round((3 if place == 0 else 1) * scale))
+        cv2.rectangle(canvas, (x1, y1), (x2, y2), colour, round((3 if chosen else 1) * scale))
         _label(canvas, f"{scores[place]:.3g}", (x1, y1 - round(4 * scale)), 0.45 * scale, colour)
     bar = np.full((round(34 * scale), image.shape[1], 3), 24, np.uint8)
     _text(bar, caption, (round(10 * scale), round(23 * scale)), 0.6 * scale, (240, 240, 240))

@@ -37,7 +37,8 @@ def run(config: LocateConfig, folder: RunFolder) -> dict[str, Any]:
     ranked = ranking(answer, 0)[: config.runners_up + 1]
     boxes = [[round(float(v), 2) for v in answer.candidates.boxes_xyxy[n]] for n in ranked]
     scores = [score_of(answer, n, 0) for n in ranked]
-    write_image(folder.path / "located.png", draw_answer(image, boxes, scores, config.caption))
+    found = prediction.box_ltwh is not None
+    write_image(folder.path / "located.png", draw_answer(image, boxes, scores, config.caption, found))
     rows = [{"box_xyxy": b, "score": s} for b, s in zip(boxes, scores, strict=True)]
     write_json(
         folder.path / "located.json", {"caption": config.caption, "bbox": prediction.box_ltwh, "candidates": rows}

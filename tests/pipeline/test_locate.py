@@ -5,6 +5,7 @@ import json
 import pytest
 
 from core.images import read_image
+from pipeline.drawing import CHOSEN_RGB, OTHER_RGB
 from pipeline.locate import main, positional
 
 
@@ -17,6 +18,20 @@ def test_it_prints_the_box_and_draws_it(exported, system, tmp_path, capfd):
     assert out.startswith("red and white fighter jet: [")
     assert told["candidates"][0]["score"] >= told["candidates"][-1]["score"]
     assert read_image(tmp_path / "found/located.png").shape[1] == 160
+    assert has_colour(tmp_path / "found/located.png", CHOSEN_RGB)
+
+
+def test_what_is_not_in_the_picture_is_not_drawn_as_an_answer(export, system, tmp_path, capfd):
+    strict = export("strict", "choosing.absent_below=2")
+    image = system / "scenes/images/image_0.jpg"
+    main([str(image), "grey drone", f"pipeline={strict}", f"run_dir={tmp_path}/absent"])
+    assert "grey drone: not found" in capfd.readouterr().out
+    assert not has_colour(tmp_path / "absent/located.png", CHOSEN_RGB)
+    assert has_colour(tmp_path / "absent/located.png", OTHER_RGB)
+
+
+def has_colour(path, rgb):
+    return bool((read_image(path) == rgb).all(axis=2).any())
 
 
 @pytest.mark.parametrize(

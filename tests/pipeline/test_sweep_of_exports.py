@@ -1,0 +1,60 @@
+"""One store, one sweep over image size, views, slices, upscaler, scorer and choosing: each point as if run alone."""
+
+import json
+from itertools import product
+
+import pytest
+
+from core.records import read_predictions
+from eval.sweep import main as sweep
+
+SLICES = "detector.slices={mode: size, size: [96, 96], imgsz: 96}"
+SIZES = (96, 160)
+VIEWS = {"*/plain": ["detector.views=[plain]"], "*/[pt]*": ["detector.views=[plain,tta]"],
+         "*": ["detector.views=[plain,tta]", SLICES]}  # fmt: skip
+ENLARGED = {"none": ["upscaler=none", "scorer.any_policy=true"], "standin": []}
+
+
+@pytest.fixture
+def truth(export, tmp_path):
+    """The answers of one setting as true boxes, so that others hit some and miss some."""
+    made = export("made", "detector.imgsz=160")
+    path = tmp_path / "truth.jsonl"
+    lines = [
+        {"image": e.image, "annotations": [{"caption": p.caption, "bbox": list(p.box_ltwh)} for p in e.predictions]}
+        for e in read_predictions(made / "predictions.jsonl")
+    ]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path
+
+
+def test_points_over_every_axis_equal_exports_alone(export, truth, tmp_path):
+    shared = [f"annotations={truth}", f"candidates={tmp_path}/store"]
+    keys = {}
+    for imgsz, (name, enlarging) in product(SIZES, ENLARGED.items()):
+        run = export(
+            f"{name}{imgsz}", *shared, *enlarging, *VIEWS["*"], f"detector.imgsz={imgsz}",
+            "sweep.views=['*/plain','*/[pt]*','*']", "sweep.fusion=[wbf]", "sweep.confidence=[0.1,0.3]",
+            "sweep.max_det=[20]")  # fmt: skip
+        metrics = json.loads((run / "metrics.json").read_text())
+        keys[imgsz, name] = metrics["detector_key"], metrics["embeddings_key"]
+    assert len({k for k, _ in keys.values()}) == len({k for _, k in keys.values()}) == 2
+    sweep([f"candidates={tmp_path}/store", f"truth={truth}", "confidence=[0.1,0.3]", "fusion=[wbf]", "run_dir=swept",
+           "views=['*/plain','*/[pt]*','*']", "method=[best,assignment]", "confidence_weight=[0,0.5]"])  # fmt: skip
+    rows = json.loads((tmp_path / "swept/sweep.json").read_text())
+    assert len(rows) == 2 * 2 * 3 * 2 * 2 * 2
+    assert {row["imgsz"] for row in rows} == {"96", "160"}
+    assert len({row["upscaler"] for row in rows}) == 2
+    assert len({row["num_hits"] for row in rows}) > 3
+    alone = [(160, "standin", "*/plain", 0.3, "best", 0), (96, "standin", "*/[pt]*", 0.1, "best", 0.5),
+             (160, "none", "*", 0.3, "assignment", 0), (96, "none", "*/plain", 0.1, "assignment", 0.5)]  # fmt: skip
+    for number, (imgsz, name, views, confidence, method, weight) in enumerate(alone):
+        run = export(
+            f"alone{number}", f"annotations={truth}", *ENLARGED[name], f"detector.imgsz={imgsz}",
+            *VIEWS[views], f"confidence={confidence}", "max_det=20", "fusion.method=wbf",
+            f"choosing.method={method}", f"choosing.confidence_weight={weight}")  # fmt: skip
+        detector, scorer = keys[imgsz, name]
+        wanted = {"detector": detector, "scorer": scorer, "views": views, "confidence": confidence, "method": method,
+                  "confidence_weight": weight}  # fmt: skip
+        (row,) = [row for row in rows if wanted.items() <= row.items()]
+        assert row["accuracy"] == json.loads((run / "metrics.json").read_text())["accuracy"]
