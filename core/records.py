@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.errors import InputError
-from core.files import open_atomic, read_json, read_jsonl, read_text, write_json
+from core.files import open_atomic, read_json, read_jsonl, read_text
 from core.values import Box, Prediction
 
 StrPath = str | os.PathLike[str]
@@ -141,17 +141,15 @@ def _detection(value: Any, place: str) -> Detection:
 
 
 def write_detections(path: StrPath, detections: Iterable[Detection], image_ids: dict[str, int]) -> None:
-    """Write a COCO results file; `image_ids` gives each file name its 1-based truth line."""
-    write_json(
-        path,
-        [
-            {
-                "file_name": d.image,
-                "image_id": image_ids.get(str(d.image)),
-                "category_id": 1,
-                "bbox": [float(v) for v in d.box_ltwh],
-                "score": float(d.score),
-            }
-            for d in detections
-        ],
-    )
+    """Write a COCO results file, a box a line; atomic. `image_ids` gives each file name its 1-based truth line.
+
+    An iterator of detections is never held whole: a large set's boxes at AP's confidence are a gigabyte of objects.
+    """
+    with open_atomic(path, "w") as stream:
+        before = "[\n"
+        for d in detections:
+            entry = {"file_name": d.image, "image_id": image_ids.get(str(d.image)), "category_id": 1,
+                     "bbox": [float(v) for v in d.box_ltwh], "score": float(d.score)}  # fmt: skip
+            stream.write(before + json.dumps(entry, ensure_ascii=False, allow_nan=False))
+            before = ",\n"
+        stream.write("\n]\n" if before[0] == "," else "[]\n")

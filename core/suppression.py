@@ -6,8 +6,10 @@ from numpy.typing import NDArray
 from core.values import Candidates
 
 
-def nms(boxes_xyxy: NDArray[np.floating], confidence: NDArray[np.floating], nms_iou: float) -> NDArray[np.intp]:
-    """Indices that greedy suppression keeps, by descending confidence (ties: the earlier box first).
+def nms(
+    boxes_xyxy: NDArray[np.floating], confidence: NDArray[np.floating], nms_iou: float, max_det: int | None = None
+) -> NDArray[np.intp]:
+    """Indices that greedy suppression keeps, by descending confidence (ties: the earlier box first), `max_det` at most.
 
     A box goes when its IoU with a kept one is above `nms_iou`. Computed in float32 as torchvision.ops.nms does, whose
     result it equals. boxes_xyxy: (N, 4) pixels; confidence: (N,).
@@ -22,6 +24,8 @@ def nms(boxes_xyxy: NDArray[np.floating], confidence: NDArray[np.floating], nms_
     for i in range(len(order)):
         if not alive[i]:
             continue
+        if max_det is not None and len(kept) >= max_det:
+            break
         kept.append(i)
         rest = slice(i + 1, None)
         width = np.maximum(np.minimum(x2[i], x2[rest]) - np.maximum(x1[i], x1[rest]), 0)
@@ -42,5 +46,5 @@ def cut(candidates: Candidates, confidence: float, nms_iou: float | None, max_de
     if nms_iou is None:
         order = np.argsort(-passed.confidence, kind="stable")
     else:
-        order = nms(passed.boxes_xyxy, passed.confidence, nms_iou)
+        order = nms(passed.boxes_xyxy, passed.confidence, nms_iou, max_det)
     return passed.take(order[:max_det])

@@ -1,6 +1,5 @@
 """The work of `pipeline.export`: batches of images through every stage into the store, then answers from the store."""
 
-import resource
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -12,12 +11,12 @@ from core.candidates import CandidateStore, image_digest
 from core.grounding import CutConfig, candidates_of
 from core.images import read_image
 from core.progress import progress
-from core.records import Detection, write_detections, write_predictions
+from core.records import Detection, read_predictions, write_detections, write_predictions
 from core.replay import answer, embeddings_of
 from core.runs import RunFolder
 from core.stages import Image
 from core.suppression import cut
-from core.values import Candidates, Prediction
+from core.values import Prediction
 from data.captions import CaptionedImage, read_annotations, read_captions
 from data.cropping import crop_box
 from eval.grounding import grounding_metrics, score_keyed
@@ -25,6 +24,7 @@ from eval.tracked import tell
 from pipeline.build import build_pipeline
 from pipeline.export import ExportConfig
 from pipeline.grounding import Answer, Pipeline, pixel_boxes
+from pipeline.memory import peak_memory
 from pipeline.points import SweepPoint, points
 from pipeline.share import Share
 from siglip.scorer import scorer_weights
@@ -47,16 +47,19 @@ def export(config: ExportConfig, folder: RunFolder) -> dict[str, Any]:
     _describe(store, pipeline, config)
     digests, sizes = _fill(store, pipeline, captioned, config, share)
     digests, sizes = share.union(digests), share.union(sizes)
-    spent, peak_mib = share.joined(pipeline.clock.spent), max(share.gather(_peak_mib()))
+    spent = share.joined(pipeline.clock.spent)
+    peaks = share.joined({name: [mib] for name, mib in peak_memory().items()})
     share.end()
     if not share.is_first:
         return {}
     store.write_set(digests, sizes)
     predictions = _answer_all(store, pipeline, captioned, digests, sizes)
     write_predictions(folder.path / "predictions.jsonl", predictions)
-    _write_detections(store, pipeline, captioned, digests, folder.path / "detections.json")
+    image_ids = {entry.image: entry.line for entry in captioned}
+    write_detections(folder.path / "detections.json", _detections(store, pipeline, captioned, digests), image_ids)
     metrics = _metrics(captioned, predictions, folder, config)
-    metrics |= {"stages": {stage: _stage_times(times) for stage, times in spent.items()}, "peak_memory_mib": peak_mib}
+    metrics |= {"stages": {stage: stage_times(times) for stage, times in spent.items()}}
+    metrics |= {name: max(mib, *peaks[name]) for name, mib in peak_memory().items()}
     metrics |= {"detector_key": pipeline.detector.key}  # what the store calls them
     metrics |= {"embeddings_key": pipeline.embeddings_key} if pipeline.scorer is not None else {}
     rows = [{"stage": stage, **times} for stage, times in metrics["stages"].items()]
@@ -173,33 +176,15 @@ def _answer_all(
     return predictions
 
 
-def _write_detections(
-    store: CandidateStore,
-    pipeline: Pipeline,
-    captioned: Sequence[CaptionedImage],
-    digests: dict[str, str],
-    path: Path,
-) -> None:
+def _detections(
+    store: CandidateStore, pipeline: Pipeline, captioned: Sequence[CaptionedImage], digests: dict[str, str]
+) -> Iterator[Detection]:
     everything = CutConfig(AP_CONFIDENCE, pipeline.config.nms_iou, AP_MAX_DET, pipeline.config.fusion)
-    found: list[Detection] = []
     for entry in captioned:
-        views = store.read_views(pipeline.detector.key, digests[entry.image])
-        found += [d for d in _detections(entry.image, candidates_of(views, everything))]
-    write_detections(path, found, {entry.image: entry.line for entry in captioned})
-
-
-def _detections(image: str, candidates: Candidates) -> Iterator[Detection]:
-    kept = cut(candidates, AP_CONFIDENCE, None, None)
-    for (x1, y1, x2, y2), score in zip(kept.boxes_xyxy.tolist(), kept.confidence.tolist(), strict=True):
-        yield Detection(image, (x1, y1, x2 - x1, y2 - y1), score)
-
-
-def _peak_mib() -> float:
-    """The most memory that this process held; what `getrusage` tells includes the process that it was started from."""
-    status = Path("/proc/self/status")
-    if status.is_file():
-        return int(status.read_text().partition("VmHWM:")[2].split()[0]) / 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        found = candidates_of(store.read_views(pipeline.detector.key, digests[entry.image]), everything)
+        kept = cut(found, AP_CONFIDENCE, None, None)
+        for (x1, y1, x2, y2), score in zip(kept.boxes_xyxy.tolist(), kept.confidence.tolist(), strict=True):
+            yield Detection(entry.image, (x1, y1, x2 - x1, y2 - y1), score)
 
 
 def _metrics(
@@ -208,8 +193,6 @@ def _metrics(
     folder: RunFolder,
     config: ExportConfig,
 ) -> dict[str, Any]:
-    from core.records import read_predictions
-
     metrics: dict[str, Any] = {"num_images": len(captioned), "num_captions": sum(len(c.captions) for c in captioned)}
     if all(box is not None for entry in captioned for box in entry.boxes_ltwh) and metrics["num_captions"]:
         entries = read_predictions(folder.path / "predictions.jsonl")
@@ -217,8 +200,8 @@ def _metrics(
     return metrics
 
 
-def _stage_times(spent: list[tuple[float, int]]) -> dict[str, float | int | None]:
-    """The first batch apart, as warm-up, and the milliseconds a thing of the others: median and 95th percentile."""
+def stage_times(spent: list[tuple[float, int]]) -> dict[str, float | int | None]:
+    """Of (seconds, things) a batch: the first one apart, as warm-up, and the others' milliseconds a thing."""
     (first_s, first_n), later = spent[0], spent[1:]
     each_ms = [1000 * s / max(n, 1) for s, n in later]
     p50, p95 = map(float, np.percentile(each_ms, [50, 95])) if each_ms else (None, None)

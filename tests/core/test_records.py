@@ -1,6 +1,7 @@
 """Prediction and detection files: exact round trips, both shapes, and complaints that name file, entry and field."""
 
 import json
+import tracemalloc
 
 import pytest
 from hypothesis import given
@@ -46,6 +47,16 @@ def test_detections_come_back_exactly(tmp_path_factory, rows):
     assert all(
         entry["image_id"] == {"a.jpg": 1, "b.jpg": 2}[entry["file_name"]] for entry in json.loads(path.read_text())
     )
+
+
+def test_detections_of_a_large_set_are_never_held_whole(tmp_path):
+    drawn = (Detection("a.jpg", (n, 1.0, 2.0, 3.0), 0.5) for n in range(50_000))
+    tracemalloc.start()
+    write_detections(tmp_path / "detections.json", drawn, {"a.jpg": 1})
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 2**20
+    assert len(read_detections(tmp_path / "detections.json")) == 50_000
 
 
 def test_lines_and_lists_of_both_box_formats_say_the_same(tmp_path):

@@ -25,6 +25,8 @@ def test_equals_torchvision_on_1000_random_sets():
         expected = torchvision_nms(torch.from_numpy(boxes), torch.from_numpy(confidence), threshold).numpy()
         if len(set(confidence.tolist())) == len(confidence):
             assert np.array_equal(nms(boxes, confidence, threshold), expected)
+            for most in (0, 1, 7):
+                assert np.array_equal(nms(boxes, confidence, threshold, most), expected[:most])
         else:  # torchvision leaves the order of equal confidences open: break the ties by hand, then compare
             order = np.argsort(-confidence, kind="stable")
             ranks = np.arange(len(order), 0, -1).astype(np.float32)

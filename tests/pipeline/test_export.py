@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 import weakref
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from core.images import read_image
 from core.records import read_detections, read_predictions
 from data.captions import read_annotations
 from pipeline.export import main
+from pipeline.exporter import stage_times
 
 
 def answers(folder):
@@ -42,6 +44,32 @@ def test_metrics_hold_accuracy_times_and_memory(exported):
     assert set(metrics["stages"]) == {"detector", "upscaler", "scorer", "texts"}
     assert metrics["stages"]["detector"]["count"] == 5
     assert metrics["peak_memory_mib"] > 0
+
+
+def test_stage_times_are_a_things_with_the_first_batch_apart():
+    spent = [(9.0, 2), (0.1, 1), (0.4, 2), (1.2, 4), (0.8, 2), (0.5, 1)]  # 100, 200, 300, 400 and 500 ms a thing
+    told = stage_times(spent)
+    assert (told["warmup_s"], told["warmup_count"], told["count"], told["total_s"]) == (9.0, 2, 12, pytest.approx(12.0))
+    assert (told["p50_ms"], told["p95_ms"]) == (pytest.approx(300.0), pytest.approx(480.0))
+    assert stage_times([(9.0, 2)])["p50_ms"] is None
+
+
+@pytest.mark.faults
+def test_memory_does_not_grow_with_the_number_of_images(export, tmp_path, count):
+    """The kernel's high-water mark over few images and over many, with pictures that would show if they were kept."""
+    from data.scenes import main as draw
+
+    number, few, peaks = count(short=40, full=1000), 8, []
+    draw([f"num_images={number}", "size=[640,384]", "target_size=[40,28]", "workers=1", "run_dir=scenes"])
+    lines = Path("scenes/annotations.jsonl").read_text().splitlines(keepends=True)
+    for name, some in ("warm", few), ("few", few), ("many", number):
+        Path(f"{name}.jsonl").write_text("".join(lines[:some]))
+        Path("/proc/self/clear_refs").write_text("5")  # the mark begins anew
+        folder = export(name, f"annotations={name}.jsonl", "images=scenes/images", "batch=4", "max_det=3")
+        peaks.append(json.loads((folder / "metrics.json").read_text())["peak_memory_mib"])
+    _, at_few, at_many = peaks
+    print(f"{few} images {at_few:.0f} MiB, {number} images {at_many:.0f} MiB")
+    assert at_many - at_few < 24  # the pictures alone are 0.7 MiB each
 
 
 def test_a_second_export_asks_no_model_and_a_wider_one_only_for_what_is_new(export, tmp_path):
@@ -175,6 +203,11 @@ def readable(folder):
             read(path.parent.name, path.stem)
             entries += 1
     return entries
+
+
+def test_another_enlarging_rule_than_the_scorers_own_runs_where_it_is_allowed(export):
+    told = answers(export("run", "upscaler=none", "scorer.any_policy=true"))
+    assert all(p.score is not None for p in told.values())
 
 
 def test_main_is_the_command(capsys):

@@ -233,4 +233,8 @@ def test_concurrent_requests_are_batched_and_counted():
         for thread in threads:
             thread.join()
         assert sizes == [8]
-        assert 'grounder_requests_total{status="200"} 4.0' in client.get("/metrics").text
+        told = client.get("/metrics").text
+        assert 'grounder_requests_total{status="200"} 4.0' in told
+        assert "grounder_request_seconds_count 4.0" in told
+        assert "grounder_batch_instances_sum 8.0" in told
+        assert "grounder_batch_seconds_count 1.0" in told

@@ -29,12 +29,15 @@ import sys, time
 from pipeline.listening import serve
 from pipeline.queueing import QueueConfig
 from pipeline.service import Service
-seconds = float(sys.argv[1])
+seconds, *deadline_s = map(float, sys.argv[1:])
+queueing = QueueConfig(batch=8, waiting=16)
+if deadline_s:
+    queueing.deadline_s, = deadline_s
 def work(requests):
     boxes = [[[1.0, 2.0, 3.0, 4.0] for _ in r] for r in requests]
     time.sleep(seconds * sum(map(len, requests)))
     return boxes
-serve(Service(work, queueing=QueueConfig(batch=8, waiting=16)), "127.0.0.1", 0, 0.3)
+serve(Service(work, queueing=queueing), "127.0.0.1", 0, 0.3)
 """
 
 
@@ -172,15 +175,17 @@ TRAILERS = (b"POST /identify HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r
 
 def test_what_surrounds_a_body_is_bounded_in_bytes_and_time(picture):
     """Endless targets, headers and trailers end the connection, as do clients that say nothing, or half a request."""
-    process, url = start("-c", f"import pipeline.connection as c; c.HEAD_S = 0.7{STUB}", "0.001")
+    process, url = start("-c", f"import pipeline.connection as c; c.HEAD_S = 0.7{STUB}", "0.001", "2")
     try:
         before = rss_mib(process)
-        silent, half = connected(url), connected(url)
+        silent, half, bodiless = connected(url), connected(url), connected(url)
         half.sendall(b"GET /health HTTP/1.1\r\nHost")
+        bodiless.sendall(b"POST /identify HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
         for first, piece in (TARGET, HEADERS, HEADER, EXTENSION, TRAILERS):
             assert sent_until_closed(url, first, piece) < 16 * 2**20, first
         assert rss_mib(process) - before < 32
         assert silent.recv(1) == half.recv(1) == b""
+        assert bodiless.recv(64).startswith(b"HTTP/1.1 408 ")
         with httpx.Client() as client:  # its second request comes after the time for a head, as a client may pause
             assert client.get(f"{url}/health", headers={"x": "a" * 60_000}).status_code == 200
             time.sleep(0.8)
