@@ -53,6 +53,13 @@ def test_a_lower_confidence_moves_the_point_but_not_the_ap(tmp_path):
     assert (strict["num_predictions"], lenient["num_predictions"]) == (2, 3)
 
 
+def test_the_published_denominator_is_four_times_the_images_with_a_prediction(tmp_path):
+    ours, published = judge(tmp_path / "x", GOOD), judge(tmp_path / "y", GOOD, "published_denominators=true")
+    assert ours.pop("map50_over_truth") == 2 / 3
+    assert published.pop("map50_over_truth") == 2 / (4 * 2)
+    assert published == ours
+
+
 def test_both_engines_say_the_same(tmp_path):
     fast, reference = judge(tmp_path / "x", GOOD), judge(tmp_path / "y", GOOD, "engine=pycocotools")
     assert fast == pytest.approx(reference, abs=1e-12)
