@@ -22,9 +22,22 @@ def draw_answer(
         x1, y1, x2, y2 = (round(v) for v in boxes_xyxy[place])
         cv2.rectangle(canvas, (x1, y1), (x2, y2), colour, round((3 if chosen else 1) * scale))
         _label(canvas, f"{scores[place]:.3g}", (x1, y1 - round(4 * scale)), 0.45 * scale, colour)
-    bar = np.full((round(34 * scale), image.shape[1], 3), 24, np.uint8)
-    _text(bar, caption, (round(10 * scale), round(23 * scale)), 0.6 * scale, (240, 240, 240))
+    margin, line = round(10 * scale), round(25 * scale)
+    lines = _wrapped(caption, 0.6 * scale, image.shape[1] - 2 * margin)
+    bar = np.full((len(lines) * line + round(9 * scale), image.shape[1], 3), 24, np.uint8)
+    for number, text in enumerate(lines):
+        _text(bar, text, (margin, round(23 * scale) + number * line), 0.6 * scale, (240, 240, 240))
     return np.concatenate([canvas, bar])
+
+
+def _wrapped(text: str, size: float, width: int) -> list[str]:
+    """The text's words in lines that are no wider than `width` pixels, a word alone apart."""
+    lines = [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".strip()
+        fits = cv2.getTextSize(longer, cv2.FONT_HERSHEY_SIMPLEX, size, 1)[0][0] <= width
+        lines[-1:] = [longer] if fits or not lines[-1] else [lines[-1], word]
+    return lines
 
 
 def _label(

@@ -2,10 +2,11 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from core.images import read_image
-from pipeline.drawing import CHOSEN_RGB, OTHER_RGB
+from pipeline.drawing import CHOSEN_RGB, OTHER_RGB, draw_answer
 from pipeline.locate import main, positional
 
 
@@ -60,3 +61,14 @@ def test_mistakes_are_one_line(words, told, exported, system, capfd):
         main([w.format(run=exported, image=system / "scenes/images/image_0.jpg") for w in words])
     assert stop.value.code == 2
     assert told in capfd.readouterr().err
+
+
+def test_a_caption_wider_than_the_picture_takes_more_lines():
+    picture = np.zeros((50, 200, 3), np.uint8)
+    one, three = (
+        draw_answer(picture, [], [], caption, False) for caption in ("red jet", "red and white fighter jet " * 2)
+    )
+    assert one.shape == (84, 200, 3)
+    assert three.shape == (134, 200, 3)
+    assert (three[84:, :, 0] > 200).any(axis=1).sum() > 20  # written in the further lines too
+    assert not (three[50:, -3:] > 30).any()  # and nowhere over the edge
