@@ -3,7 +3,8 @@
     stopped.py RUN:STEP[,RUN:STEP...] WORD...
 
 Step 0 lets a run finish. The last training dies by SIGKILL, one before it by an exception that nothing catches, so that
-the next can begin in the same processes.
+the next can begin in the same processes. With `nan` behind the step nothing dies: the second process's embeddings alone
+are not numbers in that step.
 """
 
 import os
@@ -11,6 +12,7 @@ import signal
 import sys
 
 from siglip import train
+from siglip.gathering import rank
 from siglip.steps import Stepper
 
 TAKE = Stepper.take
@@ -35,14 +37,39 @@ def dying_at(step, by_signal):
     return take
 
 
+def spoilt_at(step):
+    """A `take` whose embeddings are NaN in the second process when so many steps were taken."""
+    taken = []
+
+    def take(self, *arguments):
+        if len(taken) == step and rank() == 1:
+            embed = self._embed
+
+            def spoilt(*given):
+                made = embed(*given)
+                made.image = made.image * float("nan")
+                return made
+
+            self._embed = spoilt
+        taken.append(step)
+        return TAKE(self, *arguments)
+
+    return take
+
+
 def main(plan, *words):
     runs = [part.rpartition(":")[::2] for part in plan.split(",")]
-    for number, (run, step) in enumerate(runs, start=1):
-        Stepper.take = dying_at(int(step), by_signal=number == len(runs))
+    for number, (run, at) in enumerate(runs, start=1):
+        step = int(at.removesuffix("nan"))
+        Stepper.take = spoilt_at(step) if at.endswith("nan") else dying_at(step, by_signal=number == len(runs))
         try:
             train.main([*words, f"run_dir={run}"])
         except Killed:
             print(f"died at step {step}", flush=True)
+        except SystemExit as stop:
+            if not at.endswith("nan"):
+                raise
+            print(f"ended with status {stop.code}", flush=True)
 
 
 if __name__ == "__main__":

@@ -52,9 +52,11 @@ def test_stopping_at_steps_7_13_29_changes_nothing(words, more, tmp_path, monkey
 
 def stop_within_one_launch(words, more, folder):
     whole, run = folder / "whole", folder / "run"
-    said = launch([(whole, 0), (run, 13), (run, 0)], words(run, *more))
+    said = launch([(whole, 0), (run, 13), (run, "8nan"), (run, 0)], words(run, *more))
     assert said.count("died at step 13") == 2
     assert said.count("going on from step 10 ") == 1
+    assert said.count("ended with status 2") == 2  # both, though the numbers of one alone were spoilt
+    assert said.count("going on from step 18 ") == 1
     assert_same_ends(run, whole)
 
 
@@ -70,7 +72,7 @@ def stop_by_signals(words, more, folder):
 
 @pytest.mark.faults
 def test_two_processes_stopped_at_steps_7_13_29_change_nothing(words, tmp_path, request):
-    """In full killed by signal and launched anew, sharded too; in short one stop, with caching, within one launch."""
+    """In full killed by signal and launched anew, sharded too; in short a stop and a NaN within one cached launch."""
     if request.config.getoption("--full"):
         for name, more in {"plain": [], "cached": CACHING, "sharded": ["strategy=fsdp"]}.items():
             stop_by_signals(words, more, tmp_path / name)
