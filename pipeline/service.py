@@ -16,9 +16,11 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from core.errors import InputError
 from pipeline.limits import Instance, LimitsConfig, RefusedError, parse_request
+from pipeline.memory import release_free_memory
 from pipeline.queueing import Queue, QueueConfig, Work
 
 MIB = 2**20
+RELEASE_S = 2.0  # between two times that freed memory is handed back
 CLIENT_CLOSED = 499  # nginx's status for a client that left; nobody reads it but the metrics
 
 
@@ -53,11 +55,12 @@ class Service:
         self.queue.on_batch = self._note_batch
         self.measures.waiting.set_function(lambda: self.queue.waiting)
         self.measures.buffered.set_function(lambda: self.buffered)
-        self.answered = 0
+        self.answered = self._ended = 0  # the second counts requests and batches, abandoned ones too
 
     def _note_batch(self, size: int, seconds: float) -> None:
         self.measures.batch.observe(size)
         self.measures.work.observe(seconds)
+        self._ended += 1
 
     async def identify(self, request: Request) -> Response:
         """Answer one request, count it and time it."""
@@ -70,12 +73,22 @@ class Service:
             response = JSONResponse({"error": error.message}, error.status, later)
         finally:
             held.release()
+            self._ended += 1
         if self.draining:
             response.headers["connection"] = "close"
         self.answered += response.status_code == 200
         self.measures.requests.labels(str(response.status_code)).inc()
         self.measures.seconds.observe(time.monotonic() - started)
         return response
+
+    async def release_memory(self) -> None:
+        """For ever: after every few seconds with work, hand back what it has freed."""
+        seen = 0
+        while True:
+            await asyncio.sleep(RELEASE_S)
+            if self._ended != seen:
+                seen = self._ended
+                await asyncio.to_thread(release_free_memory)
 
     async def _identify(self, request: Request, held: "Held", expires: float) -> Response:
         self.queue.refuse_when_full()
@@ -177,7 +190,9 @@ def make_app(service: Service) -> FastAPI:
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         service.queue.start()
+        releasing = asyncio.create_task(service.release_memory())
         yield
+        releasing.cancel()
         await service.queue.stop()
 
     app = FastAPI(title="Grounder", lifespan=lifespan, docs_url=None, redoc_url=None)
