@@ -15,7 +15,7 @@
       card.hidden = !fits;
       shown += fits;
     }
-    output.textContent = shown === cards.length ? whole : `${shown} shown of ${whole}`;
+    output.textContent = shown === cards.length ? whole : `${shown} of the ${cards.length} failures here`;
   };
   form.addEventListener("input", apply);
   apply();
