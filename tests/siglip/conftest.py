@@ -159,14 +159,19 @@ def _save_naflex(folder):
 
 
 def _save_eva02(folder):
-    """EVA02-CLIP as open_clip publishes it, on timm's smallest EVA02 tower."""
+    """EVA02-CLIP as open_clip publishes it, on timm's smallest EVA02 tower with two of its twelve layers."""
     import json
 
     import open_clip
+    import timm
     from open_clip.push_to_hf_hub import save_config_for_hf
     from safetensors.torch import save_file
 
-    vision = {"image_size": 224, "timm_model_name": "eva02_tiny_patch14_224", "timm_pool": "token", "timm_proj": None,
+    @timm.models.register_model
+    def eva02_two_layers(pretrained=False, **settings):
+        return timm.models.eva.eva02_tiny_patch14_224(pretrained, depth=2, **settings)
+
+    vision = {"image_size": 224, "timm_model_name": "eva02_two_layers", "timm_pool": "token", "timm_proj": None,
               "timm_model_pretrained": False}  # fmt: skip
     text = {"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 2}
     config = {"embed_dim": 192, "vision_cfg": vision, "text_cfg": text, "custom_text": True}

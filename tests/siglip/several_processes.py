@@ -1,7 +1,16 @@
-"""One of several gloo processes of test_loss: its share of the global loss against the whole batch's reference."""
+"""One of four gloo processes of test_loss: its share of the global loss against the whole batch's reference.
+
+    several_processes.py FOLDER
+
+The first two, the first three and all four of them form a group in turn, and meet by a file in the folder.
+"""
+
+import os
+import sys
 
 import torch
 import torch.nn.functional as F
+from open_clip.loss import SigLipLoss  # before any group is there, or torch's functions keep to the first
 from torch import distributed
 
 from siglip.gathering import sum_over
@@ -47,8 +56,6 @@ def check(sizes: list[int], same_caption: str) -> None:
 
 def check_open_clip(size: int) -> None:
     """open_clip's distributed loss, whose gradients are meant to be averaged over processes where ours are summed."""
-    from open_clip.loss import SigLipLoss
-
     rank, world = distributed.get_rank(), distributed.get_world_size()
     for way in ("bidir", "shift", "reduce", "gather"):
         whole, _ = whole_batch([size] * world)
@@ -79,9 +86,12 @@ def check_all() -> int:
 
 
 def main() -> None:
-    distributed.init_process_group("gloo")
-    print(f"equal in all {check_all()} cases", flush=True)
-    distributed.destroy_process_group()
+    rank = int(os.environ["RANK"])
+    for world in range(max(2, rank + 1), 5):
+        meeting = f"file://{sys.argv[1]}/{world}"
+        distributed.init_process_group("gloo", init_method=meeting, rank=rank, world_size=world)
+        print(f"of {world}: equal in all {check_all()} cases", flush=True)
+        distributed.destroy_process_group()
 
 
 if __name__ == "__main__":
