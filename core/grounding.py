@@ -6,9 +6,11 @@ The order of cuts is the same everywhere: per detector and view confidence, NMS,
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Any
 
 import numpy as np
 
+from core.errors import InputError
 from core.stages import View
 from core.suppression import cut
 from core.values import Candidates
@@ -47,6 +49,15 @@ class CutConfig:
     nms_iou: float = 0.5  # of two boxes overlapping more than this the less confident goes
     max_det: int | None = 20  # at most so many a view; null: all
     fusion: FusionConfig = field(default_factory=FusionConfig)
+
+
+def weight_lists(given: Sequence[Sequence[Any]], field_name: str) -> list[list[float]]:
+    """Lists of wbf weights as a command line gives them, whole numbers among them; InputError for what is no weight."""
+    for number, weights in enumerate(given):
+        for weight in weights:
+            if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < float("inf"):
+                raise InputError(f"{field_name}[{number}]: {weight} is not a weight, a number from 0 on")
+    return [[float(weight) for weight in weights] for weights in given]
 
 
 def candidates_of(views: Sequence[View], config: CutConfig) -> Candidates:

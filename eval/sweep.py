@@ -14,7 +14,7 @@ from core.candidates import CandidateStore
 from core.choosing import ChoosingConfig, ChoosingMethod, Fallback
 from core.errors import InputError
 from core.files import read_json, sha256_bytes, sha256_file, write_json, write_text
-from core.grounding import CutConfig, FusionConfig, FusionMethod
+from core.grounding import CutConfig, FusionConfig, FusionMethod, weight_lists
 from core.progress import progress
 from core.runs import RunConfig, RunFolder
 from core.tracking import TrackingConfig
@@ -52,7 +52,7 @@ class SweepConfig(RunConfig):
     views: list[str] = field(default_factory=lambda: ["*"])  # patterns of view names, such as */plain
     fusion: list[FusionMethod] = field(default_factory=lambda: [FusionMethod.nms])  # of several views: nms, wbf, none
     wbf_iou: list[float] = field(default_factory=lambda: [0.5])  # clusters of wbf
-    weights: list[list[float]] = field(default_factory=lambda: [[]])  # of the views in wbf; empty: all equal
+    weights: list[list[Any]] = field(default_factory=lambda: [[]])  # of the views in wbf; empty: all equal
     min_votes: int = 1  # wbf keeps clusters that so many views agree on
     score_rule: str = "avg"  # wbf's confidence: avg or max
     scorers: list[str] = field(default_factory=list)  # keys in the store (upscaler-scorer), or none; empty: each
@@ -76,10 +76,11 @@ def points_of(config: SweepConfig, store: CandidateStore) -> list[Point]:
     if min(config.max_det) < 1:
         raise InputError(f"max_det: {min(config.max_det)} must be 1 or more")
     detectors, scorers = _keys(config, store)
+    weights = weight_lists(config.weights, "weights")
     fusions = [
-        FusionConfig(method=m, wbf_iou=i, weights=list(w), min_votes=config.min_votes, score_rule=config.score_rule)
-        for m, i, w in product(config.fusion, config.wbf_iou, config.weights)
-        if m is FusionMethod.wbf or (i, w) == (config.wbf_iou[0], config.weights[0])
+        FusionConfig(method=m, wbf_iou=i, weights=w, min_votes=config.min_votes, score_rule=config.score_rule)
+        for m, i, w in product(config.fusion, config.wbf_iou, weights)
+        if m is FusionMethod.wbf or (i, w) == (config.wbf_iou[0], weights[0])
     ]
     choosings = [
         ChoosingConfig(method=m, confidence_weight=w, absent_below=a, fallback=config.fallback)

@@ -22,7 +22,7 @@ class SweepLists:
     views: list[str] = field(default_factory=list)  # patterns of view names, such as */plain, beside all views
     fusion: list[FusionMethod] = field(default_factory=list)  # of several views: nms, wbf, none
     wbf_iou: list[float] = field(default_factory=list)  # clusters of wbf
-    weights: list[list[float]] = field(default_factory=list)  # of the views in wbf; empty: all equal
+    weights: list[list[Any]] = field(default_factory=list)  # of the views in wbf; empty: all equal
 
 
 @dataclass

@@ -6,7 +6,7 @@ from fnmatch import fnmatch
 from itertools import product
 
 from core.errors import InputError
-from core.grounding import CutConfig, FusionMethod, candidates_of
+from core.grounding import CutConfig, FusionMethod, candidates_of, weight_lists
 from core.stages import View
 from core.values import Candidates
 from pipeline.export import ExportConfig
@@ -33,9 +33,10 @@ def points(config: ExportConfig) -> list[SweepPoint]:
     asked = config.sweep
     limits: Sequence[int | None] = asked.max_det or [own.max_det]
     methods = asked.fusion or [own.fusion.method]
-    ious, weights = asked.wbf_iou or [own.fusion.wbf_iou], asked.weights or [list(own.fusion.weights)]
+    ious = asked.wbf_iou or [own.fusion.wbf_iou]
+    weights = weight_lists(asked.weights, "sweep.weights") or [list(own.fusion.weights)]
     fusions = [
-        replace(own.fusion, method=m, wbf_iou=i, weights=list(w))
+        replace(own.fusion, method=m, wbf_iou=i, weights=w)
         for m, i, w in product(methods, ious, weights)
         if m is FusionMethod.wbf or (i, w) == (ious[0], weights[0])
     ]

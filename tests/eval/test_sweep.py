@@ -192,6 +192,7 @@ def test_a_point_the_store_does_not_cover_names_the_command_that_adds_it(made_up
         (["scorers=[zzz]"], "scorers: 'zzz' begins 0 keys"),
         (["confidence=[]"], "confidence: is an empty list"),
         (["confidence=[1.5]"], "confidence: 1.5 is not within 0..1"),
+        (["weights=[[1,2],[1,high]]"], "weights[1]: high is not a weight, a number from 0 on"),
         (["max_det=[0]"], "max_det: 0 must be 1 or more"),
         (["views=[slice*]"], "views: 'slice*' fits none of yolo/v0"),
         (["candidates=nowhere"], "nowhere: no such folder"),

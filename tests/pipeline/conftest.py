@@ -41,7 +41,7 @@ def save_detector(path, seed=0):
 
 @pytest.fixture(scope="session")
 def system(tmp_path_factory):
-    """A folder with scenes/, detector.pt, scorer/ and upscaler/."""
+    """A folder with scenes/, detector.pt, scorer/ and upscaler/; other_detector.pt, other_scorer/ differ in weights."""
     from data.scenes import main as draw
     from siglip.model import make_model, save_checkpoint
     from upscale.build import UpscalerConfig, build_upscaler
@@ -49,17 +49,19 @@ def system(tmp_path_factory):
 
     root = tmp_path_factory.mktemp("system")
     draw(["num_images=5", "size=[160,96]", "target_size=[20,14]", "workers=1", f"run_dir={root}/scenes"])
-    save_detector(root / "detector.pt")
+    for seed, name in enumerate(("detector.pt", "other_detector.pt")):
+        save_detector(root / name, seed)
     standin(["features=4", "convolutions=1", f"run_dir={root}/upscaler"])
     captions = {
         a["caption"]
         for line in (root / "scenes/annotations.jsonl").read_text().splitlines()
         for a in json.loads(line)["annotations"]
     }
-    torch.manual_seed(0)
-    model, processor = make_model(ARCHITECTURE, sorted(captions))
     policy = build_upscaler(UpscalerConfig(weights=str(root / "upscaler/standin.safetensors"))).policy
-    save_checkpoint(root / "scorer", model, processor, {"template": "{}", "policy": policy})
+    for seed, name in enumerate(("scorer", "other_scorer")):
+        torch.manual_seed(seed)
+        model, processor = make_model(ARCHITECTURE, sorted(captions))
+        save_checkpoint(root / name, model, processor, {"template": "{}", "policy": policy})
     return root
 
 

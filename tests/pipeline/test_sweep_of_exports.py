@@ -1,9 +1,7 @@
-"""One store, one sweep over image size, views, slices, upscaler, scorer and choosing: each point as if run alone."""
+"""One store, one sweep over every axis that models, cuts and choosing have: each point as if run alone."""
 
 import json
 from itertools import product
-
-import pytest
 
 from core.records import read_predictions
 from eval.sweep import main as sweep
@@ -15,20 +13,18 @@ VIEWS = {"*/plain": ["detector.views=[plain]"], "*/[pt]*": ["detector.views=[pla
 ENLARGED = {"none": ["upscaler=none", "scorer.any_policy=true"], "standin": []}
 
 
-@pytest.fixture
-def truth(export, tmp_path):
-    """The answers of one setting as true boxes, so that others hit some and miss some."""
-    made = export("made", "detector.imgsz=160")
-    path = tmp_path / "truth.jsonl"
+def answers_as_truth(run, path):
+    """An annotation file with the answers of one setting as true boxes, so that others hit some and miss some."""
     lines = [
         {"image": e.image, "annotations": [{"caption": p.caption, "bbox": list(p.box_ltwh)} for p in e.predictions]}
-        for e in read_predictions(made / "predictions.jsonl")
+        for e in read_predictions(run / "predictions.jsonl")
     ]
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     return path
 
 
-def test_points_over_every_axis_equal_exports_alone(export, truth, tmp_path):
+def test_points_over_every_axis_equal_exports_alone(export, tmp_path):
+    truth = answers_as_truth(export("made", "detector.imgsz=160"), tmp_path / "truth.jsonl")
     shared = [f"annotations={truth}", f"candidates={tmp_path}/store"]
     keys = {}
     for imgsz, (name, enlarging) in product(SIZES, ENLARGED.items()):
@@ -56,5 +52,36 @@ def test_points_over_every_axis_equal_exports_alone(export, truth, tmp_path):
         detector, scorer = keys[imgsz, name]
         wanted = {"detector": detector, "scorer": scorer, "views": views, "confidence": confidence, "method": method,
                   "confidence_weight": weight}  # fmt: skip
+        (row,) = [row for row in rows if wanted.items() <= row.items()]
+        assert row["accuracy"] == json.loads((run / "metrics.json").read_text())["accuracy"]
+
+
+def test_points_over_checkpoints_fusion_weights_pads_and_scorers_equal_exports_alone(export, system, tmp_path):
+    members = f"[{{weights: {system}/detector.pt}}, {{weights: {system}/other_detector.pt}}]"
+    both = ["detector.weights=null", f"detector.members={members}"]
+    truth = answers_as_truth(export("made", *both, "fusion.method=wbf", "confidence=0.1"), tmp_path / "truth.jsonl")
+    scorers = {"first": [], "other": [f"scorer={system}/other_scorer"]}
+    pads = {pad: [f"upscaler.pad={pad}", "scorer.any_policy=true"] for pad in ("none", "ten")}
+    shared = [f"annotations={truth}", f"candidates={tmp_path}/store", "max_det=20"]
+    lists = ["confidence=[0.1,0.3]", "fusion=[wbf]", "wbf_iou=[0.4,0.7]", "weights=[[1,1],[1,0.2]]"]
+    asked, keys = [f"sweep.{words}" for words in lists], {}
+    for (scorer, chosen), (pad, padding) in product(scorers.items(), pads.items()):
+        run = export(f"{scorer}_{pad}", *shared, *both, *chosen, *padding, *asked)
+        metrics = json.loads((run / "metrics.json").read_text())
+        keys[scorer, pad] = metrics["embeddings_key"]
+    ensemble = metrics["detector_key"]
+    sweep([f"candidates={tmp_path}/store", f"truth={truth}", f"detectors=['{ensemble}']", "max_det=[20]", *lists,
+           "run_dir=swept"])  # fmt: skip
+    rows = json.loads((tmp_path / "swept/sweep.json").read_text())
+    assert len(rows) == 2 * 2 * 2 * 2 * 2
+    assert len({row["num_hits"] for row in rows}) > 3
+    alone = [("first", "none", 0.1, 0.4, [1, 0.2]), ("other", "ten", 0.3, 0.7, [1, 1]),
+             ("other", "none", 0.1, 0.7, [1, 0.2])]  # fmt: skip
+    for number, (scorer, pad, confidence, iou, weights) in enumerate(alone):
+        run = export(
+            f"alone{number}", shared[0], "max_det=20", *both, *scorers[scorer], *pads[pad], "fusion.method=wbf",
+            f"confidence={confidence}", f"fusion.wbf_iou={iou}", f"fusion.weights={weights}")  # fmt: skip
+        wanted = {"scorer": keys[scorer, pad], "confidence": confidence, "wbf_iou": iou,
+                  "weights": " ".join(str(float(w)) for w in weights)}  # fmt: skip
         (row,) = [row for row in rows if wanted.items() <= row.items()]
         assert row["accuracy"] == json.loads((run / "metrics.json").read_text())["accuracy"]
