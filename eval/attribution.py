@@ -15,10 +15,11 @@ from core.boxes import xyxy_to_ltwh
 from core.grounding import CutConfig
 from core.values import Box, Candidates
 from eval.box_table import BoxTable
-from eval.grounding import HIT_IOU, Outcome, bootstrap_by_image
+from eval.grounding import HIT_IOU, Outcome
 from eval.matching import iou_ltwh, match_by_confidence
 from eval.operating_point import ratio
 from eval.replay import CropScores, ImageReplay
+from eval.statistics import bootstrap_by_image
 from eval.sweep_points import Sweeper
 
 TOUCH_IOU = 0.1  # below it a box has nothing to do with a target

@@ -11,8 +11,7 @@ from core.errors import InputError
 from core.files import read_json, read_jsonl, write_json, write_text
 from core.runs import RunConfig, RunFolder
 from core.tracking import TrackingConfig
-from eval.grounding import bootstrap_by_image
-from eval.statistics import holm, paired_difference, verdict
+from eval.statistics import bootstrap_by_image, holm, paired_difference, verdict
 from eval.tables import markdown, print_table
 from eval.tracked import tell
 

@@ -5,7 +5,6 @@ from enum import Enum
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from omegaconf import MISSING
 
 from core.errors import InputError
@@ -16,6 +15,7 @@ from core.tracking import TrackingConfig
 from core.values import AnnotatedImage, Box, Prediction
 from data.captions import read_annotations
 from eval.ledger import count_look
+from eval.statistics import bootstrap_by_image
 from eval.tracked import tell
 
 HIT_IOU = 0.5  # a hit is strictly above it: the published scorer rounds the IoU, and round(0.5) is 0
@@ -167,26 +167,6 @@ def score_positional(truth: list[AnnotatedImage], entries: list[PredictedImage])
         answers = {p.caption: p for p in reversed(entry.predictions)}
         outcomes += [_outcome(line.image, a.caption, a.box_ltwh, answers.get(a.caption)) for a in line.annotations]
     return outcomes
-
-
-def bootstrap_by_image(
-    hits: NDArray[np.floating], images: list[str], resamples: int = 4000, seed: int = 0
-) -> tuple[float, float]:
-    """95 % interval of the mean of `hits`, resampling whole images, because the captions of one image fail together.
-
-    The same seed gives the same interval. A single image tells nothing of the spread: then (0, 1).
-    """
-    names, group = np.unique(np.asarray(images), return_inverse=True)
-    if len(names) < 2:
-        return 0.0, 1.0
-    total, count = np.bincount(group, weights=hits), np.bincount(group)
-    generator = np.random.default_rng(seed)
-    means = []
-    for _ in range(0, resamples, 500):  # in pieces: resamples x images must not fill the memory
-        draws = generator.multinomial(len(names), np.full(len(names), 1 / len(names)), size=500)
-        means.append(draws @ total / (draws @ count))
-    low, high = np.quantile(np.concatenate(means)[:resamples], [0.025, 0.975])
-    return float(low), float(high)
 
 
 def grounding_metrics(outcomes: list[Outcome]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 ALPHA = 0.05
+BLOCK = 2**17  # numbers drawn at once: 1 MiB
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,24 +40,45 @@ def paired_difference(
     """
     change = hits_b.astype(np.float64) - hits_a.astype(np.float64)
     only_a, only_b = int((hits_a & ~hits_b).sum()), int((hits_b & ~hits_a).sum())
-    low95, low90, high90, high95 = _resampled(change, images, resamples, seed)
+    means = _resampled_means(change, images, resamples, seed)
+    ends = (-1.0, -1.0, 1.0, 1.0) if means is None else map(float, np.quantile(means, [0.025, 0.05, 0.95, 0.975]))
+    low95, low90, high90, high95 = ends
     return PairedDifference(
         float(change.mean()), (low95, high95), (low90, high90), only_a, only_b, mcnemar(only_a, only_b)
     )
 
 
-def _resampled(change: NDArray[np.float64], images: Sequence[str], resamples: int, seed: int) -> list[float]:
-    _, group = np.unique(np.asarray(images), return_inverse=True)
-    num_groups = int(group.max()) + 1
-    if num_groups < 2:
-        return [-1.0, -1.0, 1.0, 1.0]
-    total, count = np.bincount(group, weights=change), np.bincount(group)
-    draw = np.random.default_rng(seed)
-    means = []
-    for start in range(0, resamples, 500):
-        weights = draw.multinomial(num_groups, np.full(num_groups, 1 / num_groups), size=min(500, resamples - start))
-        means.append(weights @ total / (weights @ count))
-    return [float(v) for v in np.quantile(np.concatenate(means), [0.025, 0.05, 0.95, 0.975])]
+def bootstrap_by_image(
+    hits: NDArray[np.floating], images: Sequence[str], resamples: int = 4000, seed: int = 0
+) -> tuple[float, float]:
+    """95 % interval of the mean of `hits`, resampling whole images, because the captions of one image fail together.
+
+    The same seed gives the same interval. A single image tells nothing of the spread: then (0, 1).
+    """
+    means = _resampled_means(hits, images, resamples, seed)
+    if means is None:
+        return 0.0, 1.0
+    low, high = np.quantile(means, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def _resampled_means(
+    values: NDArray[np.floating], images: Sequence[str], resamples: int, seed: int
+) -> NDArray[np.float64] | None:
+    """(resamples,) means of `values` over images drawn with replacement; None for a single image.
+
+    In blocks, so that resamples x images do not fill the memory; the blocks' size changes no draw.
+    """
+    names, group = np.unique(np.asarray(images), return_inverse=True)
+    if len(names) < 2:
+        return None
+    total, count = np.bincount(group, weights=values), np.bincount(group)
+    generator, share, means = np.random.default_rng(seed), np.full(len(names), 1 / len(names)), np.empty(resamples)
+    block = max(1, BLOCK // len(names))
+    for start in range(0, resamples, block):
+        draws = generator.multinomial(len(names), share, size=min(block, resamples - start))
+        means[start : start + block] = draws @ total / (draws @ count)
+    return means
 
 
 def verdict(difference: PairedDifference, margin: float, p_adjusted: float) -> str:

@@ -11,7 +11,6 @@ from core.records import read_predictions
 from data.captions import read_annotations
 from eval.grounding import (
     Duplicates,
-    bootstrap_by_image,
     grounding_metrics,
     iou_ltwh,
     main,
@@ -241,21 +240,6 @@ def test_a_broken_line_is_named(tmp_path, capsys):
     with pytest.raises(SystemExit):
         main([f"truth={small_truth(tmp_path)}", f"predictions={tmp_path}/p.jsonl", f"run_dir={tmp_path}/run"])
     assert "p.jsonl line 2: not valid JSON" in capsys.readouterr().err
-
-
-# --- the interval -----------------------------------------------------------------------------------------------------
-
-
-def test_interval_widens_when_the_captions_of_an_image_fail_together():
-    draw = np.random.default_rng(1)
-    alone = draw.random(2000) < 0.8
-    together = np.repeat(draw.random(400) < 0.8, 5)
-    images = [f"{i // 5}" for i in range(2000)]
-    width = [np.subtract(*bootstrap_by_image(h.astype(float), images)[::-1]) for h in (alone, together)]
-    binomial = 2 * 1.96 * np.sqrt(0.8 * 0.2 / 2000)
-    assert width[0] == pytest.approx(binomial, rel=0.12)
-    assert width[1] == pytest.approx(binomial * np.sqrt(5), rel=0.12)
-    assert bootstrap_by_image(together.astype(float), images) == bootstrap_by_image(together.astype(float), images)
 
 
 def test_outcomes_are_written_one_line_a_caption(tmp_path):

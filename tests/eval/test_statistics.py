@@ -3,7 +3,16 @@
 import numpy as np
 import pytest
 
-from eval.statistics import PairedDifference, holm, mcnemar, paired_difference, rank_correlation, verdict
+from eval import statistics
+from eval.statistics import (
+    PairedDifference,
+    bootstrap_by_image,
+    holm,
+    mcnemar,
+    paired_difference,
+    rank_correlation,
+    verdict,
+)
 
 
 def test_mcnemar_is_the_exact_binomial():
@@ -84,3 +93,22 @@ def test_rank_correlations_of_known_orders():
     assert rank_correlation([1, 2, 3, 4], [10, 20, 30, 40]) == pytest.approx((1, 1))
     assert rank_correlation([1, 2, 3, 4], [4, 3, 2, 1]) == pytest.approx((-1, -1))
     assert np.isnan(rank_correlation([1, 1, 1], [1, 2, 3])).all()
+
+
+def test_interval_widens_when_the_captions_of_an_image_fail_together():
+    draw = np.random.default_rng(1)
+    alone = draw.random(2000) < 0.8
+    together = np.repeat(draw.random(400) < 0.8, 5)
+    images = [f"{i // 5}" for i in range(2000)]
+    width = [np.subtract(*bootstrap_by_image(h.astype(float), images)[::-1]) for h in (alone, together)]
+    binomial = 2 * 1.96 * np.sqrt(0.8 * 0.2 / 2000)
+    assert width[0] == pytest.approx(binomial, rel=0.12)
+    assert width[1] == pytest.approx(binomial * np.sqrt(5), rel=0.12)
+    assert bootstrap_by_image(together.astype(float), images) == bootstrap_by_image(together.astype(float), images)
+
+
+def test_the_size_of_the_blocks_changes_no_interval(monkeypatch):
+    hits, images = np.random.default_rng(0).random(300) < 0.7, [f"{i // 3}" for i in range(300)]
+    whole = bootstrap_by_image(hits, images, 500)
+    monkeypatch.setattr(statistics, "BLOCK", 700)
+    assert bootstrap_by_image(hits, images, 500) == pytest.approx(whole, abs=1e-15)

@@ -41,13 +41,16 @@ def published_rule(height, width):
     return None
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize(("name", "scale"), [("compact", 4), ("rrdb2", 2), ("rrdb4", 4)])
-def test_every_size_from_1x1_to_40x40_equals_the_published_way(name, scale, request):
+def test_every_size_from_1x1_to_40x40_equals_the_published_way(name, scale, request, count):
+    """In short the larger two networks get every eleventh size."""
     path, network = request.getfixturevalue(name)
     upscaler = build_upscaler(UpscalerConfig(weights=str(path), pad=Pad.published))
     assert upscaler.scale == scale
     rng = np.random.default_rng(0)
-    sizes = [(h, w) for h in range(1, 41) for w in range(1, 41) if name == "compact" or (h * 40 + w) % 11 == 0]
+    step = 1 if name == "compact" else count(short=11, full=1)
+    sizes = [(h, w) for h in range(1, 41) for w in range(1, 41) if (h * 40 + w) % step == 0]
     for height, width in sizes:
         crop = rng.integers(0, 256, (height, width, 3), np.uint8)
         made = upscaler.upscale([crop])[0]
