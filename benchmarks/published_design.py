@@ -8,17 +8,19 @@ both sides start from the same random weights. A killed run goes on.
 
     published      detector on whole pictures, first small, then large; scorer's loss over micro-batches of 12, where a
                    repeated caption is a negative, recipe augv2; its cuts, plain argmax
-    detector       and the detector trained on random crops in their own size, for the same processor time
     caption-aware  and repeated captions are positives
     global         and the loss over the whole batch
-    settings       and cuts chosen on the tuning scenes, at two grades of noise together
-    choosing       and the choosing chosen there too: joint assignment or not, weight of the detector's confidence
+    recipe         and the scorer's light recipe, since small networks learn little from augv2's noise on every crop
+    settings       and cuts chosen on the tuning scenes, at two grades of noise together, and there the better of two
+                   detectors of equal processor time: the published one, and one trained on random crops
+    choosing       and the choosing chosen there too: joint assignment or not, the detector's confidence and its weight
 """
 
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -28,7 +30,7 @@ from typing import Any
 import numpy as np
 
 from core.candidates import CandidateStore
-from core.choosing import ChoosingConfig, ChoosingMethod
+from core.choosing import ChoosingConfig, ChoosingMethod, Combining
 from core.files import write_json
 from core.grounding import CutConfig
 from core.values import AnnotatedImage
@@ -42,10 +44,11 @@ NUM_TRAIN, NUM_TUNE, NUM_VAL = 500, 60, 120
 GRADES, TUNE_GRADES = ("clean", "gauss1000", "gauss3000", "jpeg15"), ("clean", "gauss2000")
 SEEDS = (0, 1)
 EPOCHS, BATCH, MICRO = 20, 48, 12
-LOSSES = {
-    "published": (f"batch.micro={MICRO}", "loss.negatives=micro", "loss.same_caption=negative"),
-    "caption-aware": (f"batch.micro={MICRO}", "loss.negatives=micro", "loss.same_caption=positive"),
-    "global": ("loss.negatives=batch", "loss.same_caption=positive"),
+SCORERS = {  # each one's recipe and loss
+    "published": ("augv2", f"batch.micro={MICRO}", "loss.negatives=micro", "loss.same_caption=negative"),
+    "caption-aware": ("augv2", f"batch.micro={MICRO}", "loss.negatives=micro", "loss.same_caption=positive"),
+    "global": ("augv2", "loss.negatives=batch", "loss.same_caption=positive"),
+    "recipe": ("demo", "loss.negatives=batch", "loss.same_caption=positive"),
 }
 DETECTOR = ("detector=demo", "recipe=v3")
 FINE = "args:{lr0:0.001,warmup_epochs:0.2,mosaic:0}"  # of the last stage, as published
@@ -54,13 +57,14 @@ STAGES = {  # an epoch's megapixels through the network: 123 at 640x384, 471 at 
     "ours": f"stages=[{{imgsz:320,epochs:50,crop:[320,192],crop_share:1.0}},"
             f"{{imgsz:640,epochs:5,crop:[640,384],crop_share:1.0,{FINE}}}]",
 }  # fmt: skip
-SCORER = ("scorer=demo", "recipe=augv2", f"batch.size={BATCH}", f"epochs={EPOCHS}")
-RATES = ("1e-3", "2e-3")  # each loss takes the one that ranks the tuning scenes' own crops better
+RATES = ("1e-3", "2e-3")  # each scorer takes the one that ranks the tuning scenes' own crops better
 LISTS = {"confidence": [0.05, 0.1, 0.25, 0.5], "nms_iou": [0.1, 0.3, 0.5, 0.7], "max_det": [10, 20]}
-CHOICES: dict[str, list[Any]] = {"method": ["best", "assignment"], "confidence_weight": [0.0, 0.1, 0.3, 0.5]}
+CHOICES: dict[str, list[Any]] = {"method": list(ChoosingMethod), "confidence_weight": [0.0, 0.1, 0.3, 0.5],
+                                 "combine": list(Combining)}  # fmt: skip
 PUBLISHED_CUTS = CutConfig(confidence=0.1, nms_iou=0.1, max_det=10)
 TUNE_PARTS, VAL_PARTS = [f"tune_{grade}" for grade in TUNE_GRADES], [f"val_{grade}" for grade in GRADES]
-STEPS = ("published", "detector", "caption-aware", "global", "settings", "choosing")
+STEPS = (*SCORERS, "settings", "choosing")
+THREAD = {"OMP_NUM_THREADS": "1"}  # of each process, two at a time: threads that wait by spinning cost eight times more
 
 
 @dataclass
@@ -69,7 +73,7 @@ class Bench:
 
     work: Path
     annotations: Path
-    ranked: dict[str, dict[str, float]] = field(default_factory=dict)  # of the tuning crops, by loss and learning rate
+    ranked: dict[str, dict[str, float]] = field(default_factory=dict)  # of the tuning crops, by scorer and rate
 
     def command(self, name: str, folder: str, *settings: str) -> Path:
         """Run a command in a process of its own unless its run folder is complete with the same words."""
@@ -80,7 +84,8 @@ class Bench:
         if told.get("state") != "done" or told["command_line"][3:] != words:
             print(f"{name} {' '.join(words)}", flush=True)
             with open(self.work / f"{folder.replace('/', '-')}.log", "ab") as log:
-                process = subprocess.Popen([sys.executable, "-m", name, *words], stdout=log, stderr=log)
+                argv = [sys.executable, "-m", name, *words]
+                process = subprocess.Popen(argv, stdout=log, stderr=log, env=os.environ | THREAD)
                 _, status, used = os.wait4(process.pid, 0)
             if status:
                 raise SystemExit(f"{log.name}: {name} failed")
@@ -106,45 +111,43 @@ class Bench:
                 self.command("data.crops", f"crops_{part}", annotations, f"images={self.work}/noise/{part}/images")
 
     def train(self) -> None:
-        """A detector for each design, and a scorer for each loss and seed, two trainings at a time."""
+        """A detector for each design, and a scorer for each recipe, loss, seed and rate."""
         jobs = [("detector.train", f"detector/{name}", f"data={self.work}/yolo", *DETECTOR, stages)
                 for name, stages in STAGES.items()]  # fmt: skip
-        jobs += [("siglip.train", self.run_of(loss, seed, rate), f"crops={self.work}/crops", *SCORER, f"lr={rate}",
-                  *LOSSES[loss], f"seed={seed}") for seed in SEEDS for rate in RATES for loss in LOSSES]  # fmt: skip
-        with ThreadPoolExecutor(2) as pool:
-            for done in [pool.submit(self.command, *job) for job in jobs]:
-                done.result()
+        jobs += [("siglip.train", self.run_of(name, seed, rate), f"crops={self.work}/crops", "scorer=demo",
+                  f"recipe={recipe}", f"batch.size={BATCH}", f"epochs={EPOCHS}", f"lr={rate}", *loss, f"seed={seed}")
+                 for seed in SEEDS for rate in RATES for name, (recipe, *loss) in SCORERS.items()]  # fmt: skip
+        two_at_a_time(self.command, jobs)
 
     def rank(self) -> None:
-        """Choose each loss's learning rate: mean ranking accuracy over the seeds and the tuning copies' own crops."""
-        for loss in LOSSES:
-            for rate in RATES:
-                judged = [
-                    self.command("siglip.evaluate", f"ranked/{part}_{loss}_{seed}_{rate}",
-                                 f"crops={self.work}/crops_{part}",
-                                 f"scorer={self.work}/{self.run_of(loss, seed, rate)}/last")
-                    for part in TUNE_PARTS for seed in SEEDS
-                ]  # fmt: skip
-                accuracies = [json.loads((path / "metrics.json").read_text())["ranking_accuracy"] for path in judged]
-                self.ranked.setdefault(loss, {})[rate] = fmean(accuracies)
+        """Choose each scorer's learning rate: mean ranking accuracy over the seeds and the tuning copies' own crops."""
+        runs = [(name, seed, rate, part) for name in SCORERS for rate in RATES for seed in SEEDS for part in TUNE_PARTS]
+        jobs = [
+            ("siglip.evaluate", f"ranked/{part}_{name}_{seed}_{rate}", f"crops={self.work}/crops_{part}",
+             f"scorer={self.work}/{self.run_of(name, seed, rate)}/last") for name, seed, rate, part in runs
+        ]  # fmt: skip
+        found: dict[tuple[str, str], list[float]] = {}
+        for (name, _, rate, _), path in zip(runs, two_at_a_time(self.command, jobs), strict=True):
+            accuracy = json.loads((path / "metrics.json").read_text())["ranking_accuracy"]
+            found.setdefault((name, rate), []).append(accuracy)
+        for (name, rate), accuracies in found.items():
+            self.ranked.setdefault(name, {})[rate] = fmean(accuracies)
 
     def export(self) -> None:
         """What the models say of every graded copy, with every crop that the settings can ask for."""
-        for part in VAL_PARTS:
-            for seed in SEEDS:
-                self._export(part, "published", "published", seed)
-        for part in (*TUNE_PARTS, *VAL_PARTS):
-            for seed in SEEDS:
-                for loss in LOSSES:
-                    self._export(part, "ours", loss, seed)
+        two_at_a_time(self._export_part, [(part,) for part in (*TUNE_PARTS, *VAL_PARTS)])
 
-    def _export(self, part: str, detector: str, loss: str, seed: int) -> None:
+    def _export_part(self, part: str) -> None:
         lists = [f"sweep.{name}={values}".replace(" ", "") for name, values in LISTS.items()]
-        self.command("pipeline.export", f"export/{part}_{detector}_{loss}_{seed}",
-                     f"annotations={self.work}/{part.split('_')[0]}.jsonl", f"images={self.work}/noise/{part}/images",
-                     f"candidates={self.work}/store/{part}", f"detector={self.work}/{self.weights(detector)}",
-                     "detector.imgsz=[896,1536]", f"scorer={self.work}/{self.folder(loss, seed)}",
-                     "tracking.mode=disabled", *lists)  # fmt: skip
+        steps = [("published", name) for name in SCORERS] if part in VAL_PARTS else [("published", "recipe")]
+        for seed in SEEDS:
+            for detector, name in [*steps, ("ours", "recipe")]:
+                self.command("pipeline.export", f"export/{part}_{detector}_{name}_{seed}",
+                             f"annotations={self.work}/{part.split('_')[0]}.jsonl",
+                             f"images={self.work}/noise/{part}/images", f"candidates={self.work}/store/{part}",
+                             f"detector={self.work}/{self.weights(detector)}", "detector.imgsz=[896,1536]",
+                             f"scorer={self.work}/{self.folder(name, seed)}", "tracking.mode=disabled",
+                             *lists)  # fmt: skip
 
     @staticmethod
     def weights(detector: str) -> str:
@@ -152,13 +155,21 @@ class Bench:
         return f"detector/{detector}/weights/best.pt"
 
     @staticmethod
-    def run_of(loss: str, seed: int, rate: str) -> str:
+    def run_of(name: str, seed: int, rate: str) -> str:
         """A scorer's run folder, from the work folder."""
-        return f"scorer/{loss}_{seed}_{rate}"
+        return f"scorer/{name}_{seed}_{rate}"
 
-    def folder(self, loss: str, seed: int) -> str:
-        """The checkpoint of a loss at its chosen rate, from the work folder."""
-        return f"{self.run_of(loss, seed, max(RATES, key=self.ranked[loss].__getitem__))}/last"
+    def folder(self, name: str, seed: int) -> str:
+        """The checkpoint of a scorer at its chosen rate, from the work folder."""
+        return f"{self.run_of(name, seed, max(RATES, key=self.ranked[name].__getitem__))}/last"
+
+    def detector_key(self, part: str, name: str) -> str:
+        """A detector's key in a part's store."""
+        return self.key(part, "proposals", self.weights(name))
+
+    def scorer_key(self, part: str, name: str, seed: int) -> str:
+        """A scorer's key in a part's store."""
+        return self.key(part, "embeddings", self.folder(name, seed))
 
     def key(self, part: str, kind: str, weights: str) -> str:
         """The key in a part's store of a detector (`proposals`) or scorer (`embeddings`)."""
@@ -168,13 +179,13 @@ class Bench:
         return max(found, key=lambda key: (store.folder / kind / key / "about.json").stat().st_mtime)
 
     def tuned(self, seed: int, **choices: list[Any]) -> dict[str, Any]:
-        """The best settings over all tuning copies together, with our detector and our scorer of a seed."""
+        """The best settings over all tuning copies together, of either detector with our scorer of a seed."""
         tables = []
         for part in TUNE_PARTS:
             store = CandidateStore(self.work / "store" / part)
             config = SweepConfig(candidates=str(store.folder), truth=str(self.work / "tune.jsonl"),
-                                 detectors=[self.key(part, "proposals", self.weights("ours"))],
-                                 scorers=[self.key(part, "embeddings", self.folder("global", seed))],
+                                 detectors=[self.detector_key(part, name) for name in STAGES],
+                                 scorers=[self.scorer_key(part, "recipe", seed)],
                                  **LISTS, **choices)  # fmt: skip
             sweeper = self.sweeper(part)
             points = points_of(config, store)
@@ -182,7 +193,9 @@ class Bench:
             tables.append([sweeper.row(point) for point in points])
         means = [{name: fmean(row[name] for row in rows) for name in ("accuracy", "f1")}
                  for rows in zip(*tables, strict=True)]  # fmt: skip
-        return best_row([row | mean for row, mean in zip(tables[0], means, strict=True)])
+        best = best_row([row | mean for row, mean in zip(tables[0], means, strict=True)])
+        names = {self.detector_key(TUNE_PARTS[0], name): name for name in STAGES}
+        return best | {"detector": names[best["detector"]]}
 
     def sweeper(self, part: str) -> Sweeper:
         """A replay of one graded copy."""
@@ -190,17 +203,22 @@ class Bench:
         return Sweeper(Replay(CandidateStore(self.work / "store" / part), truth))
 
 
+def two_at_a_time(call: Callable[..., Any], jobs: Sequence[tuple[str, ...]]) -> list[Any]:
+    """What each job's call returns, in order."""
+    with ThreadPoolExecutor(2) as pool:
+        return [done.result() for done in [pool.submit(call, *job) for job in jobs]]
+
+
 def points_at(bench: Bench, part: str, seed: int, cuts: dict[str, Any], full: dict[str, Any]) -> dict[str, Point]:
     """Every step's point on one graded copy; `cuts` and `full` are tuned rows without and with the choosing."""
-    theirs, ours = (bench.key(part, "proposals", bench.weights(name)) for name in STAGES)
-    scorers = {loss: bench.key(part, "embeddings", bench.folder(loss, seed)) for loss in LOSSES}
-    plain = Point(theirs, cuts["views"], PUBLISHED_CUTS, scorers["published"], ChoosingConfig())
-    points = {"published": plain, "detector": replace(plain, detector=ours)}
-    points |= {loss: replace(plain, detector=ours, scorer=scorers[loss]) for loss in ("caption-aware", "global")}
+    published = bench.detector_key(part, "published")
+    plain = Point(published, cuts["views"], PUBLISHED_CUTS, None, ChoosingConfig())
+    points = {name: replace(plain, scorer=bench.scorer_key(part, name, seed)) for name in SCORERS}
     for step, row in (("settings", cuts), ("choosing", full)):
         cut = CutConfig(row["confidence"], row["nms_iou"], row["max_det"])
-        choosing = ChoosingConfig(method=ChoosingMethod(row["method"]), confidence_weight=row["confidence_weight"])
-        points[step] = replace(points["global"], cut=cut, choosing=choosing)
+        choosing = ChoosingConfig(ChoosingMethod(row["method"]), row["confidence_weight"], Combining(row["combine"]))
+        points[step] = replace(points["recipe"], detector=bench.detector_key(part, row["detector"]), cut=cut,
+                               choosing=choosing)  # fmt: skip
     return points
 
 
@@ -212,10 +230,10 @@ def judge(bench: Bench) -> tuple[dict[str, np.ndarray], list[str], dict[str, Any
     sweepers = {grade: bench.sweeper(f"val_{grade}") for grade in GRADES}
     for seed in SEEDS:
         cuts = bench.tuned(seed)
-        full = bench.tuned(seed, **{**CHOICES, "method": [ChoosingMethod(m) for m in CHOICES["method"]]})
-        about["settings"][f"seed {seed}"] = {n: full[n] for n in (*LISTS, *CHOICES)} | {
-            "confidence without choosing": cuts["confidence"], "nms_iou without choosing": cuts["nms_iou"],
-            "max_det without choosing": cuts["max_det"]}  # fmt: skip
+        full = bench.tuned(seed, **CHOICES)
+        names = ("detector", *LISTS)
+        about["settings"][f"seed {seed}"] = {name: full[name] for name in (*names, *CHOICES)} | {
+            f"{name} without choosing": cuts[name] for name in names}  # fmt: skip
         for grade, sweeper in sweepers.items():
             points = points_at(bench, f"val_{grade}", seed, cuts, full)
             figures = about["grades"].setdefault(grade, {step: [] for step in STEPS})
@@ -249,9 +267,8 @@ def result_of(hits: dict[str, np.ndarray], images: list[str], about: dict[str, A
         rows.append(row)
     return {
         "answers": len(images), "images": len(set(images)), "grades": list(GRADES), "seeds": list(SEEDS),
-        "training": {"images": NUM_TRAIN, "epochs": EPOCHS, "batch": BATCH, "micro": MICRO, "scorer": list(SCORER),
-                     "rates": list(RATES),
-                     "detector": list(DETECTOR), "stages": STAGES},
+        "training": {"images": NUM_TRAIN, "epochs": EPOCHS, "batch": BATCH, "micro": MICRO, "scorers": SCORERS,
+                     "rates": list(RATES), "detector": list(DETECTOR), "stages": STAGES},
         "tuning": {"images": NUM_TUNE, "grades": list(TUNE_GRADES)}, "goal": {"error_ratio": 0.7}, "steps": rows,
         **about,
     }  # fmt: skip

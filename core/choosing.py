@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 NOBODY = -1  # the place of no candidate
+TINY = 1e-300  # stands for a probability of zero, which has no logarithm
 
 
 class ChoosingMethod(Enum):
@@ -15,6 +16,13 @@ class ChoosingMethod(Enum):
 
     best = "best"  # each caption its highest score, as published; two captions may share a box
     assignment = "assignment"  # all captions jointly, one candidate each, with the highest sum of scores
+
+
+class Combining(Enum):
+    """How a score and the detector's confidence become what a candidate is chosen by."""
+
+    sum = "sum"  # (1 - w) * score + w * confidence; an assignment has the highest sum
+    product = "product"  # score ** (1 - w) * confidence ** w; an assignment has the highest product
 
 
 class Fallback(Enum):
@@ -29,7 +37,8 @@ class ChoosingConfig:
     """How the answer is chosen among an image's candidates."""
 
     method: ChoosingMethod = ChoosingMethod.best  # best (published), or assignment: one box per caption jointly
-    confidence_weight: float = 0.0  # w: choose by (1 - w) * score + w * detector confidence; 0 as published
+    confidence_weight: float = 0.0  # w: the share of the detector's confidence in the choice; 0 as published
+    combine: Combining = Combining.sum  # sum: (1 - w) * score + w * confidence; product: score^(1-w) * confidence^w
     absent_below: float | None = None  # a best score below this means "not in this picture"; null: never
     fallback: Fallback = Fallback.confident  # without a scorer: the most confident candidate, or none
 
@@ -49,16 +58,30 @@ def score_matrix(
     return 1 / (1 + np.exp(-logits_NM.astype(np.float64)))  # float64: float32 would tie the least likely at 0
 
 
+def _merit(
+    scores_NM: NDArray[np.float64], confidence_N: NDArray[np.float64], config: ChoosingConfig, sigmoid: bool
+) -> NDArray[np.float64]:
+    """(N, M) what candidates are compared by; of a product, the logarithm."""
+    if config.combine is Combining.product:
+        confidence_N = np.log(np.maximum(confidence_N, TINY))
+        # a raw logit is the logarithm of a softmax's probability already, but for what its caption's candidates share
+        scores_NM = np.log(np.maximum(scores_NM, TINY)) if sigmoid else scores_NM
+    weight = config.confidence_weight
+    return (1 - weight) * scores_NM + weight * confidence_N[:, None]
+
+
 def choose(
     scores_NM: NDArray[np.floating] | None,
     confidence_N: NDArray[np.floating],
     num_captions: int,
     config: ChoosingConfig,
+    sigmoid: bool = True,
 ) -> NDArray[np.intp]:
     """(M,) the place of each caption's candidate, NOBODY where there is none.
 
     scores_NM: N candidates by M captions, higher is better; None without a scorer, then the fallback answers every
-    caption. confidence_N: the detector's, 0..1. Ties go to the earlier candidate. With fewer candidates than captions
+    caption. confidence_N: the detector's, 0..1. sigmoid: whether scores are probabilities or raw logits, as in
+    `score_matrix`. Ties go to the earlier candidate. With fewer candidates than captions
     an assignment leaves the worst captions to the best score, so that no caption goes unanswered.
     """
     if len(confidence_N) == 0:
@@ -66,8 +89,7 @@ def choose(
     if scores_NM is None:
         place = int(np.argmax(confidence_N)) if config.fallback is Fallback.confident else NOBODY
         return np.full(num_captions, place, np.intp)
-    weight = config.confidence_weight
-    merit_NM = (1 - weight) * np.asarray(scores_NM, np.float64) + weight * np.asarray(confidence_N, np.float64)[:, None]
+    merit_NM = _merit(np.asarray(scores_NM, np.float64), np.asarray(confidence_N, np.float64), config, sigmoid)
     chosen = merit_NM.argmax(axis=0)
     if config.method is ChoosingMethod.assignment:
         from scipy.optimize import linear_sum_assignment

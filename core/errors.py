@@ -1,5 +1,7 @@
 """The one error that means "the input is wrong", as opposed to "this program is wrong"."""
 
+from collections.abc import Sequence
+
 
 class InputError(ValueError):
     """Wrong use or bad input, told in one line that names the file and the field.
@@ -15,3 +17,22 @@ def reason(error: BaseException, line: int = 0) -> str:
     """One line, by default the first, of what another library's error says; its kind's name when it says nothing."""
     lines = str(error).strip().splitlines()
     return lines[line] if lines else type(error).__name__
+
+
+def check_shares(settings: object, names: Sequence[str], prefix: str = "") -> None:
+    """InputError for the first named setting that is not within 0..1, or whose list holds such a value; None passes.
+
+    prefix: what stands before the names on the command line, such as `fusion.`.
+    """
+    for name in names:
+        given = getattr(settings, name)
+        for value in given if isinstance(given, list) else [given]:
+            if value is not None and not 0 <= value <= 1:
+                raise InputError(f"{prefix}{name}: {value} is not within 0..1")
+
+
+def check_limits(values: Sequence[int | None], name: str) -> None:
+    """InputError for a number of boxes below 1; None is no limit."""
+    for value in values:
+        if value is not None and value < 1:
+            raise InputError(f"{name}: {value} must be 1 or more")

@@ -45,4 +45,5 @@ def answer(
                 f"candidates: hold no embedding of {'a crop' if lost is None else repr(lost)}; export again"
             )
         scores = score_matrix(dict(calibration), embeddings_ND, np.stack([texts[c] for c in captions]))
-    return scores, choose(scores, candidates.confidence, len(captions), choosing)
+    sigmoid = calibration is None or bool(calibration["sigmoid"])
+    return scores, choose(scores, candidates.confidence, len(captions), choosing, sigmoid)

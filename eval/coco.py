@@ -5,7 +5,7 @@ from typing import Any
 
 from omegaconf import MISSING
 
-from core.errors import InputError
+from core.errors import InputError, check_shares
 from core.files import sha256_file, write_json
 from core.records import read_detections
 from core.runs import RunConfig, RunFolder
@@ -53,7 +53,7 @@ def judge_boxes(found: BoxTable, truth: BoxTable, config: CocoConfig) -> dict[st
 
 def run(config: CocoConfig, folder: RunFolder) -> dict[str, Any]:
     """Judge the file; `curves.json` holds precision, recall and F1 against confidence."""
-    _check(config)
+    check_shares(config, ("confidence", "nms_iou", "match_iou"))
     annotated = read_annotations(config.truth)
     truth = truth_table(annotated)
     if not len(truth):
@@ -71,13 +71,6 @@ def run(config: CocoConfig, folder: RunFolder) -> dict[str, Any]:
     rows = [dict(zip(points, values, strict=True)) for values in zip(*points.values(), strict=True)]
     tell(config.tracking, folder, metrics, {"curves": rows})
     return metrics
-
-
-def _check(config: CocoConfig) -> None:
-    for name in ("confidence", "nms_iou", "match_iou"):
-        value = getattr(config, name)
-        if value is not None and not 0 <= value <= 1:
-            raise InputError(f"{name}: {value} is not within 0..1")
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -103,7 +103,10 @@ def pixel_boxes(boxes_xyxy: NDArray[np.floating], width: int, height: int) -> ND
 class CropScores:
     """One scorer's scores of an image's stored crops for its captions, found by pixel box."""
 
-    def __init__(self, stored_K4: NDArray[np.int32], scores_KM: NDArray[np.floating], size: tuple[int, int]) -> None:
+    def __init__(
+        self, stored_K4: NDArray[np.int32], scores_KM: NDArray[np.floating], size: tuple[int, int], sigmoid: bool
+    ) -> None:
+        self.sigmoid = sigmoid  # scores are probabilities, not raw logits
         self._place = {box: k for k, box in enumerate(map(tuple, stored_K4.tolist()))}
         self._scores_KM, self._size = scores_KM, size
         self._known: dict[bytes, int] = {}
@@ -175,7 +178,7 @@ class Replay:
         if len(boxes) and entry.annotations:
             texts_MD = np.stack([texts[a.caption] for a in entry.annotations])
             scores = score_matrix(about["calibration"], embeddings_KD, texts_MD)
-        return CropScores(boxes, scores, self._sizes[digest])
+        return CropScores(boxes, scores, self._sizes[digest], bool(about["calibration"]["sigmoid"]))
 
 
 def _sizes(store: CandidateStore) -> dict[str, tuple[int, int]]:

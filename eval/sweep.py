@@ -11,8 +11,8 @@ from typing import Any
 from omegaconf import MISSING
 
 from core.candidates import CandidateStore
-from core.choosing import ChoosingConfig, ChoosingMethod, Fallback
-from core.errors import InputError
+from core.choosing import ChoosingConfig, ChoosingMethod, Combining, Fallback
+from core.errors import InputError, check_limits, check_shares
 from core.files import read_json, sha256_bytes, sha256_file, write_json, write_text
 from core.grounding import CutConfig, FusionConfig, FusionMethod, weight_lists
 from core.progress import progress
@@ -28,7 +28,7 @@ from eval.tracked import tell
 
 SETTINGS = ("detector", "imgsz", "detector_weights", "views", "confidence", "nms_iou", "max_det", "fusion", "wbf_iou",
             "weights", "scorer", "upscaler", "scorer_weights", "method", "confidence_weight",
-            "absent_below")  # fmt: skip
+            "combine", "absent_below")  # fmt: skip
 SHARES = ("confidence", "nms_iou", "wbf_iou", "confidence_weight")  # axes whose values lie within 0..1
 RARELY = ("views", "fusion", "wbf_iou", "weights")  # axes that pipeline.export covers only when it is asked to
 FIGURES = ("accuracy", "ceiling", "chance", "AP", "AP50", "precision", "recall", "f1")
@@ -58,6 +58,7 @@ class SweepConfig(RunConfig):
     scorers: list[str] = field(default_factory=list)  # keys in the store (upscaler-scorer), or none; empty: each
     method: list[ChoosingMethod] = field(default_factory=lambda: [ChoosingMethod.best])  # best or assignment
     confidence_weight: list[float] = field(default_factory=lambda: [0.0])  # of the detector in the choice
+    combine: list[Combining] = field(default_factory=lambda: [Combining.sum])  # of score and confidence: sum, product
     absent_below: list[Any] = field(default_factory=lambda: [None])  # scores below mean "not in this picture"
     fallback: Fallback = Fallback.confident  # without a scorer: the most confident candidate, or none
     match_iou: float = 0.5  # a box is right from this IoU on, for precision, recall and F1
@@ -66,15 +67,11 @@ class SweepConfig(RunConfig):
 
 def points_of(config: SweepConfig, store: CandidateStore) -> list[Point]:
     """Every combination of the lists; InputError for keys that the store does not hold and for empty lists."""
-    for name in (*SHARES, "max_det", "views", "fusion", "weights", "method", "absent_below"):
+    for name in (*SHARES, "max_det", "views", "fusion", "weights", "method", "combine", "absent_below"):
         if not getattr(config, name):
             raise InputError(f"{name}: is an empty list, so there is nothing to try")
-    for name in SHARES:
-        wrong = [v for v in getattr(config, name) if not 0 <= v <= 1]
-        if wrong:
-            raise InputError(f"{name}: {wrong[0]} is not within 0..1")
-    if min(config.max_det) < 1:
-        raise InputError(f"max_det: {min(config.max_det)} must be 1 or more")
+    check_shares(config, SHARES)
+    check_limits(config.max_det, "max_det")
     detectors, scorers = _keys(config, store)
     weights = weight_lists(config.weights, "weights")
     fusions = [
@@ -83,8 +80,8 @@ def points_of(config: SweepConfig, store: CandidateStore) -> list[Point]:
         if m is FusionMethod.wbf or (i, w) == (config.wbf_iou[0], weights[0])
     ]
     choosings = [
-        ChoosingConfig(method=m, confidence_weight=w, absent_below=a, fallback=config.fallback)
-        for m, w, a in product(config.method, config.confidence_weight, config.absent_below)
+        ChoosingConfig(method=m, confidence_weight=w, combine=c, absent_below=a, fallback=config.fallback)
+        for m, w, c, a in product(config.method, config.confidence_weight, config.combine, config.absent_below)
     ]
     cuts = [
         CutConfig(c, i, m, f) for f in fusions for c, i, m in product(config.confidence, config.nms_iou, config.max_det)

@@ -37,7 +37,7 @@ class Point:
             "nms_iou": self.cut.nms_iou, "max_det": self.cut.max_det, "fusion": fusion.method.value,
             "wbf_iou": fusion.wbf_iou, "weights": " ".join(map(str, fusion.weights)) or None, "scorer": self.scorer,
             "method": chosen.method.value, "confidence_weight": chosen.confidence_weight,
-            "absent_below": chosen.absent_below,
+            "combine": chosen.combine.value, "absent_below": chosen.absent_below,
         }  # fmt: skip
 
 
@@ -171,13 +171,13 @@ class Sweeper:
         chosen_by = point.choosing
         if len(kept) != 1:
             candidates, hits_NM = self.candidates(image, point.cut)
-            return _judged(candidates, hits_NM, _scored(crops, candidates, image), image, chosen_by)
-        key = (id(image), id(crops), chosen_by.method.value, chosen_by.confidence_weight, chosen_by.absent_below,
-               chosen_by.fallback.value, kept[0].tobytes())  # fmt: skip
+            return _judged(candidates, hits_NM, _scored(crops, candidates, image), crops, chosen_by)
+        key = (id(image), id(crops), chosen_by.method.value, chosen_by.confidence_weight, chosen_by.combine.value,
+               chosen_by.absent_below, chosen_by.fallback.value, kept[0].tobytes())  # fmt: skip
         if key not in self._answered:
             candidates, hits_NM = self.candidates(image, point.cut)
             scores = _scored_raw(crops, image, kept[0]) if len(kept[0]) else _scored(crops, candidates, image)
-            self._answered[key] = _judged(candidates, hits_NM, scores, image, chosen_by)
+            self._answered[key] = _judged(candidates, hits_NM, scores, crops, chosen_by)
         return self._answered[key]
 
     def candidates(self, image: ImageReplay, cut: CutConfig) -> tuple[Candidates, NDArray[np.bool_]]:
@@ -200,11 +200,12 @@ def _judged(
     candidates: Candidates,
     hits_NM: NDArray[np.bool_],
     scores_NM: NDArray[np.floating] | None,
-    image: ImageReplay,
+    crops: CropScores | None,
     choosing: ChoosingConfig,
 ) -> tuple[Any, Any, Any]:
     """Hits, reachable captions and chances of one image's candidates."""
-    chosen = choose(scores_NM, candidates.confidence, len(image.captions), choosing)
+    sigmoid = crops is None or crops.sigmoid
+    chosen = choose(scores_NM, candidates.confidence, hits_NM.shape[1], choosing, sigmoid)
     found = np.zeros(len(chosen), bool)
     somebody = chosen != NOBODY
     found[somebody] = hits_NM[chosen[somebody], np.flatnonzero(somebody)]

@@ -11,10 +11,10 @@ from typing import Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from core.choosing import choose, score_matrix
 from core.errors import InputError
 from core.grounding import candidates_of
 from core.images import decode_image
+from core.replay import answer
 from core.stages import Image
 from core.values import Box, Candidates
 from data.cropping import crop_box
@@ -136,12 +136,10 @@ class Answering:
         for digest in dict.fromkeys(i.digest for i in request):
             places = [n for n, i in enumerate(request) if i.digest == digest]
             captions = [request[n].caption for n in places]
-            candidates, embeddings, scores = seen[digest].candidates, seen[digest].embeddings_ND, None
-            if embeddings is not None and self._pipeline.scorer is not None:
-                calibration = self._pipeline.scorer.calibration
-                scores = score_matrix(calibration, embeddings, np.stack([texts[c] for c in captions]))
-            chosen = choose(scores, candidates.confidence, len(captions), self._pipeline.config.choosing)
-            told = Answer(candidates, scores, chosen).predictions("", captions)
+            candidates, embeddings, scorer = seen[digest].candidates, seen[digest].embeddings_ND, self._pipeline.scorer
+            calibration = None if embeddings is None or scorer is None else scorer.calibration
+            said = answer(candidates, embeddings, captions, texts, calibration, self._pipeline.config.choosing)
+            told = Answer(candidates, *said).predictions("", captions)
             for n, prediction in zip(places, told, strict=True):
                 boxes[n] = prediction.box_ltwh
         return boxes

@@ -27,8 +27,8 @@ class PipelineConfig(CutConfig):
 def build_pipeline(config: PipelineConfig) -> "Pipeline":
     """Load the stages.
 
-    Raises InputError for missing weights, and for a scorer trained on crops that were enlarged by another policy than
-    this pipeline's, unless `scorer.any_policy` allows it.
+    Raises InputError for missing weights, for cuts and shares out of range, and for a scorer trained on crops that were
+    enlarged by another policy than this pipeline's, unless `scorer.any_policy` allows it.
     """
     from core.errors import InputError
     from detector.build import build_detector
@@ -36,6 +36,7 @@ def build_pipeline(config: PipelineConfig) -> "Pipeline":
     from siglip.scorer import build_scorer
     from upscale.build import build_upscaler
 
+    _check(config)
     if config.detector is None:
         raise InputError("detector: must be given: a checkpoint, a run folder or an exported model")
     detector = build_detector(config.detector, config.device)
@@ -50,3 +51,12 @@ def build_pipeline(config: PipelineConfig) -> "Pipeline":
             "scorer.any_policy=true allows it"
         )
     return Pipeline(config, detector, upscaler, scorer)
+
+
+def _check(config: PipelineConfig) -> None:
+    from core.errors import check_limits, check_shares
+
+    check_shares(config, ("confidence", "nms_iou"))
+    check_shares(config.fusion, ("wbf_iou", "skip", "merge_threshold"), "fusion.")
+    check_shares(config.choosing, ("confidence_weight",), "choosing.")
+    check_limits([config.max_det], "max_det")

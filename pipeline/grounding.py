@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.boxes import xyxy_to_ltwh
-from core.choosing import NOBODY, choose, score_matrix
+from core.choosing import NOBODY
 from core.grounding import candidates_of
+from core.replay import answer
 from core.stages import Detector, Image, Scorer, Upscaler, View
 from core.values import Candidates, Prediction
 from data.cropping import crop_box, pixel_box
@@ -104,12 +105,12 @@ class Pipeline:
     def locate(self, image: Image, captions: Sequence[str]) -> Answer:
         """The answers to an image's captions, without any store."""
         candidates = candidates_of(self.propose([image])[0], self.config)
-        scores = None
+        embeddings, texts, calibration = None, {}, None
         if self.scorer is not None and len(candidates):
-            crops = (crop_box(image, box) for box in candidates.boxes_xyxy)
-            scores = score_matrix(self.scorer.calibration, self.embed_crops(crops), self.embed_texts(captions))
-        chosen = choose(scores, candidates.confidence, len(captions), self.config.choosing)
-        return Answer(candidates, scores, chosen)
+            embeddings = self.embed_crops(crop_box(image, box) for box in candidates.boxes_xyxy)
+            texts = dict(zip(captions, self.embed_texts(captions), strict=True))
+            calibration = self.scorer.calibration
+        return Answer(candidates, *answer(candidates, embeddings, captions, texts, calibration, self.config.choosing))
 
 
 def _chunks(crops: Iterable[Image]) -> Iterator[list[Image]]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from itertools import product
 
-from core.errors import InputError
+from core.errors import InputError, check_limits, check_shares
 from core.grounding import CutConfig, FusionMethod, candidates_of, weight_lists
 from core.stages import View
 from core.values import Candidates
@@ -31,6 +31,8 @@ def points(config: ExportConfig) -> list[SweepPoint]:
     """The export's own point first, then the others; an empty list keeps the export's own value."""
     own = CutConfig(config.confidence, config.nms_iou, config.max_det, config.fusion)
     asked = config.sweep
+    check_shares(asked, ("confidence", "nms_iou", "wbf_iou"), "sweep.")
+    check_limits(asked.max_det, "sweep.max_det")
     limits: Sequence[int | None] = asked.max_det or [own.max_det]
     methods = asked.fusion or [own.fusion.method]
     ious = asked.wbf_iou or [own.fusion.wbf_iou]

@@ -3,7 +3,7 @@ from itertools import permutations
 import numpy as np
 import pytest
 
-from core.choosing import NOBODY, ChoosingConfig, ChoosingMethod, Fallback, choose, score_matrix
+from core.choosing import NOBODY, ChoosingConfig, ChoosingMethod, Combining, Fallback, choose, score_matrix
 
 CONFIDENCE = np.array([0.9, 0.5, 0.3])
 SCORES = np.array([[0.2, 0.9], [0.8, 0.95], [0.1, 0.3]])
@@ -26,6 +26,34 @@ def test_an_assignment_is_the_best_of_all_pairings():
         chosen = choose(scores, np.full(5, 0.5), 3, config)
         best = max(permutations(range(5), 3), key=lambda p: sum(scores[n, m] for m, n in enumerate(p)))
         assert chosen.tolist() == list(best)
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.3, 0.5, 1.0])
+def test_a_product_is_of_the_probabilities_themselves(weight):
+    rng = np.random.default_rng(1)
+    config = ChoosingConfig(confidence_weight=weight, combine=Combining.product)
+    jointly = ChoosingConfig(ChoosingMethod.assignment, weight, combine=Combining.product)
+    for _ in range(50):
+        scores, confidence = rng.random((5, 3)), rng.random(5)
+        merit = scores ** (1 - weight) * confidence[:, None] ** weight
+        assert choose(scores, confidence, 3, config).tolist() == merit.argmax(axis=0).tolist()
+        paired = choose(scores, confidence, 3, jointly)
+        best = max(permutations(range(5), 3), key=lambda p: np.prod(merit[p, range(3)]))
+        assert np.prod(merit[paired, range(3)]) == pytest.approx(np.prod(merit[best, range(3)]), rel=1e-12)
+
+
+def test_a_product_takes_raw_logits_as_a_softmax_over_the_candidates():
+    rng = np.random.default_rng(2)
+    config = ChoosingConfig(confidence_weight=0.5, combine=Combining.product)
+    for _ in range(50):
+        logits, confidence = rng.normal(size=(5, 3)) * 8 - 20, rng.random(5)
+        merit = np.exp(logits) / np.exp(logits).sum(axis=0) * confidence[:, None]
+        assert choose(logits, confidence, 3, config, sigmoid=False).tolist() == merit.argmax(axis=0).tolist()
+
+
+def test_a_product_with_nothing_likely_still_answers():
+    config = ChoosingConfig(ChoosingMethod.assignment, 0.5, combine=Combining.product)
+    assert sorted(choose(np.zeros((2, 2)), np.zeros(2), 2, config).tolist()) == [0, 1]
 
 
 def test_with_fewer_candidates_than_captions_none_goes_unanswered():

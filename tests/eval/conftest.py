@@ -16,7 +16,7 @@ CALIBRATION = {"scale": 20.0, "bias": -8.0, "sigmoid": True}
 CAPTIONS = ("red jet", "blue jet", "grey drone", "white helicopter", "green missile")
 
 
-def made_up_store(folder, num_images=12, num_views=1, seed=0, covers=True):
+def made_up_store(folder, num_images=12, num_views=1, seed=0, covers=True, sigmoid=True):
     """A store whose detector and scorer are noisy but informed, and its truth file."""
     draw = np.random.default_rng(seed)
     vectors = draw.normal(size=(len(CAPTIONS), 16)).astype(np.float32)
@@ -36,7 +36,9 @@ def made_up_store(folder, num_images=12, num_views=1, seed=0, covers=True):
             embed(store, draw, digest, raw, boxes, vectors[captions])
         digests[name], sizes[name] = digest, SIZE
     store.describe("proposals", "detectorkey", {"detector": "made up"})
-    store.describe("embeddings", "none-scorerkey", {"scorer_key": "scorerkey", "calibration": CALIBRATION})
+    store.describe(
+        "embeddings", "none-scorerkey", {"scorer_key": "scorerkey", "calibration": {**CALIBRATION, "sigmoid": sigmoid}}
+    )
     store.add_texts("scorerkey", list(CAPTIONS), vectors)
     store.write_set(digests, sizes)
     truth = folder / "truth.jsonl"

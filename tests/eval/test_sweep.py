@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from core.choosing import ChoosingConfig, ChoosingMethod
+from core.choosing import ChoosingConfig, ChoosingMethod, Combining
 from core.grounding import CutConfig, FusionConfig, FusionMethod, candidates_of
 from core.replay import answer, embeddings_of
 from core.suppression import nms
@@ -24,7 +24,8 @@ from eval.sweep_points import Sweeper
 def plain_way(made_up, store, truth_path, point):
     """A point by the pipeline's own functions, image after image."""
     truth = read_annotations(truth_path)
-    digests, calibration = store.find_digests([t.image for t in truth]), made_up.calibration
+    digests = store.find_digests([t.image for t in truth])
+    calibration = store.known("embeddings")["none-scorerkey"]["calibration"]
     texts, hits, sets = store.read_texts("scorerkey"), 0, []
     for entry in truth:
         views = store.read_views("detectorkey", digests[entry.image])
@@ -53,6 +54,7 @@ AXES = {
     "max_det": [1, 5, 100],
     "method": [ChoosingMethod.best, ChoosingMethod.assignment],
     "confidence_weight": [0.0, 0.4],
+    "combine": list(Combining),
 }
 
 
@@ -61,7 +63,7 @@ def test_every_point_equals_the_plain_way(made_up, tmp_path):
     config = config_of(store, truth, **AXES)
     rows, _ = sweep(config)
     points = points_of(config, store)
-    assert len(rows) == len(points) == 4 * 3 * 3 * 2 * 2
+    assert len(rows) == len(points) == 4 * 3 * 3 * 2 * 2 * 2
     true = truth_table(read_annotations(truth))
     for row, point in zip(rows, points, strict=True):
         hits, found = plain_way(made_up, store, truth, point)
@@ -75,6 +77,15 @@ def test_every_point_equals_the_plain_way(made_up, tmp_path):
         assert row["AP50_cut"] == pytest.approx(reference["AP50"], abs=1e-12)
 
 
+def test_raw_logits_are_combined_as_the_plain_way_does(made_up, tmp_path):
+    store, truth = made_up.store(tmp_path, sigmoid=False)
+    config = config_of(store, truth, **{**AXES, "confidence": [0.0], "nms_iou": [0.5, 1.0]})
+    rows, _ = sweep(config)
+    for row, point in zip(rows, points_of(config, store), strict=True):
+        assert row["num_hits"] == plain_way(made_up, store, truth, point)[0]
+    assert len({row["num_hits"] for row in rows if row["max_det"] == 100}) > 1
+
+
 @pytest.mark.parametrize(
     ("methods", "scorers"), [([FusionMethod.nms, FusionMethod.none], []), ([FusionMethod.wbf], ["none"])]
 )
@@ -83,13 +94,13 @@ def test_a_point_alone_equals_the_point_in_a_sweep(made_up, tmp_path, methods, s
     views = ["*/v1", "*"] if scorers else ["*", "*/v1"]
     axes = {**AXES, "fusion": methods, "wbf_iou": [0.4, 0.6], "views": views, "max_det": [5], "scorers": scorers}
     together, _ = sweep(config_of(store, truth, **axes))
-    for number in range(0, len(together), 17):
+    for number in range(0, len(together), 37):
         row = together[number]
         alone, _ = sweep(config_of(
             store, truth, confidence=[row["confidence"]], nms_iou=[row["nms_iou"]], max_det=[row["max_det"]],
             fusion=[FusionMethod(row["fusion"])], wbf_iou=[row["wbf_iou"]], views=[row["views"]],
             scorers=scorers, method=[ChoosingMethod(row["method"])],
-            confidence_weight=[row["confidence_weight"]]))  # fmt: skip
+            confidence_weight=[row["confidence_weight"]], combine=[Combining(row["combine"])]))  # fmt: skip
         assert alone == [row]
 
 

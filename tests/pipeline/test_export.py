@@ -134,6 +134,12 @@ def test_captions_without_boxes_are_answered_and_not_scored(export, system, tmp_
         (["scorer=nowhere/x"], "nowhere/x: cannot be loaded as a scorer"),
         (["images=nowhere"], "image_0.jpg: cannot be read"),
         (["confidense=0.1"], "the nearest is 'confidence'"),
+        (["confidence=25"], "confidence: 25.0 is not within 0..1"),
+        (["fusion.wbf_iou=-1"], "fusion.wbf_iou: -1.0 is not within 0..1"),
+        (["choosing.confidence_weight=nan"], "choosing.confidence_weight: nan is not within 0..1"),
+        (["max_det=0"], "max_det: 0 must be 1 or more"),
+        (["sweep.nms_iou=[0.5,1.5]"], "sweep.nms_iou: 1.5 is not within 0..1"),
+        (["sweep.max_det=[5,0]"], "sweep.max_det: 0 must be 1 or more"),
     ],
 )
 def test_mistakes_are_one_line(export, capfd, words, told):

@@ -36,22 +36,25 @@ def test_points_over_every_axis_equal_exports_alone(export, tmp_path):
         keys[imgsz, name] = metrics["detector_key"], metrics["embeddings_key"]
     assert len({k for k, _ in keys.values()}) == len({k for _, k in keys.values()}) == 2
     sweep([f"candidates={tmp_path}/store", f"truth={truth}", "confidence=[0.1,0.3]", "fusion=[wbf]", "run_dir=swept",
-           "views=['*/plain','*/[pt]*','*']", "method=[best,assignment]", "confidence_weight=[0,0.5]"])  # fmt: skip
+           "views=['*/plain','*/[pt]*','*']", "method=[best,assignment]", "confidence_weight=[0,0.5]",
+           "combine=[sum,product]"])  # fmt: skip
     rows = json.loads((tmp_path / "swept/sweep.json").read_text())
-    assert len(rows) == 2 * 2 * 3 * 2 * 2 * 2
+    assert len(rows) == 2 * 2 * 3 * 2 * 2 * 2 * 2
     assert {row["imgsz"] for row in rows} == {"96", "160"}
     assert len({row["upscaler"] for row in rows}) == 2
     assert len({row["num_hits"] for row in rows}) > 3
-    alone = [(160, "standin", "*/plain", 0.3, "best", 0), (96, "standin", "*/[pt]*", 0.1, "best", 0.5),
-             (160, "none", "*", 0.3, "assignment", 0), (96, "none", "*/plain", 0.1, "assignment", 0.5)]  # fmt: skip
-    for number, (imgsz, name, views, confidence, method, weight) in enumerate(alone):
+    alone = [
+        (160, "standin", "*/plain", 0.3, "best", 0, "sum"), (96, "standin", "*/[pt]*", 0.1, "best", 0.5, "product"),
+        (160, "none", "*", 0.3, "assignment", 0, "product"), (96, "none", "*/plain", 0.1, "assignment", 0.5, "sum"),
+    ]  # fmt: skip
+    for number, (imgsz, name, views, confidence, method, weight, combine) in enumerate(alone):
         run = export(
             f"alone{number}", f"annotations={truth}", *ENLARGED[name], f"detector.imgsz={imgsz}",
-            *VIEWS[views], f"confidence={confidence}", "max_det=20", "fusion.method=wbf",
-            f"choosing.method={method}", f"choosing.confidence_weight={weight}")  # fmt: skip
+            *VIEWS[views], f"confidence={confidence}", "max_det=20", "fusion.method=wbf", f"choosing.method={method}",
+            f"choosing.confidence_weight={weight}", f"choosing.combine={combine}")  # fmt: skip
         detector, scorer = keys[imgsz, name]
         wanted = {"detector": detector, "scorer": scorer, "views": views, "confidence": confidence, "method": method,
-                  "confidence_weight": weight}  # fmt: skip
+                  "confidence_weight": weight, "combine": combine}  # fmt: skip
         (row,) = [row for row in rows if wanted.items() <= row.items()]
         assert row["accuracy"] == json.loads((run / "metrics.json").read_text())["accuracy"]
 
