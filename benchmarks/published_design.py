@@ -128,12 +128,10 @@ class Bench:
             ("siglip.evaluate", f"ranked/{part}_{name}_{seed}_{rate}", f"crops={self.work}/crops_{part}",
              f"scorer={self.work}/{self.run_of(name, seed, rate)}/last") for name, seed, rate, part in runs
         ]  # fmt: skip
-        found: dict[tuple[str, str], list[float]] = {}
+        self.ranked = {name: dict.fromkeys(RATES, 0.0) for name in SCORERS}
         for (name, _, rate, _), path in zip(runs, two_at_a_time(self.command, jobs), strict=True):
             accuracy = json.loads((path / "metrics.json").read_text())["ranking_accuracy"]
-            found.setdefault((name, rate), []).append(accuracy)
-        for (name, rate), accuracies in found.items():
-            self.ranked.setdefault(name, {})[rate] = fmean(accuracies)
+            self.ranked[name][rate] += accuracy / (len(SEEDS) * len(TUNE_PARTS))
 
     def export(self) -> None:
         """What the models say of every graded copy, with every crop that the settings can ask for."""
@@ -269,9 +267,10 @@ def result_of(hits: dict[str, np.ndarray], images: list[str], about: dict[str, A
         rows.append(row)
     return {
         "answers": len(images), "images": len(set(images)), "grades": list(GRADES), "seeds": list(SEEDS),
-        "training": {"images": NUM_TRAIN, "batch": BATCH, "micro": MICRO, "scorers": SCORERS,
-                     "rates": list(RATES), "detector": list(DETECTOR), "stages": STAGES},
-        "tuning": {"images": NUM_TUNE, "grades": list(TUNE_GRADES)}, "goal": {"error_ratio": 0.7}, "steps": rows, **about,
+        "training": {"images": NUM_TRAIN, "batch": BATCH, "scorers": SCORERS, "rates": list(RATES),
+                     "detector": list(DETECTOR), "stages": STAGES},
+        "tuning": {"images": NUM_TUNE, "grades": list(TUNE_GRADES)}, "goal": {"error_ratio": 0.7},
+        "steps": rows, **about,
     }  # fmt: skip
 
 
