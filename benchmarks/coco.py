@@ -13,8 +13,8 @@ import time
 
 import numpy as np
 
-from eval.average_precision import hotcoco_pair, pycocotools_pair
-from eval.box_table import BoxTable, make_table
+from eval.boxes.average_precision import hotcoco_pair, pycocotools_pair
+from eval.boxes.table import BoxTable, make_table
 
 
 def random_tables(num_images: int, per_image: int, seed: int = 0) -> tuple[BoxTable, BoxTable]:

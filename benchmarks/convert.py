@@ -20,8 +20,8 @@ import numpy as np
 import safetensors
 from safetensors.numpy import load_file, save_file
 
-from siglip.convert_header import copy_renamed, read_header
-from siglip.convert_keys import clean_keys
+from siglip.convert.header import copy_renamed, read_header
+from siglip.convert.keys import clean_keys
 
 ROUNDS = 9
 _COMMAND = """

@@ -26,10 +26,10 @@ from numpy.typing import NDArray
 
 from core.boxes import iou_matrix, ltwh_to_xyxy
 from core.images import read_image
+from core.pixels import crop_box
 from core.records import read_predictions
 from core.values import AnnotatedImage
 from data.captions import read_annotations, write_annotations
-from data.cropping import crop_box
 from detector.weights import find_weights
 from pipeline.build import PipelineConfig
 from pipeline.opening import stored_config
@@ -93,7 +93,7 @@ def ours(run: str, config: PipelineConfig, truth: Sequence[AnnotatedImage], imag
     from core.runs import RunFolder
     from core.tracking import TrackingMode
     from pipeline.export import ExportConfig
-    from pipeline.exporter import export
+    from pipeline.export.work import export
 
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)

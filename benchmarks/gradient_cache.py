@@ -39,7 +39,7 @@ def model_and_batch(options: argparse.Namespace) -> tuple[Any, Any, Any, Any]:
     import torch
 
     from siglip.model import make_model, tokens
-    from siglip.towers import bind_pair_forward
+    from siglip.train.towers import bind_pair_forward
 
     torch.manual_seed(0)
     tower = {"hidden_size": options.width, "intermediate_size": 4 * options.width,
@@ -60,8 +60,8 @@ def step(model: Any, pixels: Any, input_ids: Any, ids: Any, micro: int) -> tuple
     """Loss and gradient norm of one step; micro 0: plainly, one forward and one backward pass of everything."""
     import torch
 
-    from siglip.batch import Embedded, split_batch, whole_batch
-    from siglip.loss import sigmoid_loss
+    from siglip.loss.caching import Embedded, split_batch, whole_batch
+    from siglip.loss.sigmoid import sigmoid_loss
 
     model.zero_grad(set_to_none=True)
     rows, captions = torch.from_numpy(np.unique(ids, return_inverse=True)[1]), torch.from_numpy(ids)

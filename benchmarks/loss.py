@@ -40,7 +40,7 @@ def measure(which: str, batch: int, width: int) -> dict[str, float]:
     import torch
     import torch.nn.functional as F
 
-    from siglip.loss import sigmoid_loss
+    from siglip.loss.sigmoid import sigmoid_loss
 
     torch.manual_seed(0)
     image, text = (F.normalize(torch.randn(batch, width)).requires_grad_() for _ in range(2))

@@ -30,16 +30,16 @@ from typing import Any
 
 import numpy as np
 
-from core.candidates import CandidateStore
 from core.choosing import ChoosingConfig, ChoosingMethod, Combining
+from core.cuts import CutConfig
 from core.files import write_json
-from core.grounding import CutConfig
+from core.store import CandidateStore
 from core.values import AnnotatedImage
 from data.captions import read_annotations, write_annotations
-from eval.replay import Replay
 from eval.statistics import paired_difference
 from eval.sweep import SweepConfig, best_row, points_of
-from eval.sweep_points import Point, Sweeper
+from eval.sweep.points import Point, Sweeper
+from eval.sweep.replay import Replay
 
 NUM_TRAIN, NUM_TUNE, NUM_VAL = 500, 60, 120
 GRADES, TUNE_GRADES = ("clean", "gauss1000", "gauss3000", "jpeg15"), ("clean", "gauss2000")

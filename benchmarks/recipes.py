@@ -25,10 +25,10 @@ import numpy as np
 from omegaconf import OmegaConf
 
 from data.augment import BUILDERS
-from data.augment_noise import gauss_noise, iso_noise
+from data.augment.noise import gauss_noise, iso_noise
 from data.recipe import RecipeConfig, Step, check_steps
-from data.scenes_draw import SceneSettings, draw_scene
-from data.scenes_layout import Layout
+from data.scenes.draw import SceneSettings, draw_scene
+from data.scenes.layout import Layout
 
 RECIPES = Path(__file__).resolve().parent.parent / "configs" / "recipe"
 Run = Callable[[np.ndarray], np.ndarray]

@@ -39,8 +39,8 @@ def draw_tree(root: Path, num: int = 24) -> Path:
 
 def make_trainer(data: Path, folder: Path, rectangle: bool, settings: dict[str, str]) -> Any:
     """A trainer whose data, model and optimizer are ready."""
-    from detector.plan import StagePlan
-    from detector.trainer import StageTrainer
+    from detector.train.plan import StagePlan
+    from detector.train.trainer import StageTrainer
 
     folder.mkdir(parents=True)
     StagePlan(rectangle=rectangle).write(folder)

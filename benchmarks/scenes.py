@@ -13,7 +13,7 @@ import numpy as np
 
 from core.images import write_image
 from data.scenes import SceneNoise, ScenesConfig, scene_settings
-from data.scenes_draw import draw_scene
+from data.scenes.draw import draw_scene
 
 LIMIT_S = 20.0  # the project's own limit for 100 scenes
 

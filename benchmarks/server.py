@@ -31,9 +31,9 @@ GOALS = {20_000: 0.8, 150_000: 0.9}
 
 OURS_PROGRAM = f"""
 import sys
-from pipeline.listening import serve
-from pipeline.queueing import QueueConfig
-from pipeline.service import Service
+from pipeline.server.listening import serve
+from pipeline.server.queueing import QueueConfig
+from pipeline.server.service import Service
 queueing = QueueConfig(batch=4 * {BATCH}, batch_wait_s={BATCH_WAIT_S})
 work = lambda requests: [[(1.0, 2.0, 3.0, 4.0)] * len(r) for r in requests]
 serve(Service(work, queueing=queueing), "127.0.0.1", int(sys.argv[1]), 0.0)

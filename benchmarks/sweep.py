@@ -14,11 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
-from core.candidates import CandidateStore
 from core.stages import View
+from core.store import CandidateStore
 from core.values import Candidates
-from eval.replay import pixel_boxes
 from eval.sweep import SweepConfig, best_row, sweep
+from eval.sweep.replay import pixel_boxes
 
 SIZE = (1520, 870)
 CAPTIONS = [f"{colour} {kind}" for colour in ("red", "blue", "grey", "white", "black", "green", "yellow")

@@ -97,6 +97,6 @@ def build_detector(config: DetectorConfig, device: str = "cpu") -> "Detector":
 
     Raises InputError for weights that are missing, broken, hostile or of an unknown architecture.
     """
-    from detector.ensemble import build_ensemble
+    from detector.inference.ensemble import build_ensemble
 
     return build_ensemble(config, device)

@@ -7,8 +7,8 @@ from typing import Any
 
 from omegaconf import MISSING
 
+from core.cuts import CutConfig, candidates_of
 from core.errors import InputError
-from core.grounding import CutConfig, candidates_of
 from core.published import Published, beside
 from core.runs import RunConfig, RunFolder
 from detector.build import DetectorConfig, build_detector

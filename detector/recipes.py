@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from data.augment_measure import StepFigures
+    from data.augment.measure import StepFigures
 
 LINE_PX, MARGIN_PX = 14, 6
 
@@ -37,7 +37,7 @@ def run(config: RecipesConfig, folder: RunFolder) -> dict[str, Any]:
     check_steps(config.recipe)
 
     from core.images import write_image
-    from data.augment_measure import Probe, measure_recipe, summary
+    from data.augment.measure import Probe, measure_recipe, summary
 
     figures = measure_recipe(config.recipe, config.draws, config.seed)
     original = _picture(config)
@@ -62,9 +62,9 @@ def _picture(config: RecipesConfig) -> "NDArray[np.uint8]":
         top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
         square = image[top : top + side, left : left + side]
         return np.asarray(cv2.resize(square, (config.tile, config.tile), interpolation=cv2.INTER_AREA), np.uint8)
-    from data.palette import default_captions
-    from data.scenes_draw import SceneSettings, draw_scene
-    from data.scenes_layout import Layout
+    from data.scenes.draw import SceneSettings, draw_scene
+    from data.scenes.layout import Layout
+    from data.scenes.palette import default_captions
 
     target = (0.3 * config.tile, 0.2 * config.tile)
     layout = Layout((config.tile, config.tile), target, (3, 4), 0.5, tuple(default_captions()))
@@ -95,7 +95,7 @@ def _captioned(image: "NDArray[np.uint8]", fired: list[str], side: int, lines: i
 
 def _table(config: RecipesConfig, figures: list["StepFigures"]) -> list[str]:
     """One line a step: asked and seen probability, and mean with range of each drawn parameter."""
-    from data.augment_measure import summary
+    from data.augment.measure import summary
 
     head = f"recipe {config.recipe.name}, {config.draws} draws: step, p asked / seen, drawn mean [least, most]"
     rows = []

@@ -12,15 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.boxes import xyxy_to_ltwh
-from core.grounding import CutConfig
+from core.cuts import CutConfig
 from core.values import Box, Candidates
-from eval.box_table import BoxTable
+from eval.boxes.matching import iou_ltwh, match_by_confidence
+from eval.boxes.operating_point import ratio
+from eval.boxes.table import BoxTable
 from eval.grounding import HIT_IOU, Outcome
-from eval.matching import iou_ltwh, match_by_confidence
-from eval.operating_point import ratio
-from eval.replay import CropScores, ImageReplay
 from eval.statistics import bootstrap_by_image
-from eval.sweep_points import Sweeper
+from eval.sweep.points import Sweeper
+from eval.sweep.replay import CropScores, ImageReplay
 
 TOUCH_IOU = 0.1  # below it a box has nothing to do with a target
 

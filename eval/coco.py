@@ -11,9 +11,8 @@ from core.records import read_detections
 from core.runs import RunConfig, RunFolder
 from core.tracking import TrackingConfig
 from data.captions import read_annotations
-from eval.average_precision import Engine, twelve_numbers
-from eval.box_table import BoxTable, detection_table, truth_table
-from eval.operating_point import (
+from eval.boxes.average_precision import Engine, twelve_numbers
+from eval.boxes.operating_point import (
     best_f1,
     confidence_curves,
     cut_table,
@@ -21,6 +20,7 @@ from eval.operating_point import (
     published_ratios,
     thinned,
 )
+from eval.boxes.table import BoxTable, detection_table, truth_table
 from eval.tracked import tell
 
 

@@ -9,8 +9,8 @@ from core.errors import InputError
 from core.files import read_json, read_jsonl, sha256_bytes, write_json, write_text
 from core.runs import RunConfig, RunFolder
 from core.tracking import TrackingConfig
-from eval.charts import Line, LineChart
-from eval.report_runs import FoundRun, find_runs
+from eval.charts.kinds import Line, LineChart
+from eval.runs import FoundRun, find_runs
 from eval.tables import markdown, print_table
 from eval.tracked import tell
 
@@ -146,7 +146,7 @@ def run(config: RobustnessConfig, folder: RunFolder) -> dict[str, Any]:
     write_json(folder.path / "robustness.json", rows)
     drawn = [folder.path / f"{chart.key}.png" for chart in charts] if config.png else []
     if drawn:
-        from eval.charts_png import save_png
+        from eval.charts.png import save_png
 
         for chart, path in zip(charts, drawn, strict=True):
             save_png(chart, path)

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core.grounding import CutConfig
-from eval.operating_point import ratio
-from eval.replay import hits_of
-from eval.sweep_points import NotCovered, Sweeper
+from core.cuts import CutConfig
+from eval.boxes.operating_point import ratio
+from eval.sweep.points import NotCovered, Sweeper
+from eval.sweep.replay import hits_of
 
 BACKGROUND = "background"  # what a candidate shows that hits no described target
 

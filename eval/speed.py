@@ -8,8 +8,8 @@ from core.errors import InputError
 from core.files import write_json, write_text
 from core.runs import RunConfig, RunFolder
 from core.tracking import TrackingConfig
-from eval.report_runs import FoundRun, find_runs
 from eval.robustness import system_of
+from eval.runs import FoundRun, find_runs
 from eval.tables import markdown, print_table
 from eval.tracked import tell
 
@@ -113,8 +113,8 @@ def run(config: SpeedConfig, folder: RunFolder) -> dict[str, Any]:
     write_json(folder.path / "speed.json", rows)
     drawn = []
     if config.png:
-        from eval.charts_png import save_png
-        from eval.report_charts import pareto_charts
+        from eval.charts.png import save_png
+        from eval.report.charts import pareto_charts
 
         for chart in [c for stage in ("all", *times) for c in pareto_charts(rows, stage)]:
             drawn.append(folder.path / f"{chart.key}.png")

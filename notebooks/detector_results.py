@@ -37,11 +37,11 @@ from core.files import read_json
 from core.records import read_detections
 from data.captions import read_annotations
 from eval.attribution import size_of
-from eval.box_table import detection_table, truth_table
-from eval.charts_png import save_png
-from eval.matching import match_by_confidence
-from eval.report_charts import curve_charts
-from eval.report_runs import find_runs, latest
+from eval.boxes.matching import match_by_confidence
+from eval.boxes.table import detection_table, truth_table
+from eval.charts.png import save_png
+from eval.report.charts import curve_charts
+from eval.runs import find_runs, latest
 
 runs = find_runs(str(RUN))
 coco = latest(runs, "eval.coco")
@@ -95,6 +95,6 @@ plt.show()
 
 # %%
 from eval.attribution import detection_errors
-from eval.operating_point import cut_table
+from eval.boxes.operating_point import cut_table
 
 detection_errors(cut_table(found, metrics["best_f1_confidence"]), truth_table(truth))

@@ -27,8 +27,8 @@ RUN = small_run()  # GROUNDER_RUN=DIR looks at another run, such as that of `mak
 import matplotlib.pyplot as plt
 from IPython.display import HTML, display
 
-from eval.report_contents import Limits, gather
-from eval.report_runs import find_runs
+from eval.report.contents import Limits, gather
+from eval.runs import find_runs
 from eval.tables import markdown
 
 contents = gather(find_runs(str(RUN)), "small run", str(RUN / "scenes/images"), None, Limits(0, 4, 8))

@@ -29,14 +29,14 @@ RUN = small_run()  # GROUNDER_RUN=DIR looks at another run, such as that of `mak
 import matplotlib.pyplot as plt
 import numpy as np
 
-from core.candidates import CandidateStore
-from core.grounding import CutConfig
+from core.cuts import CutConfig
 from core.images import read_image
+from core.pixels import crop_box
+from core.store import CandidateStore
 from data.captions import read_annotations
-from data.cropping import crop_box
-from eval.replay import Replay
 from eval.separation import confusion, right_and_other_scores, scored_captions, separation
-from eval.sweep_points import Sweeper
+from eval.sweep.points import Sweeper
+from eval.sweep.replay import Replay
 from eval.tables import markdown
 
 truth = read_annotations(RUN / "split" / "val.jsonl")

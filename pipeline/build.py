@@ -4,13 +4,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from core.choosing import ChoosingConfig
-from core.grounding import CutConfig
+from core.cuts import CutConfig
 from detector.build import DetectorConfig
-from siglip.scorer import ScorerConfig, scorer_weights
+from siglip.build import ScorerConfig, scorer_weights
 from upscale.build import UpscalerConfig
 
 if TYPE_CHECKING:
-    from pipeline.grounding import Pipeline
+    from pipeline.system import Pipeline
 
 
 @dataclass
@@ -32,8 +32,8 @@ def build_pipeline(config: PipelineConfig) -> "Pipeline":
     """
     from core.errors import InputError
     from detector.build import build_detector
-    from pipeline.grounding import Pipeline
-    from siglip.scorer import build_scorer
+    from pipeline.system import Pipeline
+    from siglip.build import build_scorer
     from upscale.build import build_upscaler
 
     _check(config)

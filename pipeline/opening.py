@@ -8,7 +8,7 @@ from core.errors import InputError, reason
 from pipeline.build import PipelineConfig, build_pipeline
 
 if TYPE_CHECKING:
-    from pipeline.grounding import Pipeline
+    from pipeline.system import Pipeline
 
 
 def open_pipeline(run_folder: str, device: str | None = None) -> "Pipeline":

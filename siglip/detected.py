@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core.candidates import CandidateStore
+from core.cuts import CutConfig, candidates_of
 from core.errors import InputError, reason
-from core.grounding import CutConfig, candidates_of
 from core.images import read_image
+from core.pixels import crop_box
 from core.stages import Image, Scorer
+from core.store import CandidateStore
 from data.captions import read_annotations
-from data.cropping import crop_box
-from eval.replay import ImageReplay, Replay, find_key, hits_of
+from eval.sweep.replay import ImageReplay, Replay, find_key, hits_of
 from siglip.ranking import Opened
 
 

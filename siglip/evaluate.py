@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.errors import InputError
 from core.runs import RunConfig, RunFolder
-from siglip.scorer import ScorerConfig, build_scorer, scorer_weights
+from siglip.build import ScorerConfig, build_scorer, scorer_weights
 
 if TYPE_CHECKING:
     from core.stages import Scorer
@@ -30,7 +30,7 @@ def run(config: EvaluateConfig, folder: RunFolder) -> dict[str, Any]:
     Any scorer that `build_scorer` makes, fine-tuned, zero-shot or merged. Raises InputError, also for crops that were
     enlarged by another policy than the scorer was trained on unless `scorer.any_policy` allows it.
     """
-    from siglip.data import read_crops
+    from siglip.crops import read_crops
     from siglip.detected import detected_metrics, read_detected
     from siglip.ranking import Opened, ranking_metrics
 

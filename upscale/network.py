@@ -15,9 +15,9 @@ import torch.nn.functional as F
 from core.files import sha256_bytes
 from core.stages import Image
 from upscale.build import Batching, UpscalerConfig
-from upscale.checkpoint import Network
 from upscale.masking import MaskedCanvas, batches
 from upscale.padding import pad_of
+from upscale.weights import Network
 
 
 class NetworkUpscaler:

@@ -5,9 +5,9 @@ import warnings
 import numpy as np
 import pytest
 
+from core.cuts import CutConfig, FusionConfig, FusionMethod, candidates_of
 from core.errors import InputError
 from core.fusion import SCORE_RULES, fuse_arrays, weighted_boxes_fusion, weights_by_name
-from core.grounding import CutConfig, FusionConfig, FusionMethod, candidates_of
 from core.stages import View
 from core.values import Candidates
 

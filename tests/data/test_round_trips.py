@@ -20,7 +20,7 @@ from data.frames import frame_image, frame_images
 from data.noise import main as noise_main
 from data.placing import Place
 from data.yolo import main as yolo_main
-from data.yolo_tree import finish_tree, prepare_tree, read_tree, write_part
+from data.yolo.tree import finish_tree, prepare_tree, read_tree, write_part
 
 WIDTH, HEIGHT = 61, 43
 

@@ -10,9 +10,9 @@ import pytest
 from omegaconf import OmegaConf
 
 from core.errors import InputError
-from detector.arguments import check_arguments
 from detector.build import DetectorConfig, SliceMode, StageState, build_detector
 from detector.train import TrainConfig
+from detector.train.arguments import check_arguments
 
 PRESETS = sorted(
     p.name.removesuffix(".yaml") for p in importlib.resources.files("configs").joinpath("detector").iterdir()
@@ -56,8 +56,8 @@ def test_yolov9_is_trained_as_the_log_says(model: str) -> None:
 def test_yolov6l6_has_the_published_solver_and_shape() -> None:
     from ultralytics.nn.tasks import DetectionModel
 
-    from detector.rectangular import rectangle_of
-    from detector.start import find_start
+    from detector.train.rectangular import rectangle_of
+    from detector.train.start import find_start
 
     detector = composed("yolov6l6").detector
     args, (stage,) = detector.train.args, detector.train.stages
@@ -73,7 +73,7 @@ def test_yolov6l6_has_the_published_solver_and_shape() -> None:
 def test_ultralytics_descriptions_start_a_training_by_their_usual_names(name: str) -> None:
     """`yolov8n.yaml` is no file of theirs: it is yolov8.yaml at the scale n."""
     from detector.build import TrainingConfig
-    from detector.start import find_start
+    from detector.train.start import find_start
 
     assert str(find_start(DetectorConfig(train=TrainingConfig(model=name)))) == name
 

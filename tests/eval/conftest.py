@@ -6,10 +6,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from core.candidates import CandidateStore
+from core.pixels import pixel_box
 from core.stages import View
+from core.store import CandidateStore
 from core.values import Candidates
-from data.cropping import pixel_box
 
 SIZE = (320, 200)
 CALIBRATION = {"scale": 20.0, "bias": -8.0, "sigmoid": True}

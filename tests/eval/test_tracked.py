@@ -1,12 +1,9 @@
 """What evaluations tell Weights & Biases, read back from the files of offline runs."""
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 from offline_runs import offline_files
 from offline_runs import told as read_back
 

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import distributed
 
-from siglip.gathering import sum_over
-from siglip.loss import sigmoid_loss
+from siglip.loss.gathering import sum_over
+from siglip.loss.sigmoid import sigmoid_loss
 
 jax.config.update("jax_enable_x64", True)
 

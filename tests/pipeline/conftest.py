@@ -101,7 +101,7 @@ def export(export_words, capfd):
 def pipeline(system):
     from detector.build import DetectorConfig
     from pipeline.build import PipelineConfig, build_pipeline
-    from siglip.scorer import ScorerConfig
+    from siglip.build import ScorerConfig
     from upscale.build import UpscalerConfig
 
     return build_pipeline(PipelineConfig(

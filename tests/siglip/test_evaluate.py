@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from core.candidates import CandidateStore, image_digest
 from core.errors import InputError
 from core.images import write_image
 from core.stages import View
+from core.store import CandidateStore, image_digest
 from core.values import Candidates
 from data.crops import main as cut_crops
 from siglip.evaluate import main

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from core.errors import InputError
+from siglip.build import ScorerConfig, build_scorer
 from siglip.pixels import crop_pixels, normalise, resize
-from siglip.scorer import ScorerConfig, build_scorer
 
 CAPTIONS = ["red drone", "Green Drone", "blue drone"]
 

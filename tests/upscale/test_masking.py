@@ -8,9 +8,9 @@ import torch
 
 from core.errors import InputError
 from upscale.build import Batching, Precision, UpscalerConfig, build_upscaler
-from upscale.checkpoint import Network
 from upscale.masking import MaskedCanvas, batches
 from upscale.padding import Pad
+from upscale.weights import Network
 
 
 def crops_of_mixed_sizes(number=24):

@@ -1,0 +1,98 @@
+"""Report what is broken, duplicate, leaking or unbalanced in a data set."""
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from omegaconf import MISSING
+
+from core.errors import InputError
+from core.runs import RunConfig, RunFolder
+
+
+@dataclass
+class CheckConfig(RunConfig):
+    """Settings of `data.check`."""
+
+    annotations: str = MISSING  # caption JSONL or JSON list; the training part when val is given
+    images: str | None = None  # folder of the pictures; without it only the annotation files are checked
+    val: str | None = None  # annotation file of the validation part, to look for leaks
+    val_images: str | None = None  # folder of the validation pictures; default the same as images
+    near_bits: int = 40  # pictures look alike when at most so many of 255 bits of their perceptual hashes differ
+    few: int = 20  # a caption with fewer training boxes is rare
+    workers: int = 4  # threads
+
+
+def run(config: CheckConfig, folder: RunFolder) -> dict[str, Any]:
+    """Write `check.md`, to read, and `check.json`, with everything; returns the number of findings of each kind.
+
+    Findings are no failure: the command fails only when an annotation file cannot be read at all.
+    """
+    from core.files import write_json, write_text
+    from data.check.findings import Findings, check_captions, check_entries, check_same_annotations, read_leniently
+    from data.check.report import markdown
+
+    if not 0 <= config.near_bits <= 100:
+        raise InputError(f"near_bits: {config.near_bits} is not between 0 and 100 (two unrelated pictures: about 128)")
+    if config.workers < 1:
+        raise InputError(f"workers: {config.workers} is not at least 1")
+    findings = Findings()
+    files = {"train": config.annotations, **({"val": config.val} if config.val is not None else {})}
+    parts = {part: (path, read_leniently(path, findings)) for part, path in files.items()}
+    for path, images in parts.values():
+        folder.add_parent(path)
+        check_entries(path, images, findings)
+    check_same_annotations(parts, findings)
+    _check_names(parts, findings)
+    captions = check_captions(parts, config.few, findings)
+    sizes = _look(config, parts, findings) if config.images is not None else {}
+    facts = {
+        part: {
+            "file": path,
+            "images": len(images),
+            "boxes": sum(len(image.annotations) for image in images),
+            "sizes": sizes.get(part, {}),
+        }
+        for part, (path, images) in parts.items()
+    }
+    write_json(folder.path / "check.json", {"parts": facts, "findings": findings.items, "captions": captions})
+    write_text(folder.path / "check.md", markdown(facts, captions, findings))
+    return {"num_to_mend": findings.num_to_mend(), **findings.counts()}
+
+
+def _check_names(parts: dict[str, Any], findings: Any) -> None:
+    """Validation images whose names the training file holds too; were the pictures others, joins would still fail."""
+    from data.captions import place
+
+    if "val" not in parts:
+        return
+    trained = {image.image: image.line for image in parts["train"][1]}
+    for image in parts["val"][1]:
+        if image.image in trained:
+            where = place(parts["train"][0], trained[image.image])
+            findings.add("leak_name", place(parts["val"][0], image.line), f"{image.image} is also {where}")
+
+
+def _look(config: CheckConfig, parts: dict[str, Any], findings: Any) -> dict[str, dict[str, int]]:
+    """Look at every picture; returns how many pictures of each part have which size."""
+    from data.check.images import check_duplicates, check_unlisted, look_at_images
+
+    seen = []
+    folders: dict[str, set[str]] = {}
+    for part, (path, images) in parts.items():
+        folder = str(config.images if part == "train" else config.val_images or config.images)
+        folders.setdefault(folder, set()).update(image.image for image in images)
+        seen += look_at_images(part, path, images, folder, config.workers, findings)
+    check_duplicates(seen, config.near_bits, findings)
+    check_unlisted(folders, findings)
+    sizes: dict[str, Counter[str]] = {part: Counter() for part in parts}
+    for picture in seen:
+        sizes[picture.part][f"{picture.width} x {picture.height}"] += 1
+    return {part: dict(counter.most_common()) for part, counter in sizes.items()}
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run the command `data.check`."""
+    from grounder.command import run_command
+
+    run_command("data.check", CheckConfig, run, argv)

@@ -1,0 +1,3 @@
+from data.check import main
+
+main()

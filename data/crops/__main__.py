@@ -1,0 +1,3 @@
+from data.crops import main
+
+main()

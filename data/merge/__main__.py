@@ -1,0 +1,3 @@
+from data.merge import main
+
+main()

@@ -1,0 +1,3 @@
+from data.noise import main
+
+main()

@@ -1,0 +1,3 @@
+from data.scenes import main
+
+main()

@@ -1,0 +1,41 @@
+"""A crop set as a TensorFlow Datasets data set, so that a JAX training (big_vision) starts from the same crops."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from omegaconf import MISSING
+
+from core.errors import InputError
+from core.runs import RunConfig, RunFolder
+
+
+@dataclass
+class TfdsConfig(RunConfig):
+    """Settings of `data.tfds`."""
+
+    crops: str = MISSING  # crop set that becomes the split `train`
+    val_crops: str | None = None  # crop set that becomes the split `val`; null: none
+    name: str = "described_crops"  # what tfds.builder(name, data_dir=RUN) opens; lower case, digits and _
+    version: str = "1.0.0"  # version of the data set, three numbers
+    shard: int = 10_000  # crops a file
+
+
+def run(config: TfdsConfig, folder: RunFolder) -> dict[str, Any]:
+    """Write `NAME/VERSION/` into the run folder: crops as their own bytes, captions, and where each comes from.
+
+    Needs the extra `jax` (`make test-extras` installs it). Raises InputError, also for crops of two file formats.
+    """
+    from data.tfds.write import write_tfds
+
+    try:
+        import tensorflow_datasets  # noqa: F401
+    except ImportError as error:
+        raise InputError(f"data.tfds needs the extra 'jax' of this package (tensorflow-datasets): {error}") from error
+    return write_tfds(config, folder)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run the command `data.tfds`."""
+    from grounder.command import run_command
+
+    run_command("data.tfds", TfdsConfig, run, argv)

@@ -1,0 +1,3 @@
+from data.tfds import main
+
+main()

@@ -1,0 +1,75 @@
+"""Make a YOLO tree with data.yaml from an annotation file, or annotation files from a tree."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from core.errors import InputError
+from core.files import sha256_file
+from core.runs import RunConfig, RunFolder
+from data.captions import read_annotations, write_annotations
+from data.frames import count_hanging, frame_images
+from data.placing import Place, spare_inputs
+from data.yolo.tree import finish_tree, prepare_tree, read_tree, refuse_shared_labels, write_part
+
+
+@dataclass
+class YoloConfig(RunConfig):
+    """Settings of `data.yolo`."""
+
+    annotations: str | None = None  # caption JSONL or JSON list of the training images
+    images: str | None = None  # folder of the pictures
+    val: str | None = None  # annotation file of the validation images
+    val_images: str | None = None  # folder of the validation pictures; default the same as images
+    place: Place = Place.link  # link or copy the pictures
+    tree: str | None = None  # a YOLO tree (folder or data.yaml) to make annotation files of instead
+
+
+def run(config: YoloConfig, folder: RunFolder) -> dict[str, Any]:
+    """Write the tree, or with `tree` its `train.jsonl`, `val.jsonl`, `test.jsonl`, into the run folder.
+
+    Every annotation and picture header is checked before the first file is written. Returns counts of images and boxes.
+    """
+    if config.tree is not None:
+        return _read_back(Path(config.tree), folder)
+    if config.annotations is None or config.images is None:
+        missing = "annotations" if config.annotations is None else "images"
+        raise InputError(f"{missing}: must be given: {missing}=...")
+    spare_inputs(folder.path, ["train.jsonl", "val.jsonl"], [config.annotations, config.val])
+    parts = {"train": frame_images(config.annotations, read_annotations(config.annotations), config.images)}
+    if config.val is not None:
+        parts["val"] = frame_images(config.val, read_annotations(config.val), config.val_images or config.images)
+    else:
+        print("no val=FILE given: data.yaml names the training images for validation too")
+    metrics: dict[str, Any] = {}
+    sources = {"train": config.annotations, "val": config.val}
+    for part, framed in parts.items():
+        refuse_shared_labels(part, framed)
+    prepare_tree(folder.path)
+    for part, framed in parts.items():
+        folder.add_parent(str(sources[part]))
+        write_part(folder.path, part, framed, config.place)
+        metrics[f"num_{part}"] = len(framed)
+        metrics[f"num_{part}_boxes"] = sum(len(f.boxes_xyxy) for f in framed)
+    metrics["num_partly_outside"] = sum(count_hanging(framed) for framed in parts.values())
+    digests = {f"{part}_sha256": sha256_file(source) for part, source in sources.items() if source is not None}
+    finish_tree(folder.path, "val" in parts, {**metrics, **digests})
+    return metrics
+
+
+def _read_back(tree: Path, folder: RunFolder) -> dict[str, Any]:
+    spare_inputs(folder.path, ["", "data.yaml"], [tree])
+    folder.add_parent(tree)
+    metrics: dict[str, Any] = {}
+    for part, images in read_tree(tree).items():
+        write_annotations(folder.path / f"{part}.jsonl", images)
+        metrics[f"num_{part}"] = len(images)
+        metrics[f"num_{part}_boxes"] = sum(len(image.annotations) for image in images)
+    return metrics
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run the command `data.yolo`."""
+    from grounder.command import run_command
+
+    run_command("data.yolo", YoloConfig, run, argv)

@@ -1,0 +1,3 @@
+from data.yolo import main
+
+main()

@@ -1,0 +1,47 @@
+"""Export a trained detector to ONNX or TensorRT, and check that it still says the same."""
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from omegaconf import MISSING
+
+from core.runs import RunConfig, RunFolder
+
+
+class ExportFormat(Enum):
+    """What to export to."""
+
+    onnx = "onnx"
+    tensorrt = "tensorrt"
+
+
+@dataclass
+class ExportConfig(RunConfig):
+    """Settings of `detector.export`."""
+
+    weights: str = MISSING  # .pt checkpoint, detector.train run folder or published name
+    format: ExportFormat = ExportFormat.onnx  # onnx or tensorrt (needs an NVIDIA GPU and its package)
+    imgsz: Any = None  # input size, a side or [height, width]; null: what the checkpoint was trained at
+    dynamic: bool = True  # let the exported model take any batch and size that the stride divides
+    batch: int = 1  # batch of a model that is not dynamic
+    half: bool = False  # half precision
+    opset: int | None = None  # ONNX operator set; null: the newest that works
+    picture: str | None = None  # a picture to compare on; null: a drawn pattern
+
+
+def run(config: ExportConfig, folder: RunFolder) -> dict[str, Any]:
+    """Write the exported model into the run folder and compare its candidates with the original's.
+
+    Returns the largest differences of boxes (input pixels) and confidences. Raises InputError.
+    """
+    from detector.export.writing import export_and_compare
+
+    return export_and_compare(config, folder)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run the command `detector.export`."""
+    from grounder.command import run_command
+
+    run_command("detector.export", ExportConfig, run, argv)

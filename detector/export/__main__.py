@@ -1,0 +1,3 @@
+from detector.export import main
+
+main()

@@ -1,0 +1,72 @@
+"""An Ultralytics checkpoint as a network: fused, in evaluation mode, boxes before NMS."""
+
+import inspect
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from core.errors import InputError
+from core.files import sha256_file
+from core.values import Candidates
+from detector.inference.network import above
+from detector.weights import load_model
+
+
+class TorchNetwork:
+    """Any Ultralytics detector: YOLO of any version, RT-DETR excluded; YOLO-World and YOLOE with `classes`."""
+
+    def __init__(self, path: Path, device: str, half: bool = False, classes: Sequence[str] = ()) -> None:
+        model, checkpoint = load_model(path)
+        if classes:
+            _set_classes(model, list(classes), path)
+        self.digest = sha256_file(path)
+        self._device = torch.device(device)
+        self._half = half and self._device.type != "cpu"
+        if getattr(model.model[-1], "one2one_cv2", None) is not None:
+            model.end2end = False  # candidates are wanted before any suppression
+        model = model.fuse(verbose=False).eval().to(self._device)
+        self._model: Any = model.half() if self._half else model
+        self.num_classes = len(classes) or len(model.names)
+        self.stride = max(int(model.stride.max()), 32)
+        trained = checkpoint.get("train_args", {}).get("imgsz", 640)
+        self.imgsz: int | tuple[int, int] = tuple(trained) if isinstance(trained, list | tuple) else int(trained)
+        self.fixed_shape = None
+
+    @torch.inference_mode()
+    def predict(self, inputs: NDArray[np.uint8], floor: float, published_tta: bool = False) -> list[Candidates]:
+        """(B, H, W, 3) RGB inputs -> per input the boxes in input pixels with confidence >= floor, before NMS."""
+        batch = torch.from_numpy(inputs).to(self._device).permute(0, 3, 1, 2)
+        batch = (batch.half() if self._half else batch.float()) / 255
+        if published_tta and type(self._model.model[-1]).__name__ != "Detect":
+            raise InputError("views: tta needs a plain detection head; this model has another, use flips and scales")
+        raw = self._model(batch, augment=published_tta)
+        while isinstance(raw, list | tuple):  # boxes come first; what is for training, and masks, after them
+            raw = raw[0]
+        return [decode(one, self.num_classes, floor) for one in raw.float()]
+
+
+def decode(raw: torch.Tensor, num_classes: int, floor: float) -> Candidates:
+    """(4 + classes + extras, N) centre boxes of the head, or (N, 6) finished ones, -> Candidates in input pixels."""
+    if raw.shape[-1] == 6 and raw.shape[0] != 4 + num_classes:  # an end-to-end head whose other branch is gone
+        return above(raw[:, :4].cpu().numpy(), raw[:, 4].cpu().numpy(), floor)
+    confidence = raw[4 : 4 + num_classes].amax(0)  # class-agnostic: the most likely class speaks for the box
+    keep = confidence >= floor
+    centre, size = raw[:2, keep], raw[2:4, keep]
+    boxes = torch.cat([centre - size / 2, centre + size / 2]).T
+    return above(boxes.cpu().numpy(), confidence[keep].cpu().numpy(), floor)
+
+
+def _set_classes(model: Any, classes: list[str], path: Path) -> None:
+    if not hasattr(model, "set_classes"):
+        raise InputError(f"{path}: detector.classes: only open-vocabulary models (YOLO-World, YOLOE) take classes")
+    try:
+        if "embeddings" in inspect.signature(model.set_classes).parameters:  # YOLOE
+            model.set_classes(classes, model.get_text_pe(classes))
+        else:  # YOLO-World
+            model.set_classes(classes)
+    except Exception as error:  # its text tower is a download of its own
+        raise InputError(f"{path}: detector.classes: the text tower could not be loaded: {error}") from error

@@ -1,0 +1,3 @@
+from detector.train import main
+
+main()

@@ -1,0 +1,207 @@
+"""The stages of a training, one after the other, each in a folder of its own."""
+
+import shutil
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from core.errors import InputError
+from core.files import open_atomic, read_json, write_json, write_text
+from core.images import read_image
+from core.runs import RunFolder
+from core.tracking import Tracker, start_tracker
+from data.recipe import RecipeConfig
+from detector.build import Rectangle, StageConfig, StageState
+from detector.train.arguments import check_arguments
+from detector.train.plan import METRICS, StagePlan
+from detector.train.start import find_start
+from detector.train.tree import Tree, read_tree
+from eval.tracked import artifact_name
+
+if TYPE_CHECKING:
+    from detector.train import TrainConfig
+
+DONE = "done.json"
+
+
+def train_stages(config: "TrainConfig", folder: RunFolder) -> dict[str, object]:
+    """Check everything, then train each stage that is not complete; returns the last stage's metrics."""
+    stages = config.stages or config.detector.train.stages or [StageConfig()]
+    start = find_start(config.detector)
+    tree = read_tree(config.data)
+    rectangle = _rectangle(config.detector.train.rectangle, tree)
+    recipes = [_recipe(config.recipe, stage.recipe) for stage in stages]
+    arguments = [_arguments(config, stage, recipe) for stage, recipe in zip(stages, recipes, strict=True)]
+    if config.detector.train.best_metric not in METRICS:
+        raise InputError(
+            f"detector.train.best_metric: {config.detector.train.best_metric!r} is none of {list(METRICS)}"
+        )
+    folder.add_parent(tree.path)
+    _refuse_changes(config, folder.path, tree)
+    data_yaml = tree.write_yaml(folder.path / "data.yaml", blind=config.detector.train.blind)
+    # With several GPUs the training is another process's, and so is its tracking.
+    alone = not (isinstance(config.device, list) and len(config.device) > 1)
+    tracker = start_tracker(config.tracking, folder, "detector.train", _settings(config, tree)) if alone else None
+    began, previous, metrics = time.monotonic(), None, {}
+    try:
+        for index, stage in enumerate(stages, start=1):
+            path = folder.path / f"stage_{index}"
+            plan = _plan(config, stage, index, previous, rectangle)
+            overrides = {**arguments[index - 1], "data": str(data_yaml), "save_dir": str(path), "model": str(start)}
+            metrics = _train_stage(path, plan, overrides, tracker)
+            previous, start = path, path / "weights" / "best.pt"
+        if tracker is not None:
+            tracker.log_artifact(Path(start), artifact_name(folder.id, "detector.train"), "detector")
+    finally:
+        if tracker is not None:
+            tracker.finish()
+    assert previous is not None
+    _publish(previous, folder.path)
+    return {**metrics, "num_stages": len(stages), "train_s": round(time.monotonic() - began, 1)}
+
+
+def _train_stage(path: Path, plan: StagePlan, overrides: dict[str, Any], tracker: Tracker | None) -> dict[str, object]:
+    """Train one stage, or go on with it, or reuse it; returns the metrics of its best epoch."""
+    if (path / DONE).is_file():
+        print(f"stage {plan.index}: already done, reused ({path})")
+        return dict(read_json(path / DONE))
+    from detector.train.trainer import StageTrainer
+
+    path.mkdir(parents=True, exist_ok=True)
+    plan.write(path)
+    trainer = StageTrainer(overrides=overrides)
+    trainer.tracker = tracker
+    trainer.train()
+    metrics = _named_metrics(path)
+    write_json(path / DONE, metrics)
+    if tracker is not None:
+        for picture in sorted([*path.glob("val_batch*_pred.jpg"), *path.glob("results.png")]):  # where plots are on
+            tracker.log_images(f"stage_{plan.index}/{picture.stem}", [read_image(picture)])
+        tracker.log({f"best/{name}": float(str(value)) for name, value in metrics.items()})
+    return metrics
+
+
+def _named_metrics(path: Path) -> dict[str, object]:
+    """AP, AP50, precision and recall of the epoch that best.pt is of, from the checkpoint itself."""
+    from detector.weights import load_model
+
+    found = load_model(path / "weights" / "best.pt")[1].get("train_metrics") or {}
+    return {name: float(found[key]) for name, key in METRICS.items() if key in found}
+
+
+def _publish(stage: Path, root: Path) -> None:
+    """Put the last stage's weights, its kept epochs among them, where users of Ultralytics look for them."""
+    (root / "weights").mkdir(exist_ok=True)
+    for source in sorted((stage / "weights").glob("*.pt")):
+        with open(source, "rb") as stream, open_atomic(root / "weights" / source.name) as target:
+            shutil.copyfileobj(stream, target)
+    write_text(root / "results.csv", (stage / "results.csv").read_text())
+
+
+def _plan(config: "TrainConfig", stage: StageConfig, index: int, previous: Path | None, rectangle: bool) -> StagePlan:
+    if stage.state is StageState.kept and previous is None:
+        raise InputError("stages[0].state: the first stage has nothing to keep; use fresh")
+    crop = stage.crop or config.detector.train.crop
+    if crop is not None and (len(crop) != 2 or min(crop) < 1):
+        raise InputError(f"stages[{index - 1}].crop: {crop} must be [width, height]")
+    share = config.detector.train.crop_share if stage.crop_share is None else stage.crop_share
+    return StagePlan(
+        index=index,
+        num_epochs=stage.epochs,
+        previous=str(previous) if stage.state is StageState.kept else None,
+        rectangle=rectangle,
+        crop=None if crop is None else (crop[0], crop[1]),
+        crop_share=0.0 if crop is None else share,
+        best_metric=config.detector.train.best_metric,
+        run_dir=str(config.run_dir),
+        tracking=_plain(asdict(config.tracking)),
+    )
+
+
+def _arguments(config: "TrainConfig", stage: StageConfig, recipe: RecipeConfig) -> dict[str, Any]:
+    """Ultralytics' overrides for one stage: the preset's, then the stage's."""
+    from albumentations import to_dict
+
+    from data.augment import detector_transforms
+
+    given = check_arguments(config.detector.train.args)
+    given |= check_arguments(stage.args, "stages[].args")
+    device = config.device
+    return {
+        "task": "detect",
+        "mode": "train",
+        "single_cls": True,
+        "plots": True,
+        "val": not config.detector.train.blind,  # judged on what it has seen, a blind training keeps its last epoch
+        **given,
+        "imgsz": stage.imgsz,
+        "epochs": stage.schedule_epochs or stage.epochs,
+        "augmentations": [to_dict(t) for t in detector_transforms(recipe)],
+        "device": ",".join(str(d) for d in device) if isinstance(device, list) else device,
+        "seed": config.seed,
+        "exist_ok": True,
+    }
+
+
+def _recipe(default: RecipeConfig, name: str | None) -> RecipeConfig:
+    """A stage's own recipe, by the name or path of its YAML file, or else the command's."""
+    if name is None:
+        return default
+    import importlib.resources
+
+    from omegaconf import OmegaConf
+
+    shipped = importlib.resources.files("configs").joinpath("recipe", f"{name}.yaml")
+    source = Path(name) if Path(name).is_file() else shipped
+    if not source.is_file():
+        raise InputError(f"stages[].recipe: {name!r} is neither a recipe in configs/recipe nor a file")
+    values = OmegaConf.merge(OmegaConf.structured(RecipeConfig), OmegaConf.create(source.read_text()))
+    return RecipeConfig(**OmegaConf.to_container(values))  # type: ignore[arg-type]
+
+
+def _rectangle(wanted: Rectangle, tree: Tree) -> bool:
+    if wanted is Rectangle.square:
+        return False
+    odd = tree.odd_one_out()
+    if odd is not None and wanted is Rectangle.pictures:
+        raise InputError(f"{odd}: detector.train.rectangle=pictures needs pictures of one shape, this one differs")
+    return odd is None
+
+
+def _settings(config: "TrainConfig", tree: Tree) -> dict[str, Any]:
+    """Everything that the weights depend on."""
+    values = asdict(replace(config, tracking=None))  # type: ignore[arg-type]
+    for name in ("run_dir", "tracking", "allow_changes", "data", "published"):
+        values.pop(name)
+    return {**_plain(values), "data": tree.digest()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    return value.name if hasattr(value, "name") and hasattr(value, "value") else value
+
+
+def _refuse_changes(config: "TrainConfig", root: Path, tree: Tree) -> None:
+    """Compare with the settings that the run folder was begun with; InputError names the first that differs."""
+    path, now = root / "settings.json", _settings(config, tree)
+    if path.is_file() and not config.allow_changes:
+        for name, was, value in _differences(read_json(path), now):
+            raise InputError(
+                f"{root}: {name} was {was!r} when this training began and is {value!r} now; "
+                "allow_changes=true goes on all the same, another run_dir starts anew"
+            )
+    write_json(path, now)
+
+
+def _differences(was: Any, now: Any, prefix: str = "") -> list[tuple[str, Any, Any]]:
+    if isinstance(was, dict) and isinstance(now, dict):
+        names = sorted(set(was) | set(now))
+        return [d for n in names for d in _differences(was.get(n), now.get(n), f"{prefix}.{n}" if prefix else n)]
+    if isinstance(was, list) and isinstance(now, list) and len(was) == len(now):
+        pairs = enumerate(zip(was, now, strict=True))
+        return [d for i, (a, b) in pairs for d in _differences(a, b, f"{prefix}[{i}]")]
+    return [] if was == now else [(prefix, was, now)]

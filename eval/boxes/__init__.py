@@ -1,0 +1,1 @@
+"""Boxes against targets: tables of boxes, matching, average precision, operating points."""

@@ -1,0 +1,1 @@
+"""Charts as SVG for the report and as PNG for files."""

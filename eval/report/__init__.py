@@ -1,0 +1,86 @@
+"""Write one self-contained page about a set of runs: accuracy beside chance and ceiling, curves, sweeps, failures."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from omegaconf import MISSING
+
+from core.files import write_json, write_text
+from core.runs import RunConfig, RunFolder
+from core.tracking import TrackingConfig
+
+
+@dataclass
+class ReportConfig(RunConfig):
+    """Settings of `eval.report`."""
+
+    run: str = MISSING  # run folder, or a folder of run folders
+    runs: list[str] = field(default_factory=list)  # more of them
+    images: str | None = None  # folder of the pictures; null: the export's
+    truth: str | None = None  # annotation file; null: the one that eval.grounding used
+    title: str | None = None  # heading; null: the folder's name
+    failures: int = 120  # failures in the gallery, evenly over the set
+    scenes: int = 12  # scenes with all their boxes
+    successes: int = 12  # right answers shown
+    png: bool = True  # write the charts as PNG files too
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)  # the report, its numbers and tables go to W&B too
+
+
+def run(config: ReportConfig, folder: RunFolder) -> dict[str, Any]:
+    """Write `report.html`, `report.md`, `report.json` and `charts/*.png`, all from the same contents."""
+    from eval.report.contents import Limits, gather
+    from eval.report.page import page, plain_text, summary
+
+    runs = [r for r in _runs(config) if r.path.resolve() != folder.path.resolve()]
+    for found in runs:
+        folder.add_parent(found.path)
+    title = config.title or _title(config.run)
+    contents = gather(
+        runs, title, config.images, config.truth, Limits(config.scenes, config.successes, config.failures)
+    )
+    if config.png:
+        from eval.charts.png import save_png
+
+        (folder.path / "charts").mkdir(exist_ok=True)
+        for chart in contents.all_charts():
+            save_png(chart, folder.path / "charts" / f"{chart.key}.png")
+    write_text(folder.path / "report.md", plain_text(contents, config.png))
+    write_json(folder.path / "report.json", summary(contents))
+    write_text(folder.path / "report.html", page(contents))
+    known: dict[str, Any] = contents.metrics | contents.stages
+    names: list[str] = ["accuracy", "num_captions", "chance", "ceiling", "scorer_given_target"]
+    figures: dict[str, Any] = {name: known[name] for name in names if name in known}
+    metrics = {**figures, "num_runs": len(runs), "num_failures": contents.num_failures}
+    _track(config, folder, contents, metrics)
+    return metrics
+
+
+def _track(config: ReportConfig, folder: RunFolder, contents: Any, metrics: dict[str, Any]) -> None:
+    """Send the page, the numbers, the tables and the charts."""
+    from eval.tracked import tell
+
+    detection = {f"detection/{name}": contents.detection.get(name) for name in ("AP", "AP50", "f1", "best_f1")}
+    numbers = {**metrics, **{name: value for name, value in detection.items() if value is not None}}
+    tables = {"sweep": contents.sweep, **{f"by {by}": rows for by, rows in contents.breakdowns.items()}}
+    charts = sorted((folder.path / "charts").glob("*.png")) if config.png else []
+    page = folder.path / "report.html"
+    tell(config.tracking, folder, numbers, tables, charts, page, [page])
+
+
+def _runs(config: ReportConfig) -> list[Any]:
+    from eval.runs import find_runs
+
+    return find_runs(config.run, config.runs)
+
+
+def _title(path: str) -> str:
+    from pathlib import Path
+
+    return Path(path).resolve().name
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run the command `eval.report`."""
+    from grounder.command import run_command
+
+    run_command("eval.report", ReportConfig, run, argv)

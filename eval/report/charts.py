@@ -1,0 +1,125 @@
+"""The charts of a report, from what run folders hold."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from core.files import read_json
+from eval.charts.kinds import Bars, Chart, HeatMap, Line, LineChart
+from eval.runs import FoundRun
+from eval.speed import pareto
+
+HEAT = {"accuracy": "Grounding accuracy", "f1": "F1 of the boxes", "AP50_cut": "AP50 above the confidence"}
+LOSSES = ("train/box_loss", "train/cls_loss", "train/dfl_loss")
+VALIDATION = ("metrics/mAP50(B)", "metrics/mAP50-95(B)", "metrics/precision(B)", "metrics/recall(B)")
+NAMES = {"metrics/mAP50(B)": "AP50", "metrics/mAP50-95(B)": "AP", "metrics/precision(B)": "precision",
+         "metrics/recall(B)": "recall", "train/box_loss": "box", "train/cls_loss": "class",
+         "train/dfl_loss": "distribution"}  # fmt: skip
+
+
+def curve_charts(coco: FoundRun) -> list[Chart]:
+    """Precision against recall, and precision, recall and F1 against confidence, of an eval.coco run."""
+    path = coco.path / "curves.json"
+    if not path.is_file():
+        return []
+    curves = read_json(path)
+    if not curves["confidence"]:
+        return []
+    best = max(range(len(curves["f1"])), key=lambda n: curves["f1"][n])
+    f1, confidence = curves["f1"][best], curves["confidence"][best]
+    recall, precision = curves["recall"], curves["precision"]
+    return [
+        LineChart("precision-recall", "Precision against recall", "recall", "precision",
+                  [Line("precision", recall, precision)], [(recall[best], precision[best], f"best F1 {f1:.3f}")],
+                  (0, 1.02)),
+        LineChart("confidence", "What a confidence cut does", "confidence", "share",
+                  [Line(name, curves["confidence"], curves[name]) for name in ("precision", "recall", "f1")],
+                  [(confidence, f1, f"F1 {f1:.3f} at {confidence:.2f}")], (0, 1.02)),
+    ]  # fmt: skip
+
+
+def sweep_charts(rows: Sequence[Mapping[str, Any]]) -> list[Chart]:
+    """Heat maps of confidence x NMS IoU, each cell the best over the sweep's other settings."""
+    confidences = sorted({row["confidence"] for row in rows})
+    ious = sorted({row["nms_iou"] for row in rows})
+    if len(rows) < 2:
+        return []
+    others = len(rows) > len(confidences) * len(ious)
+    charts: list[Chart] = []
+    for figure, title in HEAT.items():
+        cells: dict[tuple[float, float], float] = {}
+        for row in rows:
+            at = row["confidence"], row["nms_iou"]
+            cells[at] = max(row[figure], cells.get(at, 0.0))
+        values = [[cells.get((c, i)) for i in ious] for c in confidences]
+        note = "Each cell is the best over the other settings." if others else ""
+        charts.append(HeatMap(f"sweep-{figure.replace('_', '-')}", title, "NMS IoU", "confidence",
+                              [f"{i:g}" for i in ious], [f"{c:g}" for c in confidences], values, note))  # fmt: skip
+    return charts
+
+
+def training_charts(runs: Sequence[FoundRun]) -> list[Chart]:
+    """Losses and validation figures of every training run that kept a history."""
+    charts: list[Chart] = []
+    for run in runs:
+        history = run.history()
+        if run.command == "detector.train":
+            epochs = [entry for entry in history if "epoch" in entry]
+            epochs = [{**entry, "step": place} for place, entry in enumerate(epochs, start=1)]  # stages in one row
+            charts += _curves(run, "Detector: losses", "epoch", epochs, LOSSES)
+            judged = [entry for entry in epochs if entry.get("val/box_loss") != 0]  # 0: this epoch was not validated
+            charts += _curves(run, "Detector: validation", "epoch", judged, VALIDATION)
+        elif run.command == "siglip.train":
+            charts += _curves(run, "Scorer: loss", "step", history, ("loss", "val_loss", "loss/train", "loss/val"))
+            charts += _curves(run, "Scorer: validation", "step", history, ("val_accuracy", "accuracy", "recall_at_1"))
+    return charts
+
+
+def _curves(
+    run: FoundRun, title: str, x_label: str, entries: Sequence[Mapping[str, Any]], wanted: Sequence[str]
+) -> list[Chart]:
+    lines = []
+    for name in wanted:
+        kept = [(entry.get("step") or place, entry[name]) for place, entry in enumerate(entries, start=1)
+                if isinstance(entry.get(name), int | float)]  # fmt: skip
+        if len(kept) > 1 and any(value for _, value in kept):
+            lines.append(Line(NAMES.get(name, name), [float(x) for x, _ in kept], [float(y) for _, y in kept]))
+    if not lines:
+        return []
+    whole = f"{title} ({run.path.name})"
+    y_range = (0.0, 1.02) if "validation" in title else None
+    key = "training-" + "".join(c if c.isalnum() else "-" for c in whole.lower())
+    return [LineChart(key, whole, x_label, "", lines, y_range=y_range)]
+
+
+def breakdown_charts(breakdowns: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Chart]:
+    """Accuracy as bars, with the detector's ceiling behind, per kind, colour, size and nearness of look-alikes."""
+    charts: list[Chart] = []
+    for by, rows in breakdowns.items():
+        if by == "caption" or len(rows) < 2:
+            continue
+        top = rows[:14]
+        rest = f" The {len(rows) - 14} rarest are in report.json." if len(rows) > 14 else ""
+        charts.append(
+            Bars(f"by-{by}", f"By {by}", [str(r[by]) for r in top], [r["accuracy"] for r in top],
+                 [r["ceiling"] for r in top], [r["captions"] for r in top],
+                 "Solid: right answers. Pale: what a perfect scorer would reach." + rest)
+        )  # fmt: skip
+    return charts
+
+
+def pareto_charts(systems: Sequence[Mapping[str, Any]], stage: str = "all") -> list[Chart]:
+    """Accuracy against the time an image takes in a stage, or in all of them: a mark for each system, and a line
+    through those that no other beats."""
+    timed = [row for row in systems if row.get(stage) is not None]
+    if len(timed) < 2:
+        return []
+    points = [(float(row[stage]), float(row["accuracy"])) for row in timed]
+    front = sorted(point for point, unbeaten in zip(points, pareto(points), strict=True) if unbeaten)
+    marks = [(*point, str(row["folder"])) for point, row in zip(points, timed, strict=True)]
+    line = Line("unbeaten", [x for x, _ in front], [y for _, y in front])
+    reach = Line("", [0.0, max(x for x, _ in points) * 1.05], [float("nan")] * 2)  # the axis begins at no time at all
+    note = "The line joins the systems that no other beats."
+    key, what = ("pareto", "all stages") if stage == "all" else (f"pareto-{stage}", f"{stage} only")
+    title = "Accuracy against time" + ("" if stage == "all" else f": {stage}")
+    label = f"ms an image, {what}, warm"
+    return [LineChart(key, title, label, "accuracy", [line, reach], marks, (0, 1.02), note)]

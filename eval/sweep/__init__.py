@@ -1,0 +1,200 @@
+"""Try every combination of settings on exported candidates, without asking a model again."""
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from omegaconf import MISSING
+
+from core.choosing import ChoosingConfig, ChoosingMethod, Combining, Fallback
+from core.cuts import CutConfig, FusionConfig, FusionMethod, weight_lists
+from core.errors import InputError, check_limits, check_shares
+from core.files import read_json, sha256_bytes, sha256_file, write_json, write_text
+from core.progress import progress
+from core.runs import RunConfig, RunFolder
+from core.store import CandidateStore
+from core.tracking import TrackingConfig
+from data.captions import read_annotations
+from eval.ledger import count_look, ledger_path
+from eval.sweep.columns import detector_columns, scorer_columns
+from eval.sweep.points import NotCovered, Point, Sweeper
+from eval.sweep.replay import Replay, find_key
+from eval.tables import comma_separated, markdown, print_table, varying
+from eval.tracked import tell
+
+SETTINGS = ("detector", "imgsz", "detector_weights", "views", "confidence", "nms_iou", "max_det", "fusion", "wbf_iou",
+            "weights", "scorer", "upscaler", "scorer_weights", "method", "confidence_weight",
+            "combine", "absent_below")  # fmt: skip
+SHARES = ("confidence", "nms_iou", "wbf_iou", "confidence_weight")  # axes whose values lie within 0..1
+RARELY = ("views", "fusion", "wbf_iou", "weights")  # axes that pipeline.export covers only when it is asked to
+FIGURES = ("accuracy", "ceiling", "chance", "AP", "AP50", "precision", "recall", "f1")
+PUBLISHED = {  # the published table's columns; its AP saw only boxes above the confidence
+    "conf": "confidence", "IoU thresh": "nms_iou", "pycocotools mAP@0.5": "AP50_cut",
+    "pycocotools mAP@0.5-0.95": "AP_cut", "self calc mAP@0.5 over no. GT": "map50_over_truth",
+    "self calc mAP@0.5 over no. preds": "map50_over_predictions",
+}  # fmt: skip
+
+
+@dataclass
+class SweepConfig(RunConfig):
+    """Settings of `eval.sweep`: each list is one axis, and every combination is tried."""
+
+    candidates: str = MISSING  # folder candidates/ of pipeline.export
+    truth: str = MISSING  # annotation file with boxes
+    confidence: list[float] = field(default_factory=lambda: [0.25])  # candidates below it go
+    nms_iou: list[float] = field(default_factory=lambda: [0.5])  # of two boxes overlapping more, one goes
+    max_det: list[int] = field(default_factory=lambda: [20])  # most candidates per view
+    detectors: list[str] = field(default_factory=list)  # keys in the store, `a+b` for several together; empty: each
+    views: list[str] = field(default_factory=lambda: ["*"])  # patterns of view names, such as */plain
+    fusion: list[FusionMethod] = field(default_factory=lambda: [FusionMethod.nms])  # of several views: nms, wbf, none
+    wbf_iou: list[float] = field(default_factory=lambda: [0.5])  # clusters of wbf
+    weights: list[list[Any]] = field(default_factory=lambda: [[]])  # of the views in wbf; empty: all equal
+    min_votes: int = 1  # wbf keeps clusters that so many views agree on
+    score_rule: str = "avg"  # wbf's confidence: avg or max
+    scorers: list[str] = field(default_factory=list)  # keys in the store (upscaler-scorer), or none; empty: each
+    method: list[ChoosingMethod] = field(default_factory=lambda: [ChoosingMethod.best])  # best or assignment
+    confidence_weight: list[float] = field(default_factory=lambda: [0.0])  # of the detector in the choice
+    combine: list[Combining] = field(default_factory=lambda: [Combining.sum])  # of score and confidence: sum, product
+    absent_below: list[Any] = field(default_factory=lambda: [None])  # scores below mean "not in this picture"
+    fallback: Fallback = Fallback.confident  # without a scorer: the most confident candidate, or none
+    match_iou: float = 0.5  # a box is right from this IoU on, for precision, recall and F1
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
+
+
+def points_of(config: SweepConfig, store: CandidateStore) -> list[Point]:
+    """Every combination of the lists; InputError for keys that the store does not hold and for empty lists."""
+    for name in (*SHARES, "max_det", "views", "fusion", "weights", "method", "combine", "absent_below"):
+        if not getattr(config, name):
+            raise InputError(f"{name}: is an empty list, so there is nothing to try")
+    check_shares(config, SHARES)
+    check_limits(config.max_det, "max_det")
+    detectors, scorers = _keys(config, store)
+    weights = weight_lists(config.weights, "weights")
+    fusions = [
+        FusionConfig(method=m, wbf_iou=i, weights=w, min_votes=config.min_votes, score_rule=config.score_rule)
+        for m, i, w in product(config.fusion, config.wbf_iou, weights)
+        if m is FusionMethod.wbf or (i, w) == (config.wbf_iou[0], weights[0])
+    ]
+    choosings = [
+        ChoosingConfig(method=m, confidence_weight=w, combine=c, absent_below=a, fallback=config.fallback)
+        for m, w, c, a in product(config.method, config.confidence_weight, config.combine, config.absent_below)
+    ]
+    cuts = [
+        CutConfig(c, i, m, f) for f in fusions for c, i, m in product(config.confidence, config.nms_iou, config.max_det)
+    ]
+    return [Point(d, v, cut, s, choosing) for d, v, s, choosing, cut in
+            product(detectors, config.views, scorers, choosings, cuts)]  # fmt: skip
+
+
+def _keys(config: SweepConfig, store: CandidateStore) -> tuple[list[str], list[str | None]]:
+    detectors, scorers = list(store.known("proposals")), list(store.known("embeddings"))
+    if not detectors:
+        raise InputError(f"{config.candidates}: holds no proposals; pipeline.export makes them")
+    chosen: list[str | None] = [None if s == "none" else find_key(scorers, s, "scorers") for s in config.scorers]
+    return [find_key(detectors, d, "detectors") for d in config.detectors] or detectors, chosen or [*scorers] or [None]
+
+
+def sweep(config: SweepConfig) -> tuple[list[dict[str, Any]], Sweeper]:
+    """The rows of the table, in the order of the lists, and the sweeper that made them."""
+    store = CandidateStore(config.candidates)
+    if not store.folder.is_dir():
+        raise InputError(f"{config.candidates}: no such folder; pipeline.export makes it")
+    points = points_of(config, store)
+    sweeper = Sweeper(Replay(store, read_annotations(config.truth)), config.match_iou)
+    if not len(sweeper.truth):
+        raise InputError(f"{config.truth}: holds no boxes, so there is nothing to judge by")
+    sweeper.prepare(points)
+    detectors, scorers = store.known("proposals"), store.known("embeddings")
+    rows = []
+    for point in progress(points, "sweeping (points)", len(points)):
+        try:
+            told = detector_columns(detectors, point.detector) | scorer_columns(scorers, point.scorer)
+            rows.append(point.columns() | told | sweeper.row(point))
+        except NotCovered as lacking:
+            raise InputError(_how_to_cover(config, store, point, str(lacking))) from None
+    return rows, sweeper
+
+
+def _word(value: Any) -> str:
+    """A list as Hydra's grammar writes it."""
+    if not isinstance(value, str) and isinstance(value, Sequence):
+        return "[" + ",".join(map(_word, value)) + "]"
+    return str(value.value if isinstance(value, Enum) else value)
+
+
+def _how_to_cover(config: SweepConfig, store: CandidateStore, point: Point, image: str) -> str:
+    """One line: what is lacking, and the command that adds it."""
+    default = SweepConfig()
+    asked = [name for name in RARELY if getattr(config, name) != getattr(default, name)]
+    lists = [f"sweep.{name}={_word(getattr(config, name))}" for name in ("confidence", "nms_iou", "max_det", *asked)]
+    record = store.folder.resolve().parent / "run.json"
+    words = ["python", "-m", "pipeline.export", "annotations=...", "images=...", "detector=...", "scorer=..."]
+    if record.is_file():
+        told = read_json(record)
+        if told.get("command") == "pipeline.export":
+            settings = [w for w in told["command_line"][1:] if "=" in w and not w.startswith(("sweep.", "run_dir="))]
+            words = ["python", "-m", "pipeline.export", *settings]
+    words += [f"candidates={store.folder}", *lists]
+    setting = ", ".join(f"{n}={point.columns()[n]}" for n in ("confidence", "nms_iou", "max_det", "fusion"))
+    return f"{store.folder}: holds no score of some crop of {image} at {setting}; this adds it: {shlex.join(words)}"
+
+
+def best_row(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The row with the highest accuracy, of equal ones the highest F1."""
+    return max(rows, key=lambda row: (row["accuracy"], row["f1"]))
+
+
+def published_table(rows: Sequence[dict[str, Any]]) -> str:
+    """The rows in the columns of the published confidence x IoU table, as Markdown at full precision."""
+    named = [{title: row[column] for title, column in PUBLISHED.items()} for row in rows]
+    return markdown(named, list(PUBLISHED), digits=6)
+
+
+def run(config: SweepConfig, folder: RunFolder) -> dict[str, Any]:
+    """Write `sweep.json`, `sweep.csv`, `sweep.md` and `published.md`; heat maps and curves are the report's."""
+    told = _count_looks(config)
+    rows, _ = sweep(config)
+    if told:
+        print(told)
+    for path in (config.candidates, config.truth):
+        folder.add_parent(path)
+    columns = [*varying(rows, SETTINGS), *FIGURES]
+    write_json(folder.path / "sweep.json", rows)
+    write_text(folder.path / "sweep.csv", comma_separated(rows))
+    write_text(folder.path / "sweep.md", markdown(rows, columns))
+    write_text(folder.path / "published.md", published_table(rows))
+    if len(rows) <= 60:
+        print_table(rows, columns)
+    best = best_row(rows)
+    print(
+        "best: " + ", ".join(f"{c} {best[c]}" for c in varying(rows, SETTINGS)) + f": accuracy {best['accuracy']:.4f}"
+    )
+    metrics = {
+        "num_points": len(rows),
+        "best_accuracy": best["accuracy"],
+        "best": {name: best[name] for name in SETTINGS},
+        "candidates": str(Path(config.candidates)),
+        "truth_sha256": sha256_file(config.truth),
+    }
+    tell(config.tracking, folder, metrics, {"points": rows}, files=[folder.path / "sweep.csv"])
+    return metrics
+
+
+def _count_looks(config: SweepConfig) -> str | None:
+    """Every setting tried on a set with a ledger is a look at it."""
+    if not ledger_path(config.truth).is_file():
+        return None
+    points = points_of(config, CandidateStore(config.candidates))
+    what = sha256_bytes("\n".join(map(str, points)).encode())
+    return count_look(config.truth, what, "eval.sweep", num_looks=len(points))
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run the command `eval.sweep`."""
+    from grounder.command import run_command
+
+    run_command("eval.sweep", SweepConfig, run, argv)

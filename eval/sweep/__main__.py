@@ -1,0 +1,3 @@
+from eval.sweep import main
+
+main()

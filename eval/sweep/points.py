@@ -1,0 +1,231 @@
+"""One setting of the system, and how good it is by a replay."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.choosing import NOBODY, ChoosingConfig, choose
+from core.cuts import CutConfig, fuse, most_confident
+from core.values import Candidates
+from eval.boxes.average_precision import MATCH_IOUS, sorted_precision
+from eval.boxes.matching import match_by_confidence, match_pairs, overlap_pairs
+from eval.boxes.operating_point import rates, ratio
+from eval.boxes.table import BoxTable, make_table, truth_table
+from eval.sweep.replay import FLOOR, CropScores, ImageReplay, Replay, hits_of
+
+AP_MAX_DET = 100  # COCO's own limit of boxes per image
+
+
+@dataclass(frozen=True)
+class Point:
+    """One setting: which detector and views, which cuts and fusion, which scorer, which choosing."""
+
+    detector: str
+    views: str
+    cut: CutConfig
+    scorer: str | None
+    choosing: ChoosingConfig
+
+    def columns(self) -> dict[str, Any]:
+        """The setting as columns of a table."""
+        fusion, chosen = self.cut.fusion, self.choosing
+        return {
+            "detector": self.detector, "views": self.views, "confidence": self.cut.confidence,
+            "nms_iou": self.cut.nms_iou, "max_det": self.cut.max_det, "fusion": fusion.method.value,
+            "wbf_iou": fusion.wbf_iou, "weights": " ".join(map(str, fusion.weights)) or None, "scorer": self.scorer,
+            "method": chosen.method.value, "confidence_weight": chosen.confidence_weight,
+            "combine": chosen.combine.value, "absent_below": chosen.absent_below,
+        }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a point gave: one entry a caption, in the truth's order."""
+
+    hit: NDArray[np.bool_]  # the answer overlaps the true box by more than half
+    reachable: NDArray[np.bool_]  # some candidate does
+    chance: NDArray[np.float64]  # probability that a random candidate does
+
+
+# boxes image after image, what each matches at MATCH_IOUS and at last the operating IoU, and the pairs by overlap
+Table = tuple[BoxTable, NDArray[np.bool_], tuple[NDArray[np.intp], NDArray[np.intp]]]
+
+
+@dataclass
+class Sweeper:
+    """Evaluates points of one replay, remembering what points share."""
+
+    replay: Replay
+    match_iou: float = 0.5
+    _tables: dict[Any, Table] = field(default_factory=dict)
+    _uncut: dict[Any, dict[str, float]] = field(default_factory=dict)
+    _answered: dict[Any, tuple[Any, Any, Any]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.truth = truth_table(self.replay.truth)
+
+    def prepare(self, points: Sequence[Point]) -> None:
+        """Run each NMS that the points will ask for, several overlaps at once."""
+        for detector, views in sorted({(p.detector, p.views) for p in points}):
+            ious = sorted({p.cut.nms_iou for p in points if (p.detector, p.views) == (detector, views)})
+            for image in self.replay.images(detector, views):
+                image.prepare(ious)
+
+    def row(self, point: Point) -> dict[str, Any]:
+        """The point's setting and all its figures."""
+        answers = self.answers(point)
+        return {
+            **point.columns(),
+            "accuracy": ratio(int(answers.hit.sum()), len(answers.hit)),
+            "num_hits": int(answers.hit.sum()),
+            "num_captions": len(answers.hit),
+            "ceiling": ratio(int(answers.reachable.sum()), len(answers.hit)),
+            "chance": float(answers.chance.mean()) if len(answers.chance) else 0.0,
+            **self.detection(point),
+        }
+
+    # detection
+
+    def detection(self, point: Point) -> dict[str, Any]:
+        """AP of every box of the point's NMS, fusion and max_det; then AP and counts of those above its confidence."""
+        table, matched, pairs = self._table(point)
+        passed = table.score >= np.float32(point.cut.confidence)
+        chosen = table.take(passed)
+        uncut_key = self._key(point, FLOOR)
+        if uncut_key not in self._uncut:
+            whole = point if self._is_plain(point) else replace(point, cut=replace(point.cut, confidence=FLOOR))
+            self._uncut[uncut_key] = self._precision(*self._table(whole)[:2], "")
+        num_tp_overlap = int(match_pairs(pairs, passed).sum())
+        return {
+            **self._uncut[uncut_key],
+            **self._precision(chosen, matched[passed], "_cut"),
+            **rates(int(matched[passed, -1].sum()), len(chosen), len(self.truth)),
+            "map50_over_truth": ratio(num_tp_overlap, len(self.truth)),
+            "map50_over_predictions": ratio(num_tp_overlap, len(chosen)),
+        }
+
+    def _precision(self, table: BoxTable, matched: NDArray[np.bool_], suffix: str) -> dict[str, float]:
+        seen = table.rank_within_image() < AP_MAX_DET
+        order = np.argsort(-table.score[seen], kind="stable")
+        precision = sorted_precision(matched[seen][order][:, : len(MATCH_IOUS)], len(self.truth))
+        return {f"AP{suffix}": float(precision.mean()), f"AP50{suffix}": float(precision[0].mean())}
+
+    def _is_plain(self, point: Point) -> bool:
+        """Whether raising the confidence only ever drops boxes: true for one view, not for fused ones."""
+        return all(len(image.views) == 1 for image in self.replay.images(point.detector, point.views))
+
+    def _key(self, point: Point, confidence: float) -> Any:
+        return (
+            point.detector,
+            point.views,
+            repr(replace(point.cut, confidence=confidence)),
+        )  # every cut, also a new one
+
+    def _table(self, point: Point) -> Table:
+        """Every box from the lowest useful confidence on, and what it matches."""
+        floor = FLOOR if self._is_plain(point) else point.cut.confidence
+        key = self._key(point, floor)
+        if key not in self._tables:
+            found = self._boxes(point, floor)
+            matched = match_by_confidence(found, self.truth, [*MATCH_IOUS, self.match_iou])
+            self._tables[key] = found, matched, overlap_pairs(found, self.truth, 0.5)
+        return self._tables[key]
+
+    def _boxes(self, point: Point, floor: float) -> BoxTable:
+        sets = [self._cut(image, replace(point.cut, confidence=floor)) for image in self._images(point)]
+        boxes = np.concatenate([s.boxes_xyxy for s in sets]).astype(np.float64)
+        boxes[:, 2:] -= boxes[:, :2]
+        image = np.repeat(np.arange(len(sets)), [len(s) for s in sets])
+        return make_table(image, boxes, np.concatenate([s.confidence for s in sets]), len(sets))
+
+    def _images(self, point: Point) -> list[ImageReplay]:
+        return self.replay.images(point.detector, point.views)
+
+    @staticmethod
+    def _cut(image: ImageReplay, cut: CutConfig) -> Candidates:
+        """The image's candidates without the fallback that grounding has."""
+        kept = image.cut_views(cut.confidence, cut.nms_iou, cut.max_det)
+        sets = [Candidates(image.boxes_xyxy[k], image.confidence[k]) for k in kept]
+        return sets[0] if len(sets) == 1 else fuse(sets, cut)
+
+    # grounding
+
+    def answers(self, point: Point) -> Answers:
+        """What every caption gets at this point.
+
+        Raises NotCovered when a crop that the point needs has never been scored.
+        """
+        scores: Sequence[CropScores | None] = [None] * len(self.replay.truth)
+        if point.scorer is not None:
+            scores = self.replay.scores(point.scorer)
+        said = [self._answer(image, crops, point) for image, crops in zip(self._images(point), scores, strict=True)]
+        hit, reachable, chance = (np.concatenate(part) for part in zip(*said, strict=True))
+        return Answers(hit, reachable, chance)
+
+    def _answer(self, image: ImageReplay, crops: CropScores | None, point: Point) -> tuple[Any, Any, Any]:
+        """One image's hits, reachable captions and chances; neighbouring points often leave the same candidates."""
+        kept = image.cut_views(point.cut.confidence, point.cut.nms_iou, point.cut.max_det)
+        chosen_by = point.choosing
+        if len(kept) != 1:
+            candidates, hits_NM = self.candidates(image, point.cut)
+            return _judged(candidates, hits_NM, _scored(crops, candidates, image), crops, chosen_by)
+        key = (id(image), id(crops), chosen_by.method.value, chosen_by.confidence_weight, chosen_by.combine.value,
+               chosen_by.absent_below, chosen_by.fallback.value, kept[0].tobytes())  # fmt: skip
+        if key not in self._answered:
+            candidates, hits_NM = self.candidates(image, point.cut)
+            scores = _scored_raw(crops, image, kept[0]) if len(kept[0]) else _scored(crops, candidates, image)
+            self._answered[key] = _judged(candidates, hits_NM, scores, crops, chosen_by)
+        return self._answered[key]
+
+    def candidates(self, image: ImageReplay, cut: CutConfig) -> tuple[Candidates, NDArray[np.bool_]]:
+        """As core.cuts.candidates_of, with each candidate's hits."""
+        kept = image.cut_views(cut.confidence, cut.nms_iou, cut.max_det)
+        if len(kept) == 1 and len(kept[0]):
+            return Candidates(image.boxes_xyxy[kept[0]], image.confidence[kept[0]]), image.hits[kept[0]]
+        if any(len(k) for k in kept):
+            candidates = self._cut(image, cut)
+        else:
+            candidates = most_confident(image.views)
+        return candidates, hits_of(candidates.boxes_xyxy, image.truth_ltwh)
+
+
+class NotCovered(Exception):  # noqa: N818 (it is an answer, not a defect)
+    """The store lacks a crop that a point needs."""
+
+
+def _judged(
+    candidates: Candidates,
+    hits_NM: NDArray[np.bool_],
+    scores_NM: NDArray[np.floating] | None,
+    crops: CropScores | None,
+    choosing: ChoosingConfig,
+) -> tuple[Any, Any, Any]:
+    """Hits, reachable captions and chances of one image's candidates."""
+    sigmoid = crops is None or crops.sigmoid
+    chosen = choose(scores_NM, candidates.confidence, hits_NM.shape[1], choosing, sigmoid)
+    found = np.zeros(len(chosen), bool)
+    somebody = chosen != NOBODY
+    found[somebody] = hits_NM[chosen[somebody], np.flatnonzero(somebody)]
+    return found, hits_NM.any(axis=0), hits_NM.sum(axis=0) / max(1, len(candidates))
+
+
+def _scored_raw(crops: CropScores | None, image: ImageReplay, places: NDArray[np.intp]) -> NDArray[np.floating] | None:
+    """As `_scored` for raw boxes of the image, whose crops are looked up once for all points."""
+    if crops is None:
+        return None
+    scores = crops.of_raw(image.boxes_xyxy, places)
+    if scores is None:
+        raise NotCovered(image.name)
+    return scores
+
+
+def _scored(crops: CropScores | None, candidates: Candidates, image: ImageReplay) -> NDArray[np.floating] | None:
+    if crops is None or not len(candidates):
+        return None
+    scores = crops.of(candidates.boxes_xyxy)
+    if scores is None:
+        raise NotCovered(image.name)
+    return scores

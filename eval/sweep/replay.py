@@ -1,0 +1,200 @@
+"""What the models said about a set, laid out so that any number of settings can be tried on it without asking them.
+
+Shapes: R raw boxes of an image (all views, before NMS), N candidates at one setting, K stored crops, M captions.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatch
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.boxes import xyxy_to_ltwh
+from core.choosing import score_matrix
+from core.errors import InputError
+from core.files import read_json
+from core.stages import View
+from core.store import CandidateStore
+from core.values import AnnotatedImage, Candidates
+from eval.boxes.matching import iou_ltwh
+from eval.grounding import HIT_IOU
+from eval.sweep.loops import suppress_sorted
+
+FLOOR = 0.001  # AP sees every box from here on, as detectors store them
+
+
+@dataclass
+class ImageReplay:
+    """One image: its views, its captions' true boxes, and what has been worked out about them so far.
+
+    truth_ltwh: (M, 4) float64 pixels. Places of candidates count through all views' raw boxes, view after view.
+    """
+
+    name: str
+    digest: str
+    size: tuple[int, int]  # width, height in pixels
+    captions: list[str]
+    truth_ltwh: NDArray[np.float64]
+    views: list[View]
+    boxes_xyxy: NDArray[np.float32] = field(init=False)
+    confidence: NDArray[np.float32] = field(init=False)
+    hits: NDArray[np.bool_] = field(init=False)
+    _suppressed: dict[float, list[NDArray[np.intp]]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        sets = [v.candidates for v in self.views] or [Candidates.empty()]
+        self.boxes_xyxy = np.concatenate([c.boxes_xyxy for c in sets])
+        self.confidence = np.concatenate([c.confidence for c in sets])
+        self.hits = hits_of(self.boxes_xyxy, self.truth_ltwh)
+
+    def prepare(self, nms_ious: Sequence[float], floor: float = FLOOR) -> None:
+        """Run NMS from `floor` on at several overlaps at once; higher confidences are then a matter of looking."""
+        fresh = [iou for iou in nms_ious if iou not in self._suppressed]
+        kept: dict[float, list[NDArray[np.intp]]] = {iou: [] for iou in fresh}
+        start = 0
+        for view in self.views:
+            passed = np.flatnonzero(view.candidates.confidence >= np.float32(floor))
+            boxes, confidence = view.candidates.boxes_xyxy[passed], view.candidates.confidence[passed]
+            for iou, places in zip(fresh, suppress_at(boxes, confidence, fresh), strict=True):
+                kept[iou].append(start + passed[places])
+            start += len(view.candidates)
+        self._suppressed |= kept
+
+    def cut_views(self, confidence: float, nms_iou: float, max_det: int | None) -> list[NDArray[np.intp]]:
+        """Per view the places that the cuts keep, by descending confidence; equals core.suppression.cut."""
+        if nms_iou not in self._suppressed:
+            self.prepare([nms_iou])
+        limit = np.float32(confidence)
+        return [
+            kept[: int(np.searchsorted(-self.confidence[kept], -limit, side="right"))][:max_det]
+            for kept in self._suppressed[nms_iou]
+        ]
+
+
+def suppress_at(
+    boxes_xyxy: NDArray[np.float32], confidence: NDArray[np.float32], nms_ious: Sequence[float]
+) -> list[NDArray[np.intp]]:
+    """`core.suppression.nms` at several overlaps, to the bit, from one pass over the pairs of boxes."""
+    order = np.argsort(-np.asarray(confidence), kind="stable")
+    kept = suppress_sorted(np.ascontiguousarray(boxes_xyxy[order], np.float32), np.asarray(nms_ious, np.float64))
+    return [order[row] for row in kept]
+
+
+def hits_of(boxes_xyxy: NDArray[np.floating], truth_ltwh: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """(N, M) whether each box is a hit for each caption: IoU strictly above one half."""
+    boxes_ltwh = xyxy_to_ltwh(boxes_xyxy.astype(np.float64))
+    return iou_ltwh(truth_ltwh[None], np.asarray(boxes_ltwh, np.float64)[:, None]) > HIT_IOU
+
+
+def pixel_boxes(boxes_xyxy: NDArray[np.floating], width: int, height: int) -> NDArray[np.int64]:
+    """(N, 4) whole pixels each box's crop is cut from; `core.pixels.pixel_box` for many boxes at once."""
+    boxes = boxes_xyxy.astype(np.float64)
+    sides = []
+    for start, end, size in ((boxes[:, 0], boxes[:, 2], width), (boxes[:, 1], boxes[:, 3], height)):
+        first, last = np.clip(np.rint(start), 0, size), np.clip(np.rint(end), 0, size)
+        nearest = np.clip(np.floor((start + end) / 2), 0, size - 1)
+        sides.append((np.where(last > first, first, nearest), np.where(last > first, last, nearest + 1)))
+    (left, right), (top, bottom) = sides
+    return np.stack([left, top, right, bottom], axis=1).astype(np.int64)
+
+
+class CropScores:
+    """One scorer's scores of an image's stored crops for its captions, found by pixel box."""
+
+    def __init__(
+        self, stored_K4: NDArray[np.int32], scores_KM: NDArray[np.floating], size: tuple[int, int], sigmoid: bool
+    ) -> None:
+        self.sigmoid = sigmoid  # scores are probabilities, not raw logits
+        self._place = {box: k for k, box in enumerate(map(tuple, stored_K4.tolist()))}
+        self._scores_KM, self._size = scores_KM, size
+        self._known: dict[bytes, int] = {}
+        self._raw: tuple[NDArray[np.float32], NDArray[np.intp]] | None = None  # an image's raw boxes and their rows
+
+    def of(self, boxes_xyxy: NDArray[np.float32]) -> NDArray[np.floating] | None:
+        """(N, M) scores of the boxes' crops, or None when a crop has never been scored."""
+        keys = [box.tobytes() for box in boxes_xyxy]
+        fresh = [n for n, key in enumerate(keys) if key not in self._known]
+        if fresh:
+            for n, box in zip(fresh, pixel_boxes(boxes_xyxy[fresh], *self._size).tolist(), strict=True):
+                self._known[keys[n]] = self._place.get(tuple(box), -1)
+        rows = [self._known[key] for key in keys]
+        return None if -1 in rows else self._scores_KM[rows]
+
+    def of_raw(self, boxes_xyxy: NDArray[np.float32], places: NDArray[np.intp]) -> NDArray[np.floating] | None:
+        """As `of(boxes_xyxy[places])`; all boxes are looked up at the first call, later calls only take rows."""
+        if self._raw is None or self._raw[0] is not boxes_xyxy:
+            pixels = pixel_boxes(boxes_xyxy, *self._size).tolist()
+            self._raw = boxes_xyxy, np.asarray([self._place.get(tuple(box), -1) for box in pixels], np.intp)
+        rows = self._raw[1][places]
+        return None if len(rows) and rows.min() < 0 else self._scores_KM[rows]
+
+
+class Replay:
+    """A truth and the store that answers for it."""
+
+    def __init__(self, store: CandidateStore, truth: Sequence[AnnotatedImage]) -> None:
+        self.store, self.truth = store, truth
+        self._digests = store.find_digests([entry.image for entry in truth])
+        self._sizes = _sizes(store)
+        self._images: dict[tuple[str, str], list[ImageReplay]] = {}
+        self._scores: dict[str, list[CropScores]] = {}
+
+    def images(self, detector: str, views: str = "*") -> list[ImageReplay]:
+        """Every image of the truth as a detector (`key`, or `key+key` for several) saw it in the views of a pattern."""
+        if (detector, views) not in self._images:
+            self._images[detector, views] = [self._image(entry, detector, views) for entry in self.truth]
+        return self._images[detector, views]
+
+    def _image(self, entry: AnnotatedImage, detector: str, pattern: str) -> ImageReplay:
+        digest = self._digests[entry.image]
+        said = [view for key in detector.split("+") for view in self.store.read_views(key, digest)]
+        views = [view for view in said if fnmatch(view.name, pattern)]
+        if not views:
+            raise InputError(f"views: {pattern!r} fits none of {', '.join(v.name for v in said)}")
+        boxes = np.asarray([a.box_ltwh for a in entry.annotations], np.float64).reshape(-1, 4)
+        captions = [a.caption for a in entry.annotations]
+        return ImageReplay(entry.image, digest, self._sizes[digest], captions, boxes, views)
+
+    def scores(self, scorer: str) -> list[CropScores]:
+        """One scorer's crop scores per image of the truth; `scorer` is a key of the store's embeddings."""
+        if scorer not in self._scores:
+            about = self.store.known("embeddings")[scorer]
+            texts = self.store.read_texts(str(about["scorer_key"]))
+            self._scores[scorer] = [self._crop_scores(scorer, about, texts, entry) for entry in self.truth]
+        return self._scores[scorer]
+
+    def _crop_scores(
+        self, scorer: str, about: dict[str, Any], texts: dict[str, NDArray[np.float32]], entry: AnnotatedImage
+    ) -> CropScores:
+        digest = self._digests[entry.image]
+        boxes, embeddings_KD = self.store.read_embeddings(scorer, digest)
+        lost = [a.caption for a in entry.annotations if a.caption not in texts]
+        if lost:
+            raise InputError(f"{self.store.folder}: holds no embedding of the caption {lost[0]!r} of {entry.image} by "
+                             f"scorer {scorer}; run pipeline.export over this truth")  # fmt: skip
+        scores: NDArray[np.floating] = np.zeros((len(boxes), len(entry.annotations)))
+        if len(boxes) and entry.annotations:
+            texts_MD = np.stack([texts[a.caption] for a in entry.annotations])
+            scores = score_matrix(about["calibration"], embeddings_KD, texts_MD)
+        return CropScores(boxes, scores, self._sizes[digest], bool(about["calibration"]["sigmoid"]))
+
+
+def _sizes(store: CandidateStore) -> dict[str, tuple[int, int]]:
+    sizes: dict[str, tuple[int, int]] = {}
+    for path in sorted((store.folder / "sets").glob("*.json")):
+        sizes |= {row["digest"]: (row["size"][0], row["size"][1]) for row in read_json(path)["images"]}
+    return sizes
+
+
+def find_key(known: Sequence[str], wanted: str, field: str) -> str:
+    """The key that `wanted` begins, or several joined by `+`; InputError when none or more than one does."""
+    found = []
+    for part in wanted.split("+"):
+        fitting = [key for key in known if key.startswith(part)]
+        if len(fitting) != 1:
+            listed = ", ".join(known) or "nothing"
+            raise InputError(f"{field}: {part!r} begins {len(fitting)} keys of the store, which holds {listed}")
+        found.append(fitting[0])
+    return "+".join(found)

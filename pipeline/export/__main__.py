@@ -1,0 +1,3 @@
+from pipeline.export import main
+
+main()

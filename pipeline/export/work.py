@@ -1,0 +1,209 @@
+"""The work of `pipeline.export`: batches of images through every stage into the store, then answers from the store."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from core.answering import answer, embeddings_of
+from core.cuts import CutConfig, candidates_of
+from core.images import read_image
+from core.pixels import crop_box
+from core.progress import progress
+from core.records import Detection, read_predictions, write_detections, write_predictions
+from core.runs import RunFolder
+from core.stages import Image
+from core.store import CandidateStore, image_digest
+from core.suppression import cut
+from core.values import Prediction
+from data.captions import CaptionedImage, read_annotations, read_captions
+from eval.grounding import grounding_metrics, score_keyed
+from eval.tracked import tell
+from pipeline.build import build_pipeline
+from pipeline.export import ExportConfig
+from pipeline.export.points import SweepPoint, points
+from pipeline.export.share import Share
+from pipeline.memory import peak_memory
+from pipeline.system import Answer, Pipeline, pixel_boxes
+from siglip.build import scorer_weights
+
+# AP wants the whole curve: detections go out uncut by confidence, after the export's own NMS.
+AP_CONFIDENCE, AP_MAX_DET = 0.001, 300
+
+
+def export(config: ExportConfig, folder: RunFolder) -> dict[str, Any]:
+    """Fill the store, then write answers and detections from it; returns the metrics."""
+    captioned = read_captions(config.annotations)
+    share = Share.of_this_process(config.device)
+    config.device = share.device
+    pipeline = build_pipeline(config)
+    for path in (config.annotations, config.detector.weights if config.detector else None,
+                 *scorer_weights(config.scorer)):  # fmt: skip
+        if path is not None:
+            folder.add_parent(path)
+    store = CandidateStore(config.candidates or folder.path / "candidates")
+    _describe(store, pipeline, config)
+    digests, sizes = _fill(store, pipeline, captioned, config, share)
+    digests, sizes = share.union(digests), share.union(sizes)
+    spent = share.joined(pipeline.clock.spent)
+    peaks = share.joined({name: [mib] for name, mib in peak_memory().items()})
+    share.end()
+    if not share.is_first:
+        return {}
+    store.write_set(digests, sizes)
+    predictions = _answer_all(store, pipeline, captioned, digests, sizes)
+    write_predictions(folder.path / "predictions.jsonl", predictions)
+    image_ids = {entry.image: entry.line for entry in captioned}
+    write_detections(folder.path / "detections.json", _detections(store, pipeline, captioned, digests), image_ids)
+    metrics = _metrics(captioned, predictions, folder, config)
+    metrics |= {"stages": {stage: stage_times(times) for stage, times in spent.items()}}
+    metrics |= {name: max(mib, *peaks[name]) for name, mib in peak_memory().items()}
+    metrics |= {"detector_key": pipeline.detector.key}  # what the store calls them
+    metrics |= {"embeddings_key": pipeline.embeddings_key} if pipeline.scorer is not None else {}
+    rows = [{"stage": stage, **times} for stage, times in metrics["stages"].items()]
+    files = [folder.path / "predictions.jsonl", folder.path / "detections.json"]
+    tell(config.tracking, folder, metrics, {"stages": rows}, files=files)
+    return metrics
+
+
+def _describe(store: CandidateStore, pipeline: Pipeline, config: ExportConfig) -> None:
+    detector = {"detector": asdict(config.detector)} if config.detector is not None else {}
+    detector.get("detector", {}).pop("train", None)
+    store.describe("proposals", pipeline.detector.key, _plain(detector))
+    if pipeline.scorer is not None:
+        about = {"scorer": " + ".join(scorer_weights(config.scorer)), "scorer_key": pipeline.scorer.key,
+                 "upscaler": pipeline.upscaler.policy if pipeline.upscaler else "none",
+                 "calibration": pipeline.scorer.calibration}  # fmt: skip
+        store.describe("embeddings", pipeline.embeddings_key, about)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    return value if isinstance(value, str | int | float | None) else str(getattr(value, "name", value))
+
+
+def _batches(captioned: Sequence[CaptionedImage], size: int) -> Iterator[Sequence[CaptionedImage]]:
+    for start in range(0, len(captioned), size):
+        yield captioned[start : start + size]
+
+
+def _fill(
+    store: CandidateStore, pipeline: Pipeline, captioned: Sequence[CaptionedImage], config: ExportConfig, share: Share
+) -> tuple[dict[str, str], dict[str, tuple[int, int]]]:
+    """Put what the store lacks into it, in batches; returns the images' digests and (width, height).
+
+    Processes share whole batches, so that every batch is what one process alone would have made of it.
+    """
+    digests: dict[str, str] = {}
+    sizes: dict[str, tuple[int, int]] = {}
+    wanted = points(config)
+    if share.is_first:
+        _fill_texts(store, pipeline, captioned)
+    batches = list(_batches(captioned, config.batch))[share.rank :: share.processes]
+    for batch in progress(batches, "exporting (batches)", len(batches)):
+        images = {entry.image: read_image(Path(config.images) / entry.image) for entry in batch}
+        for name, image in images.items():
+            digests[name], sizes[name] = image_digest(image), (image.shape[1], image.shape[0])
+        fresh = [n for n in images if not store.has_views(pipeline.detector.key, digests[n])]
+        for name, views in zip(fresh, pipeline.propose([images[n] for n in fresh]) if fresh else [], strict=True):
+            store.write_views(pipeline.detector.key, digests[name], views)
+        if pipeline.scorer is not None:
+            _fill_embeddings(store, pipeline, images, digests, wanted)
+    return digests, sizes
+
+
+def _fill_texts(store: CandidateStore, pipeline: Pipeline, captioned: Sequence[CaptionedImage]) -> None:
+    if pipeline.scorer is None:
+        return
+    known = store.read_texts(pipeline.scorer.key)
+    fresh = sorted({c for entry in captioned for c in entry.captions} - known.keys())
+    if fresh:
+        store.add_texts(pipeline.scorer.key, fresh, pipeline.embed_texts(fresh))
+
+
+def _fill_embeddings(
+    store: CandidateStore,
+    pipeline: Pipeline,
+    images: dict[str, Image],
+    digests: dict[str, str],
+    wanted: Sequence[SweepPoint],
+) -> None:
+    """Embed the union of the distinct crops that the points need and the store lacks, all images' crops together."""
+    jobs: list[tuple[str, np.ndarray]] = []
+    for name, image in images.items():
+        views = store.read_views(pipeline.detector.key, digests[name])
+        needed = [pixel_boxes(p.candidates(views), image.shape[1], image.shape[0]) for p in wanted]
+        boxes = np.unique(np.concatenate(needed), axis=0)
+        stored, _ = store.read_embeddings(pipeline.embeddings_key, digests[name])
+        known = set(map(tuple, stored.tolist()))
+        jobs.append((name, np.asarray([b for b in boxes.tolist() if tuple(b) not in known], np.int32).reshape(-1, 4)))
+    if not any(len(boxes) for _, boxes in jobs):
+        return
+    embeddings = pipeline.embed_crops(crop_box(images[name], box) for name, boxes in jobs for box in boxes)
+    start = 0
+    for name, boxes in jobs:
+        if len(boxes):
+            part = embeddings[start : start + len(boxes)]
+            store.add_embeddings(pipeline.embeddings_key, digests[name], boxes, part)
+            start += len(boxes)
+
+
+def _answer_all(
+    store: CandidateStore,
+    pipeline: Pipeline,
+    captioned: Sequence[CaptionedImage],
+    digests: dict[str, str],
+    sizes: dict[str, tuple[int, int]],
+) -> list[Prediction]:
+    texts = store.read_texts(pipeline.scorer.key) if pipeline.scorer is not None else {}
+    calibration = pipeline.scorer.calibration if pipeline.scorer is not None else None
+    predictions: list[Prediction] = []
+    for entry in captioned:
+        digest = digests[entry.image]
+        candidates = candidates_of(store.read_views(pipeline.detector.key, digest), pipeline.config)
+        embeddings = None
+        if calibration is not None:
+            stored = store.read_embeddings(pipeline.embeddings_key, digest)
+            embeddings = embeddings_of(pixel_boxes(candidates, *sizes[entry.image]), *stored)
+        captions = list(entry.captions)
+        scores, chosen = answer(candidates, embeddings, captions, texts, calibration, pipeline.config.choosing)
+        predictions += Answer(candidates, scores, chosen).predictions(entry.image, captions)
+    return predictions
+
+
+def _detections(
+    store: CandidateStore, pipeline: Pipeline, captioned: Sequence[CaptionedImage], digests: dict[str, str]
+) -> Iterator[Detection]:
+    everything = CutConfig(AP_CONFIDENCE, pipeline.config.nms_iou, AP_MAX_DET, pipeline.config.fusion)
+    for entry in captioned:
+        found = candidates_of(store.read_views(pipeline.detector.key, digests[entry.image]), everything)
+        kept = cut(found, AP_CONFIDENCE, None, None)
+        for (x1, y1, x2, y2), score in zip(kept.boxes_xyxy.tolist(), kept.confidence.tolist(), strict=True):
+            yield Detection(entry.image, (x1, y1, x2 - x1, y2 - y1), score)
+
+
+def _metrics(
+    captioned: Sequence[CaptionedImage],
+    predictions: list[Prediction],
+    folder: RunFolder,
+    config: ExportConfig,
+) -> dict[str, Any]:
+    metrics: dict[str, Any] = {"num_images": len(captioned), "num_captions": sum(len(c.captions) for c in captioned)}
+    if all(box is not None for entry in captioned for box in entry.boxes_ltwh) and metrics["num_captions"]:
+        entries = read_predictions(folder.path / "predictions.jsonl")
+        metrics |= grounding_metrics(score_keyed(read_annotations(config.annotations), entries))
+    return metrics
+
+
+def stage_times(spent: list[tuple[float, int]]) -> dict[str, float | int | None]:
+    """Of (seconds, things) a batch: the first one apart, as warm-up, and the others' milliseconds a thing."""
+    (first_s, first_n), later = spent[0], spent[1:]
+    each_ms = [1000 * s / max(n, 1) for s, n in later]
+    p50, p95 = map(float, np.percentile(each_ms, [50, 95])) if each_ms else (None, None)
+    totals = {"count": sum(n for _, n in spent), "total_s": sum(s for s, _ in spent)}
+    return {"warmup_s": first_s, "warmup_count": first_n, **totals, "p50_ms": p50, "p95_ms": p95}

@@ -1,0 +1,68 @@
+"""Serve a pipeline over HTTP with the competition's contract, port 5004."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import MISSING
+
+from core.runs import RunConfig, RunFolder
+from pipeline.server.limits import LimitsConfig
+from pipeline.server.queueing import QueueConfig
+
+if TYPE_CHECKING:
+    from pipeline.system import Pipeline
+
+
+@dataclass
+class ServerConfig(RunConfig):
+    """Settings of `pipeline.server`."""
+
+    pipeline: str = MISSING  # run folder of pipeline.export, whose settings and checkpoints are used
+    host: str = "0.0.0.0"  # address to listen at
+    port: int = 5004  # port to listen at; 0 takes a free one
+    device: str | None = None  # cpu, cuda, cuda:1; null: the run's own
+    fallback_box: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0, 0.0])  # ltwh told when nothing is found
+    image_batch: int = 8  # decoded images held and detected together
+    remembered_images: int = 256  # images whose candidates and embeddings are kept for later captions
+    linger_s: float = 1.0  # after SIGTERM still answer newcomers so long, with /ready at 503
+    limits: LimitsConfig = field(default_factory=LimitsConfig)
+    queue: QueueConfig = field(default_factory=QueueConfig)
+
+
+def run(config: ServerConfig, folder: RunFolder) -> dict[str, Any]:
+    """Load the models, then serve until SIGTERM or SIGINT; what is accepted by then is answered."""
+    from core.errors import InputError
+    from pipeline.opening import open_pipeline
+    from pipeline.server.answering import Answering
+    from pipeline.server.listening import serve
+    from pipeline.server.service import Service
+
+    if len(config.fallback_box) != 4:
+        raise InputError(f"fallback_box: {len(config.fallback_box)} numbers where left, top, width, height are wanted")
+    pipeline = open_pipeline(config.pipeline, config.device)
+    folder.add_parent(config.pipeline)
+    warm_up(pipeline)
+    answering = Answering(pipeline, config.image_batch, config.remembered_images)
+    service = Service(answering.answer, config.limits, config.queue, config.fallback_box)
+    answering.on_stage = lambda stage, seconds: service.measures.stage.labels(stage).observe(seconds)
+    serve(service, config.host, config.port, config.linger_s)
+    return {"num_answered": service.answered}
+
+
+def warm_up(pipeline: "Pipeline") -> None:
+    """Ask every stage once, so that the first request does not wait for lazy initialisations."""
+    import numpy as np
+
+    grey = np.full((96, 96, 3), 127, np.uint8)
+    pipeline.propose([grey])
+    if pipeline.scorer is not None:
+        pipeline.embed_crops([grey[:32, :32]])
+        pipeline.embed_texts(["warm-up"])
+    pipeline.clock.spent.clear()
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run the command `pipeline.server`."""
+    from grounder.command import run_command
+
+    run_command("pipeline.server", ServerConfig, run, argv)

@@ -1,0 +1,3 @@
+from pipeline.server import main
+
+main()

@@ -1,0 +1,145 @@
+"""The pipeline behind a queue: what concurrent requests ask is brought together, and no image is looked at twice.
+
+Shapes: N candidates of an image, M captions, D embedding width.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.answering import answer
+from core.cuts import candidates_of
+from core.errors import InputError
+from core.images import decode_image
+from core.pixels import crop_box
+from core.stages import Image
+from core.values import Box, Candidates
+from pipeline.server.limits import Instance
+from pipeline.system import Answer, Pipeline
+
+T = TypeVar("T")
+Boxes = list[Box | None]  # one answer an instance; None: nothing in the image answers the caption
+
+
+class Recent(Generic[T]):
+    """The last used values of a bounded number of keys."""
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+        self._values: OrderedDict[str, T] = OrderedDict()
+
+    def get(self, key: str) -> T | None:
+        """The value of a key, which becomes the latest used; None when it is not there."""
+        if key in self._values:
+            self._values.move_to_end(key)
+        return self._values.get(key)
+
+    def put(self, key: str, value: T) -> None:
+        """Keep a value, and let go of the one unused for longest when there are too many."""
+        self._values[key] = value
+        self._values.move_to_end(key)
+        while len(self._values) > self._capacity:
+            self._values.popitem(last=False)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the models said of one image: its candidates and their crops' embeddings (None without a scorer)."""
+
+    candidates: Candidates
+    embeddings_ND: NDArray[np.float32] | None
+
+
+class Answering:
+    """Answers requests together; remembers recent images and captions by content.
+
+    Use it from one thread at a time. Its answers do not depend on what is asked beside: captions are assigned within
+    their own request.
+    """
+
+    def __init__(self, pipeline: Pipeline, batch: int = 8, images: int = 256, captions: int = 4096) -> None:
+        self._pipeline, self._batch = pipeline, batch
+        self._images: Recent[Seen] = Recent(images)
+        self._captions: Recent[NDArray[np.float32]] = Recent(captions)
+        self.on_stage: Callable[[str, float], None] = lambda stage, seconds: None
+
+    def answer(self, requests: Sequence[Sequence[Instance]]) -> list[Boxes | InputError]:
+        """Each request's boxes in the order of its instances, or the error that one of its images causes."""
+        seen, errors = self._look(requests)
+        texts = self._read({i.caption for request in requests for i in request})
+        answers: list[Boxes | InputError] = []
+        for request in requests:
+            broken = next((n for n, i in enumerate(request) if i.digest in errors), None)
+            if broken is not None:
+                answers.append(InputError(f"instances[{broken}]: {errors[request[broken].digest]}"))
+            else:
+                answers.append(self._choose(request, seen, texts))
+        for stage, spent in self._pipeline.clock.spent.items():
+            for seconds, _ in spent:
+                self.on_stage(stage, seconds)
+        self._pipeline.clock.spent.clear()  # a server's clock would grow for ever
+        return answers
+
+    def _look(self, requests: Sequence[Sequence[Instance]]) -> tuple[dict[str, Seen], dict[str, str]]:
+        """What is seen in every distinct image, a bounded number of decoded images at a time; errors by digest."""
+        wanted = {i.digest: i.data for request in requests for i in request}
+        found = {digest: self._images.get(digest) for digest in wanted}
+        seen = {digest: known for digest, known in found.items() if known is not None}
+        errors: dict[str, str] = {}
+        fresh = [digest for digest in wanted if digest not in seen]
+        for start in range(0, len(fresh), self._batch):
+            decoded: dict[str, Image] = {}
+            for digest in fresh[start : start + self._batch]:
+                try:
+                    decoded[digest] = decode_image(wanted[digest], "the image")
+                except InputError as error:
+                    errors[digest] = str(error)
+            for digest, new in self._ask_models(decoded).items():
+                seen[digest] = new
+                self._images.put(digest, new)
+        return seen, errors
+
+    def _ask_models(self, images: Mapping[str, Image]) -> dict[str, Seen]:
+        if not images:
+            return {}
+        views = self._pipeline.propose(list(images.values()))
+        candidates = {d: candidates_of(v, self._pipeline.config) for d, v in zip(images, views, strict=True)}
+        if self._pipeline.scorer is None or not any(len(found) for found in candidates.values()):
+            return {digest: Seen(found, None) for digest, found in candidates.items()}
+        embeddings = self._pipeline.embed_crops(
+            crop_box(images[digest], box) for digest, found in candidates.items() for box in found.boxes_xyxy
+        )
+        ends = np.cumsum([len(found) for found in candidates.values()])
+        parts = np.split(embeddings, ends[:-1])
+        return {d: Seen(found, part) for (d, found), part in zip(candidates.items(), parts, strict=True)}
+
+    def _read(self, captions: set[str]) -> dict[str, NDArray[np.float32]]:
+        if self._pipeline.scorer is None:
+            return {}
+        known = {caption: self._captions.get(caption) for caption in captions}
+        fresh = sorted(caption for caption, embedding in known.items() if embedding is None)
+        texts = {caption: embedding for caption, embedding in known.items() if embedding is not None}
+        if fresh:
+            for caption, embedding in zip(fresh, self._pipeline.embed_texts(fresh), strict=True):
+                self._captions.put(caption, embedding)
+                texts[caption] = embedding
+        return texts
+
+    def _choose(
+        self, request: Sequence[Instance], seen: Mapping[str, Seen], texts: Mapping[str, NDArray[np.float32]]
+    ) -> Boxes:
+        boxes: Boxes = [None] * len(request)
+        for digest in dict.fromkeys(i.digest for i in request):
+            places = [n for n, i in enumerate(request) if i.digest == digest]
+            captions = [request[n].caption for n in places]
+            candidates, embeddings, scorer = seen[digest].candidates, seen[digest].embeddings_ND, self._pipeline.scorer
+            calibration = None if embeddings is None or scorer is None else scorer.calibration
+            said = answer(candidates, embeddings, captions, texts, calibration, self._pipeline.config.choosing)
+            told = Answer(candidates, *said).predictions("", captions)
+            for n, prediction in zip(places, told, strict=True):
+                boxes[n] = prediction.box_ltwh
+        return boxes

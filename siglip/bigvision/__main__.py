@@ -1,0 +1,3 @@
+from siglip.bigvision import main
+
+main()

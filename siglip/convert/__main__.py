@@ -1,0 +1,3 @@
+from siglip.convert import main
+
+main()

@@ -1,0 +1,51 @@
+"""Export a scorer's two towers to ONNX or TensorRT, with scale and bias, and check that they still say the same."""
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from omegaconf import MISSING
+
+from core.errors import InputError
+from core.runs import RunConfig, RunFolder
+
+
+class ExportFormat(Enum):
+    """What to export to."""
+
+    onnx = "onnx"
+    tensorrt = "tensorrt"
+
+
+@dataclass
+class ExportConfig(RunConfig):
+    """Settings of `siglip.export`."""
+
+    weights: str = MISSING  # folder or hub name of a checkpoint, of transformers or of open_clip
+    format: ExportFormat = ExportFormat.onnx  # onnx, or tensorrt (needs an NVIDIA GPU and onnxruntime's build for it)
+    template: str | None = None  # prompt template to keep with it; null: the checkpoint's own
+    half: bool = False  # half precision of weights and arithmetic; scale and bias stay float32
+    opset: int = 18  # ONNX operator set
+    largest_batch: int = 20  # tensorrt: crops or captions that an engine takes at a time, as published
+
+
+def run(config: ExportConfig, folder: RunFolder) -> dict[str, Any]:
+    """Write `image.onnx`, `text.onnx`, the processor and `scorer.json` into the run folder, which is then a scorer.
+
+    Returns the largest differences of unit embeddings and scores from the original's. Raises InputError.
+    """
+    from siglip.export.graphs import export_and_compare
+
+    if config.largest_batch < 1:
+        raise InputError(f"largest_batch: {config.largest_batch} is not at least 1")
+    if not 17 <= config.opset <= 25:
+        raise InputError(f"opset: {config.opset} is not between 17 and 25")
+    folder.add_parent(config.weights)
+    return export_and_compare(config, folder.path)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run the command `siglip.export`."""
+    from grounder.command import run_command
+
+    run_command("siglip.export", ExportConfig, run, argv)

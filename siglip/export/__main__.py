@@ -1,0 +1,3 @@
+from siglip.export import main
+
+main()

@@ -1,0 +1,1 @@
+"""The scorer families: transformers, open_clip, exported ONNX, and several merged."""

@@ -1,0 +1,113 @@
+"""Any family of two towers behind the scorer protocol.
+
+A family (`family_*.py`) turns crops and captions into its towers' inputs and those into embeddings; batching, unit
+length, the template, the key and the scores are the same for all and live here.
+
+Shapes: N crops, M captions, D embedding width.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from core.choosing import score_matrix
+from core.errors import InputError
+from core.files import sha256_bytes, sha256_file
+from core.stages import Image
+from siglip.build import TEMPLATE, ScorerMemberConfig
+
+_DIGESTED = {".safetensors", ".bin", ".json", ".onnx", ".data", ".engine"}  # files that decide what a folder answers
+TEXTS_AT_ONCE = 256  # captions that go through the text tower together
+
+
+class Towers(Protocol):
+    """What a family offers."""
+
+    settings: dict[str, Any]  # what the checkpoint remembers of its training: template, policy
+
+    @property
+    def calibration(self) -> dict[str, Any]:
+        """`scale`, `bias` and `sigmoid`."""
+
+    def image_inputs(self, crops: Sequence[Image]) -> dict[str, torch.Tensor]:
+        """(N) crops as the image tower's named inputs, float32 or integers."""
+
+    def text_inputs(self, captions: Sequence[str], template: str) -> dict[str, torch.Tensor]:
+        """(M) captions in their template as the text tower's named inputs."""
+
+    def embed_images(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+        """(N, D) of any length."""
+
+    def embed_texts(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+        """(M, D) of any length."""
+
+
+class TwoTowerScorer:
+    """A checkpoint of any family as `core.stages.Scorer`."""
+
+    def __init__(self, towers: Towers, config: ScorerMemberConfig) -> None:
+        self.towers = towers
+        self.settings = towers.settings
+        stored = self.settings.get("template")
+        if config.template is not None and stored is not None and config.template != stored:
+            raise InputError(f"scorer.template: {config.template!r}, but {config.weights} was trained with {stored!r}")
+        self.template = config.template or stored or TEMPLATE
+        _check_template(self.template)
+        self.policy = self.settings.get("policy")
+        self.calibration = towers.calibration
+        self._batch = config.batch
+        told = f"{weights_digest(str(config.weights))} {self.template} {config.precision.value}"
+        self.key = sha256_bytes(told.encode())[:16]
+
+    @torch.inference_mode()
+    def embed_images(self, crops: Sequence[Image]) -> NDArray[np.float32]:
+        """(N) crops -> (N, D) unit vectors."""
+        parts = []
+        for start in range(0, len(crops), self._batch):
+            inputs = self.towers.image_inputs(crops[start : start + self._batch])
+            parts.append(_unit(self.towers.embed_images(inputs)))
+        return np.concatenate(parts) if parts else np.zeros((0, 0), np.float32)
+
+    @torch.inference_mode()
+    def embed_texts(self, captions: Sequence[str]) -> NDArray[np.float32]:
+        """(M) captions -> (M, D) unit vectors; equal captions go through the tower once."""
+        distinct = list(dict.fromkeys(captions))
+        parts = []
+        for start in range(0, len(distinct), TEXTS_AT_ONCE):
+            inputs = self.towers.text_inputs(distinct[start : start + TEXTS_AT_ONCE], self.template)
+            parts.append(_unit(self.towers.embed_texts(inputs)))
+        if not parts:
+            return np.zeros((0, 0), np.float32)
+        place = {caption: m for m, caption in enumerate(distinct)}
+        return np.concatenate(parts)[[place[caption] for caption in captions]]
+
+    def scores(self, image_emb_ND: NDArray[np.float32], text_emb_MD: NDArray[np.float32]) -> NDArray[np.floating]:
+        """(N, M) sigmoid probabilities for families trained with a sigmoid, raw logits for the others."""
+        return score_matrix(self.calibration, image_emb_ND, text_emb_MD)
+
+
+def _check_template(template: str) -> None:
+    try:
+        fits = template.format("x") != template.format("y")
+    except (IndexError, KeyError, ValueError):
+        fits = False
+    if not fits:
+        raise InputError(f"scorer.template: {template!r} has no single {{}} for the caption")
+
+
+def _unit(output: torch.Tensor) -> NDArray[np.float32]:
+    output = output.float()
+    return (output / output.norm(dim=-1, keepdim=True)).cpu().numpy()
+
+
+def weights_digest(weights: str) -> str:
+    """The content key of a checkpoint: the digests of its weight files, or the hub name."""
+    folder = Path(weights)
+    if not folder.is_dir():
+        return weights
+    files = sorted(p for p in folder.iterdir() if p.suffix in _DIGESTED and p.is_file())
+    return sha256_bytes("\n".join(f"{p.name} {sha256_file(p)}" for p in files if p.name != "manifest.json").encode())

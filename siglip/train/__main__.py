@@ -1,0 +1,3 @@
+from siglip.train import main
+
+main()

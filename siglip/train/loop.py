@@ -1,0 +1,265 @@
+"""The training loop of the scorer: epochs of steps, states to go on from, validation, and the folders left behind."""
+
+import time
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from core.errors import InputError
+from core.runs import RunFolder
+from core.settings import plain, refuse_changes
+from core.tracking import start_tracker
+from siglip.build import TEMPLATE
+from siglip.crops import Pictures, Step, read_crops
+from siglip.detected import DetectedCrops, read_detected
+from siglip.loss.gathering import num_processes, rank
+from siglip.model import load_parts, make_model, tokens
+from siglip.train.freezing import add_lora, count_weights, freeze
+from siglip.train.launching import Stopped, StopSignal, make_accelerator
+from siglip.train.probing import probe, sheet
+from siglip.train.publish.finishing import Finisher
+from siglip.train.schedule import parameter_groups, rate_factor
+from siglip.train.states import StateFolder
+from siglip.train.steps import NotFiniteError, Stepper
+from siglip.train.towers import bind_pair_forward
+from siglip.train.validation import Best, LiveScorer, validate
+
+if TYPE_CHECKING:
+    from siglip.train import TrainConfig
+
+# Settings that change neither the weights nor the log, so that a run may go on with others.
+FREE = ("run_dir", "tracking", "allow_changes", "workers", "cache_gb", "save_every", "save_epochs", "probe",
+        "push_to_hub", "published", "crops", "val_crops", "candidates")  # fmt: skip
+
+
+def train(config: "TrainConfig", folder: RunFolder) -> dict[str, Any]:
+    """Train from a checkpoint, or from scratch when the scorer has an architecture; returns the last figures."""
+    _check(config)
+    training = Training(config, folder)
+    try:
+        return training.run()
+    finally:
+        training.tracker.finish()
+
+
+class Training:
+    """One training, fresh or taken up where it stopped."""
+
+    def __init__(self, config: "TrainConfig", folder: RunFolder) -> None:
+        self.config, self.folder = config, folder
+        self.accelerator = make_accelerator(config)
+        self.stop = StopSignal()
+        torch.manual_seed(config.seed)
+        crops = read_crops(config.crops)
+        self.val_crops = None if config.val_crops is None else read_crops(config.val_crops, "val_crops")
+        self.detected = _detected(config, crops.policy)
+        model, self.processor, self.template = _start(config, sorted(set(crops.captions)))
+        data = {"crops": crops.digest(), "val_crops": self.val_crops.digest() if self.val_crops else None}
+        refuse_changes(folder.path, _fixed(config) | data, config.allow_changes, write=folder.is_main)
+        self.pictures = Pictures(crops, config.recipe, config.seed, self.processor.image_processor, config.cache_gb)
+        self.counts = count_weights(model)
+        self.finisher = Finisher(config, folder, model, self.processor, self._remembered())
+        optimizer = torch.optim.AdamW(
+            parameter_groups(model, config.weight_decay, config.decay_on.value == "text", config.layer_decay),
+            lr=config.lr, betas=(config.betas[0], config.betas[1]),
+        )  # fmt: skip
+        self.model, self.optimizer = self.accelerator.prepare(model, optimizer)
+        self.states = StateFolder(folder.path / "state")
+        self._take_up()
+        self.tracker = start_tracker(config.tracking, folder, "siglip.train", plain(asdict(config)))
+        self._prepare_steps()
+
+    def _remembered(self) -> dict[str, Any]:
+        captions, policy = self.pictures.distinct, self.pictures.crops.policy
+        return {"template": self.template, "policy": policy, "captions": captions}
+
+    def _take_up(self) -> None:
+        """Go on from the newest complete state, or begin; the log loses what came after that state."""
+        found = self.states.load(self.model, self.optimizer.optimizer) or {}
+        self.step, self.epoch = int(found.get("step", 0)), int(found.get("epoch", 0))
+        self.losses: list[float] = list(found.get("losses", []))
+        self.best = Best(**found.get("best", {}))
+        self.figures: dict[str, float] = dict(found.get("figures", {}))  # of the last step
+        history = self.folder.path / "history.jsonl"
+        if self.folder.is_main and history.is_file():
+            with open(history, "r+b") as stream:
+                stream.truncate(int(found.get("history_bytes", 0)))
+        if found and self.folder.is_main:
+            print(f"going on from step {self.step} (epoch {self.epoch + 1})", flush=True)
+
+    def _prepare_steps(self) -> None:
+        config = self.config
+        self.steps_per_epoch = -(-len(self.pictures) // config.batch.size)
+        self.num_steps = config.epochs * self.steps_per_epoch
+        input_ids = tokens(self.processor, self.pictures.distinct, self.template)["input_ids"]
+        self.stepper = Stepper(
+            config, self.accelerator, self.model, self.optimizer, self.pictures, self.processor,
+            input_ids.to(self.accelerator.device), self.stop.check,
+        )  # fmt: skip
+        self.stepper.figures = self.figures
+        batch = min(config.batch.micro or 64, 64)
+        self.scorer = LiveScorer(self.model, self.processor, self.template, self.accelerator.device, batch)
+        self.scorer.between = self.stop.check
+        self.began, self.taken = time.monotonic(), 0
+
+    def run(self) -> dict[str, Any]:
+        """All epochs that are left; returns the last figures."""
+        figures: dict[str, Any] = {}
+        try:
+            while self.epoch < self.config.epochs:
+                self._train_epoch()
+                figures = self._close_epoch()
+                if self._out_of_patience():
+                    print(f"stopping: no better validation for {self.config.patience} epochs", flush=True)
+                    break
+                self.epoch, self.losses = self.epoch + 1, []
+        except Stopped:
+            self._save()
+            if self.folder.is_main:
+                print(f"SIGTERM: state saved at step {self.step}; the same command goes on from there", flush=True)
+            raise
+        except NotFiniteError:  # other bad input may have met one process alone, and saving takes all
+            self.optimizer.zero_grad(set_to_none=True)
+            self._save()
+            raise
+        figures |= {"num_steps": self.step, "num_pairs": len(self.pictures), **self.counts}
+        if self.best.value is not None:
+            figures |= {f"best_{name}": v for name, v in self.best.metrics.items()} | {"best_epoch": self.best.epoch}
+        self.finisher.close(self.model, figures, self.tracker, self.best.value is not None)
+        return figures
+
+    def _train_epoch(self) -> None:
+        """The steps of this epoch that are left."""
+        first = self.step - self.epoch * self.steps_per_epoch
+        batches = self.pictures.batches(
+            self.epoch, first, self.config.batch.size, rank(), num_processes(), self.config.workers
+        )
+        for step, pictures in batches:
+            if self.taken == 0:
+                self._look(step, pictures)
+            seed = np.random.SeedSequence([self.config.seed, self.step, rank()]).generate_state(1)[0]
+            torch.manual_seed(int(seed))  # dropout; nothing random needs to be kept
+            self.losses.append(self.stepper.take(step, pictures, self._rate))
+            self.step, self.taken = self.step + 1, self.taken + len(step.crops)
+            if self.config.log_every and self.step % self.config.log_every == 0:
+                self.tracker.log(self._figures(), step=self.step)
+            if self.config.save_every and self.step % self.config.save_every == 0:
+                self._save()
+            self.stop.check()
+
+    def _look(self, step: Step, pictures: list[Any]) -> None:
+        """Before the first step: are the pictures what the recipe makes? And a sheet of them for the eye."""
+        if not self.folder.is_main:
+            return
+        if self.config.probe:
+            told = probe(self.pictures, self.epoch, step, pictures, self.processor.image_processor)
+            self.tracker.summary({f"probe/{name}": value for name, value in told.items()})
+        made = sheet(pictures, self.folder.path / f"sample_{self.step}.jpg")
+        self.tracker.log_images("augmented", [made], step=self.step)
+
+    def _rate(self, group: dict[str, Any]) -> float:
+        factor = rate_factor(self.step, self.num_steps, self.config.warmup)
+        return float(self.config.lr * factor * group["share"])
+
+    def _figures(self) -> dict[str, float]:
+        seconds = time.monotonic() - self.began
+        factor = rate_factor(self.step - 1, self.num_steps, self.config.warmup)
+        return {**self.stepper.figures, "lr": self.config.lr * factor, "samples_per_s": self.taken / seconds}
+
+    def _close_epoch(self) -> dict[str, Any]:
+        """Keep the state, then validate: a run that is killed in between validates again."""
+        if not self.config.save_every or self.step % self.config.save_every:
+            self._save()
+        epoch = self.epoch + 1
+        figures: dict[str, Any] = {"epoch": epoch, "loss": float(np.mean(self.losses))}
+        if self.stepper.figures:
+            told = self._figures()
+            figures |= {name: told[name] for name in ("lr", "scale", "bias", "samples_per_s")}
+        judged: dict[str, float] = {}
+        if self._is_judged:
+            judged = validate(self.scorer, self.val_crops, self.detected, self.model)
+            figures |= judged
+        self.tracker.log(figures, step=self.step)
+        if self.folder.is_main:
+            shown = ", ".join(f"{k} {v:.4g}" for k, v in figures.items() if k != "epoch")
+            print(f"epoch {epoch}/{self.config.epochs}: {shown}", flush=True)
+        if judged and self.best.beaten_by(judged, self.config.best_metric, epoch):
+            self.finisher.publish("best", self.model, figures)
+        if self.config.save_epochs:
+            self.finisher.publish(f"epochs/epoch_{epoch:03d}", self.model, figures)
+        return figures
+
+    @property
+    def _is_judged(self) -> bool:
+        return self.val_crops is not None or self.detected is not None
+
+    def _out_of_patience(self) -> bool:
+        patience = self.config.patience
+        return patience > 0 and self._is_judged and self.epoch + 1 - self.best.epoch >= patience
+
+    def _save(self) -> None:
+        history = self.folder.path / "history.jsonl"
+        progress = {
+            "step": self.step, "epoch": self.epoch, "losses": self.losses, "best": asdict(self.best),
+            "figures": self.stepper.figures,
+            "history_bytes": history.stat().st_size if history.is_file() else 0,
+        }  # fmt: skip
+        self.states.save(self.model, self.optimizer.optimizer, progress)
+
+
+def _check(config: "TrainConfig") -> None:
+    """InputError for values that cannot be meant."""
+    whole = {"batch.size": config.batch.size, "batch.micro": config.batch.micro, "epochs": config.epochs}
+    for name, value in whole.items():
+        if value is not None and value < 1:
+            raise InputError(f"{name}: {value} is not at least 1")
+    if config.patience and config.val_crops is None and config.candidates is None:
+        raise InputError("patience: needs val_crops or candidates to judge the epochs by")
+    if len(config.betas) != 2:
+        raise InputError(f"betas: {config.betas} are not two numbers")
+    of_crops, of_detected = ("ranking_accuracy", "retrieval_at_1"), ("detected_ranking_accuracy", "detected_accuracy")
+    if config.best_metric not in of_crops + of_detected:
+        raise InputError(f"best_metric: {config.best_metric!r} is none of {', '.join(of_crops + of_detected)}")
+    if config.candidates is not None and config.val_crops is None and config.best_metric in of_crops:
+        raise InputError(f"best_metric: {config.best_metric} needs val_crops; candidates alone give detected_accuracy")
+    if config.candidates is None and config.best_metric in of_detected:
+        raise InputError(f"best_metric: {config.best_metric} needs candidates")
+
+
+def _detected(config: "TrainConfig", policy: str) -> DetectedCrops | None:
+    """The detected crops to rank; InputError when the training's crops were enlarged, which these are not."""
+    if config.candidates is None:
+        return None
+    if policy != "none":
+        raise InputError(f"candidates: are ranked as they were cut, but the crops were enlarged by {policy!r}")
+    return read_detected(config.candidates)
+
+
+def _fixed(config: "TrainConfig") -> dict[str, Any]:
+    """The settings that weights and log depend on."""
+    values = asdict(replace(config, tracking=None))  # type: ignore[arg-type]
+    return {name: plain(value) for name, value in values.items() if name not in FREE}
+
+
+def _start(config: "TrainConfig", captions: list[str]) -> tuple[Any, Any, str]:
+    """(model ready to be prepared, processor, template) from a checkpoint or from scratch."""
+    settings: dict[str, Any] = {}
+    if config.scorer.weights:
+        model, processor, settings = load_parts(config.scorer.weights)
+    elif config.scorer.architecture:
+        model, processor = make_model(config.scorer.architecture, captions)
+    else:
+        raise InputError("scorer: neither weights nor an architecture is given")
+    stored, given = settings.get("template"), config.scorer.template
+    if given is not None and stored is not None and given != stored:
+        raise InputError(f"scorer.template: {given!r}, but {config.scorer.weights} was trained with {stored!r}")
+    bind_pair_forward(model)
+    model.float().train()
+    freeze(model, config.freeze.image, config.freeze.text, config.freeze.layers)
+    if config.lora.rank:
+        add_lora(model, config.lora.rank, config.lora.alpha, config.lora.dropout)
+    if config.checkpointing:
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    return model, processor, given or stored or TEMPLATE
