@@ -25,7 +25,8 @@ from safetensors.torch import save_file
 from spandrel.architectures.Compact import Compact  # noqa: F401  (spandrel registers the architecture)
 from spandrel.architectures.Compact.__arch.SRVGG import SRVGGNetCompact
 
-from upscale.build import Batching, Precision, UpscalerConfig, build_upscaler
+from upscale.build import build_upscaler
+from upscale.settings import Batching, Precision, UpscalerConfig
 
 CROPS, SMALLEST, LARGEST, GOAL, MOST_LEVELS = 32, 20, 80, 2.0, 2
 STOCK, GOAL_WAY = "stock float32 loop", "bfloat16, auto"

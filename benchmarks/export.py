@@ -31,8 +31,8 @@ from core.records import read_predictions
 from core.values import AnnotatedImage
 from data.captions import read_annotations, write_annotations
 from detector.weights import find_weights
-from pipeline.build import PipelineConfig
 from pipeline.opening import stored_config
+from pipeline.settings import PipelineConfig
 
 GOAL, SAME, SAME_IOU = 2.0, 0.98, 0.9
 Boxes = dict[tuple[str, str], NDArray[np.floating]]  # xyxy by image and caption; four zeros: no answer
@@ -92,7 +92,7 @@ def ours(run: str, config: PipelineConfig, truth: Sequence[AnnotatedImage], imag
     """Each caption's box by `pipeline.export` with the run's settings, and how many crops it embedded."""
     from core.runs import RunFolder
     from core.tracking import TrackingMode
-    from pipeline.export import ExportConfig
+    from pipeline.export.settings import ExportConfig
     from pipeline.export.work import export
 
     with tempfile.TemporaryDirectory() as name:

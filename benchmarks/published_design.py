@@ -37,9 +37,10 @@ from core.store import CandidateStore
 from core.values import AnnotatedImage
 from data.captions import read_annotations, write_annotations
 from eval.statistics import paired_difference
-from eval.sweep import SweepConfig, best_row, points_of
+from eval.sweep import best_row, points_of
 from eval.sweep.points import Point, Sweeper
 from eval.sweep.replay import Replay
+from eval.sweep.settings import SweepConfig
 
 NUM_TRAIN, NUM_TUNE, NUM_VAL = 500, 60, 120
 GRADES, TUNE_GRADES = ("clean", "gauss1000", "gauss3000", "jpeg15"), ("clean", "gauss2000")

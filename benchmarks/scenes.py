@@ -12,8 +12,9 @@ import cv2
 import numpy as np
 
 from core.images import write_image
-from data.scenes import SceneNoise, ScenesConfig, scene_settings
+from data.scenes import scene_settings
 from data.scenes.draw import draw_scene
+from data.scenes.settings import SceneNoise, ScenesConfig
 
 LIMIT_S = 20.0  # the project's own limit for 100 scenes
 

@@ -25,8 +25,9 @@ import transformers
 from numpy.typing import NDArray
 from PIL import Image
 
-from siglip.build import ScorerConfig, build_scorer
+from siglip.build import build_scorer
 from siglip.model import make_model, save_checkpoint
+from siglip.settings import ScorerConfig
 
 CROPS, CAPTIONS, GOAL, MOST_ERROR = 8, 5, 4.5, 1e-5
 COLOURS, KINDS = ("red", "grey", "white", "blue"), ("drone", "missile", "helicopter", "fighter jet", "light aircraft")

@@ -17,8 +17,9 @@ import numpy as np
 from core.stages import View
 from core.store import CandidateStore
 from core.values import Candidates
-from eval.sweep import SweepConfig, best_row, sweep
+from eval.sweep import best_row, sweep
 from eval.sweep.replay import pixel_boxes
+from eval.sweep.settings import SweepConfig
 
 SIZE = (1520, 870)
 CAPTIONS = [f"{colour} {kind}" for colour in ("red", "blue", "grey", "white", "black", "green", "yellow")

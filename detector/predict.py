@@ -11,7 +11,8 @@ from core.cuts import CutConfig, candidates_of
 from core.errors import InputError
 from core.published import Published, beside
 from core.runs import RunConfig, RunFolder
-from detector.build import DetectorConfig, build_detector
+from detector.build import build_detector
+from detector.settings import DetectorConfig
 
 
 @dataclass

@@ -8,6 +8,7 @@ from core.errors import InputError
 from core.files import write_json, write_text
 from core.runs import RunConfig, RunFolder
 from core.tracking import TrackingConfig
+from eval.charts.pareto import pareto
 from eval.robustness import system_of
 from eval.runs import FoundRun, find_runs
 from eval.tables import markdown, print_table
@@ -64,12 +65,6 @@ def time_per_image(stages: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
     return {**times, "all": sum(times.values())}
 
 
-def pareto(points: Sequence[tuple[float, float]]) -> list[bool]:
-    """Which (cost, merit) points no other point beats: none is at most as costly and at least as good, and better in
-    one of the two."""
-    return [not any(c <= cost and m >= merit and (c, m) != (cost, merit) for c, m in points) for cost, merit in points]
-
-
 def systems_of(runs: Sequence[FoundRun]) -> list[dict[str, Any]]:
     """Every export that has an accuracy: its milliseconds an image by stage, and whether no other beats it."""
     rows = []
@@ -113,8 +108,8 @@ def run(config: SpeedConfig, folder: RunFolder) -> dict[str, Any]:
     write_json(folder.path / "speed.json", rows)
     drawn = []
     if config.png:
+        from eval.charts.pareto import pareto_charts
         from eval.charts.png import save_png
-        from eval.report.charts import pareto_charts
 
         for chart in [c for stage in ("all", *times) for c in pareto_charts(rows, stage)]:
             drawn.append(folder.path / f"{chart.key}.png")

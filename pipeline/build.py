@@ -1,27 +1,12 @@
 """The four stages as one object, built from settings; light to import."""
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from core.choosing import ChoosingConfig
-from core.cuts import CutConfig
-from detector.build import DetectorConfig
-from siglip.build import ScorerConfig, scorer_weights
-from upscale.build import UpscalerConfig
+from pipeline.settings import PipelineConfig
+from siglip.settings import scorer_weights
 
 if TYPE_CHECKING:
     from pipeline.system import Pipeline
-
-
-@dataclass
-class PipelineConfig(CutConfig):
-    """A whole system: its stages, its cuts and its choosing."""
-
-    detector: DetectorConfig | None = field(default_factory=DetectorConfig)
-    upscaler: UpscalerConfig | None = field(default_factory=UpscalerConfig)
-    scorer: ScorerConfig | None = field(default_factory=ScorerConfig)  # null: boxes only, the fallback answers
-    choosing: ChoosingConfig = field(default_factory=ChoosingConfig)
-    device: str = "cpu"  # cpu, cuda, cuda:1
 
 
 def build_pipeline(config: PipelineConfig) -> "Pipeline":

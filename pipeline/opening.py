@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.errors import InputError, reason
-from pipeline.build import PipelineConfig, build_pipeline
+from pipeline.build import build_pipeline
+from pipeline.settings import PipelineConfig
 
 if TYPE_CHECKING:
     from pipeline.system import Pipeline

@@ -18,7 +18,7 @@ from core.cuts import candidates_of
 from core.pixels import crop_box, pixel_box
 from core.stages import Detector, Image, Scorer, Upscaler, View
 from core.values import Candidates, Prediction
-from pipeline.build import PipelineConfig
+from pipeline.settings import PipelineConfig
 
 # Crops are cut, enlarged and embedded so many pixels at a time (about 700 of a target's usual size): however many there
 # are, and however large wrong boxes make them, a chunk enlarged four times stays near 100 MB.

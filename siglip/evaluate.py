@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 from core.errors import InputError
 from core.runs import RunConfig, RunFolder
-from siglip.build import ScorerConfig, build_scorer, scorer_weights
+from siglip.build import build_scorer
+from siglip.settings import ScorerConfig, scorer_weights
 
 if TYPE_CHECKING:
     from core.stages import Scorer

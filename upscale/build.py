@@ -1,53 +1,11 @@
-"""Settings of an upscaler and the one place that builds it; light to import."""
+"""The one place that builds an upscaler; light to import."""
 
-from dataclasses import dataclass
-from enum import Enum
 from typing import TYPE_CHECKING
 
-from upscale.padding import Pad
+from upscale.settings import UpscaleMethod, UpscalerConfig
 
 if TYPE_CHECKING:
     from core.stages import Upscaler
-
-
-class UpscaleMethod(Enum):
-    """How crops are enlarged."""
-
-    none = "none"  # not at all
-    lanczos = "lanczos"  # by interpolation
-    network = "network"  # by a super-resolution network that spandrel reads
-
-
-class Precision(Enum):
-    """The number type inside the network."""
-
-    float32 = "float32"  # the reference
-    bfloat16 = "bfloat16"  # within 2 grey levels of it; twice as fast on a CPU that has the instructions
-    float16 = "float16"  # as published, on a GPU
-
-
-class Batching(Enum):
-    """How crops of different sizes go through the network."""
-
-    auto = "auto"  # what is fastest on the device: single on a CPU, masked on a GPU
-    single = "single"  # one by one; on a CPU one crop a core
-    masked = "masked"  # many on one canvas, masked after every convolution so that nothing leaks
-
-
-@dataclass
-class UpscalerConfig:
-    """An upscaler."""
-
-    method: UpscaleMethod = UpscaleMethod.network  # none, lanczos or network
-    weights: str | None = None  # checkpoint of a network (.pth, .pt, .safetensors)
-    url: str | None = None  # where a user fetches those weights; told when they are missing
-    scale: int = 4  # enlargement, for lanczos; a network has its own
-    pad: Pad = Pad.published  # pre-padding rule
-    swap_channels: bool = False  # feed the network BGR, as the published system did by mistake
-    precision: Precision = Precision.float32  # float32 (reference), bfloat16 or float16
-    batching: Batching = Batching.auto  # auto, single or masked
-    batch_pixels: int = 262_144  # most input pixels on one canvas batch
-    largest_pixels: int = 147_456  # a larger crop stays as it is: 384 x 384, the most that a scorer here looks at
 
 
 def build_upscaler(config: UpscalerConfig, device: str = "cpu") -> "Upscaler":

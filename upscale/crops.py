@@ -15,8 +15,9 @@ from core.runs import RunConfig, RunFolder
 from core.stages import Image, Upscaler
 from data.cropset import SET, Crop, CropSet, finish_set, read_crop_set
 from data.journal import Done, open_journal, read_journal, work_through
-from upscale.build import UpscalerConfig, build_upscaler
+from upscale.build import build_upscaler
 from upscale.padding import Pad
+from upscale.settings import UpscalerConfig
 
 
 @dataclass

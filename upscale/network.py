@@ -14,9 +14,9 @@ import torch.nn.functional as F
 
 from core.files import sha256_bytes
 from core.stages import Image
-from upscale.build import Batching, UpscalerConfig
 from upscale.masking import MaskedCanvas, batches
 from upscale.padding import pad_of
+from upscale.settings import Batching, UpscalerConfig
 from upscale.weights import Network
 
 

@@ -9,7 +9,7 @@ from torch import nn
 
 from core.errors import InputError, reason
 from core.files import sha256_file
-from upscale.build import Precision, UpscalerConfig
+from upscale.settings import Precision, UpscalerConfig
 
 DTYPES = {
     Precision.float32: torch.float32,

@@ -1,26 +1,11 @@
 """Report what is broken, duplicate, leaking or unbalanced in a data set."""
 
 from collections import Counter
-from dataclasses import dataclass
 from typing import Any
 
-from omegaconf import MISSING
-
 from core.errors import InputError
-from core.runs import RunConfig, RunFolder
-
-
-@dataclass
-class CheckConfig(RunConfig):
-    """Settings of `data.check`."""
-
-    annotations: str = MISSING  # caption JSONL or JSON list; the training part when val is given
-    images: str | None = None  # folder of the pictures; without it only the annotation files are checked
-    val: str | None = None  # annotation file of the validation part, to look for leaks
-    val_images: str | None = None  # folder of the validation pictures; default the same as images
-    near_bits: int = 40  # pictures look alike when at most so many of 255 bits of their perceptual hashes differ
-    few: int = 20  # a caption with fewer training boxes is rare
-    workers: int = 4  # threads
+from core.runs import RunFolder
+from data.check.settings import CheckConfig
 
 
 def run(config: CheckConfig, folder: RunFolder) -> dict[str, Any]:

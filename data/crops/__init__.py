@@ -1,45 +1,23 @@
 """Cut every annotated box out of its image: a crop set for training the scorer."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from enum import Enum
 from functools import partial
 from pathlib import Path
 from typing import Any
-
-from omegaconf import MISSING
 
 from core.errors import InputError
 from core.files import sha256_bytes, sha256_file
 from core.images import decode_image, encode_image
 from core.pixels import crop_box
-from core.runs import RunConfig, RunFolder
+from core.runs import RunFolder
 from core.values import AnnotatedImage
 from data.captions import place, read_annotations
 from data.crops.earlier import Source, clear_set, complete_set, pictures_digest
+from data.crops.settings import CropsConfig, Format
 from data.cropset import INDEX, SET, Crop, crop_name, finish_set, write_index
 from data.frames import FramedImage, count_hanging, frame_images
 from data.journal import Done, open_journal, read_journal, work_through
 from data.placing import write_plain
-
-
-class Format(Enum):
-    """The file format of the crops."""
-
-    png = ".png"
-    jpeg = ".jpg"
-
-
-@dataclass
-class CropsConfig(RunConfig):
-    """Settings of `data.crops`."""
-
-    annotations: str = MISSING  # caption JSONL or JSON list
-    images: str = MISSING  # folder of the pictures
-    format: Format = Format.png  # png, exact; or jpeg, as published
-    quality: int = 95  # of JPEG crops, 1 to 100
-    published_index: bool = False  # also write index.json, the published list of image and label
-    workers: int = 4  # threads
 
 
 def plan_crops(images: Sequence[AnnotatedImage], suffix: str = ".png") -> list[Crop]:

@@ -1,29 +1,15 @@
 """Merge crop sets, or annotation files with their images, into one."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from omegaconf import MISSING
-
 from core.errors import InputError
 from core.files import read_json
-from core.runs import RunConfig, RunFolder
+from core.runs import RunFolder
 from data.captions import is_json_list
-from data.merge.names import Collisions, set_names
-from data.placing import Place, spare_inputs
-
-
-@dataclass
-class MergeConfig(RunConfig):
-    """Settings of `data.merge`."""
-
-    sets: list[str] = MISSING  # crop sets (folders or published indexes), or annotation files; two or more
-    images: list[str] | None = None  # for annotation files: the folder of pictures of each, or one for all
-    names: list[str] | None = None  # a short name for each set; default its folder's or file's name
-    collisions: Collisions = Collisions.error  # error, or rename: put the set's name before every name of every set
-    place: Place = Place.link  # link or copy the files
-    allow_mixed: bool = False  # merge crop sets though their pad policies or upscalers differ
+from data.merge.names import set_names
+from data.merge.settings import MergeConfig
+from data.placing import spare_inputs
 
 
 def run(config: MergeConfig, folder: RunFolder) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from data.placing import put_file
 from data.split import read_lines, write_lines
 
 if TYPE_CHECKING:
-    from data.merge import MergeConfig
+    from data.merge.settings import MergeConfig
 
 MARK = "merge.json"
 

@@ -8,28 +8,16 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import MISSING
-
 from core.errors import InputError
 from core.files import sha256_bytes, sha256_file, write_json
-from core.runs import RunConfig, RunFolder
+from core.runs import RunFolder
+from data.noise.settings import NoiseConfig
 
 if TYPE_CHECKING:
     from data.journal import Done
     from data.noise.grades import Grade, Image
 
 MARK = "noise.json"
-
-
-@dataclass
-class NoiseConfig(RunConfig):
-    """Settings of `data.noise`."""
-
-    annotations: str = MISSING  # caption JSONL or JSON list; boxes may be absent
-    images: str = MISSING  # folder of the pictures
-    grade: str = MISSING  # clean, gauss500, iso30, multiplicative10, jpeg20, blur5, lowres3, ...
-    seed: int = 0  # another seed draws other noise; the same picture always gets the same
-    workers: int = 4  # threads
 
 
 @dataclass(frozen=True)

@@ -1,23 +1,10 @@
 """A crop set as a TensorFlow Datasets data set, so that a JAX training (big_vision) starts from the same crops."""
 
-from dataclasses import dataclass
 from typing import Any
 
-from omegaconf import MISSING
-
 from core.errors import InputError
-from core.runs import RunConfig, RunFolder
-
-
-@dataclass
-class TfdsConfig(RunConfig):
-    """Settings of `data.tfds`."""
-
-    crops: str = MISSING  # crop set that becomes the split `train`
-    val_crops: str | None = None  # crop set that becomes the split `val`; null: none
-    name: str = "described_crops"  # what tfds.builder(name, data_dir=RUN) opens; lower case, digits and _
-    version: str = "1.0.0"  # version of the data set, three numbers
-    shard: int = 10_000  # crops a file
+from core.runs import RunFolder
+from data.tfds.settings import TfdsConfig
 
 
 def run(config: TfdsConfig, folder: RunFolder) -> dict[str, Any]:

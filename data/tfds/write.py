@@ -14,7 +14,7 @@ from core.runs import RunFolder
 from data.cropset import CropSet, read_crop_set, verify_set
 
 if TYPE_CHECKING:
-    from data.tfds import TfdsConfig
+    from data.tfds.settings import TfdsConfig
 
 _ENCODINGS = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg"}
 

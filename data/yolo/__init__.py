@@ -1,28 +1,16 @@
 """Make a YOLO tree with data.yaml from an annotation file, or annotation files from a tree."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from core.errors import InputError
 from core.files import sha256_file
-from core.runs import RunConfig, RunFolder
+from core.runs import RunFolder
 from data.captions import read_annotations, write_annotations
 from data.frames import count_hanging, frame_images
-from data.placing import Place, spare_inputs
+from data.placing import spare_inputs
+from data.yolo.settings import YoloConfig
 from data.yolo.tree import finish_tree, prepare_tree, read_tree, refuse_shared_labels, write_part
-
-
-@dataclass
-class YoloConfig(RunConfig):
-    """Settings of `data.yolo`."""
-
-    annotations: str | None = None  # caption JSONL or JSON list of the training images
-    images: str | None = None  # folder of the pictures
-    val: str | None = None  # annotation file of the validation images
-    val_images: str | None = None  # folder of the validation pictures; default the same as images
-    place: Place = Place.link  # link or copy the pictures
-    tree: str | None = None  # a YOLO tree (folder or data.yaml) to make annotation files of instead
 
 
 def run(config: YoloConfig, folder: RunFolder) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from detector.inference.letterbox import input_shape, letterbox
 from detector.weights import find_weights
 
 if TYPE_CHECKING:
-    from detector.export import ExportConfig
+    from detector.export.settings import ExportConfig
 
 
 def export_and_compare(config: "ExportConfig", folder: RunFolder) -> dict[str, Any]:

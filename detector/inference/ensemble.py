@@ -6,9 +6,9 @@ from pathlib import Path
 from core.errors import InputError
 from core.files import sha256_bytes
 from core.stages import Image, View
-from detector.build import DetectorConfig, MemberConfig
 from detector.inference.member import Member, member_name
 from detector.inference.network import Network
+from detector.settings import DetectorConfig, MemberConfig
 from detector.weights import find_weights
 
 

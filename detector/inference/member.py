@@ -13,11 +13,11 @@ from core.errors import InputError
 from core.files import sha256_bytes
 from core.stages import Image, View
 from core.values import Candidates
-from detector.build import MemberConfig
 from detector.inference.letterbox import Letterbox, input_shape, letterbox
 from detector.inference.network import Network
 from detector.inference.slicing import Window, check_slices, slice_windows
 from detector.inference.views import TTA, ViewTransform, parse_view
+from detector.settings import MemberConfig
 
 FLOOR = 0.001  # candidates are kept down to this confidence, so that every higher cut can be made later
 MAX_CANDIDATES = 30_000  # a view of an untrained network would otherwise keep every anchor; Ultralytics' own limit

@@ -1,7 +1,7 @@
 """Slices of a picture, by sahi's own geometry."""
 
 from core.errors import InputError
-from detector.build import SliceConfig, SliceMode
+from detector.settings import SliceConfig, SliceMode
 
 Window = tuple[int, int, int, int]  # left, top, right, bottom in pixels
 

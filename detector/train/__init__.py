@@ -1,30 +1,8 @@
 """Train a detector on a YOLO tree, in stages, going on exactly where a killed run stopped."""
 
-from dataclasses import dataclass, field
-from typing import Any
-
-from omegaconf import MISSING
-
-from core.published import Published, beside
-from core.runs import RunConfig, RunFolder
-from core.tracking import TrackingConfig
-from data.recipe import RecipeConfig
-from detector.build import DetectorConfig, StageConfig
-
-
-@dataclass
-class TrainConfig(RunConfig):
-    """Settings of `detector.train`."""
-
-    data: str = MISSING  # YOLO tree: its folder or its data.yaml
-    detector: DetectorConfig = field(default_factory=DetectorConfig)
-    recipe: RecipeConfig = field(default_factory=RecipeConfig)  # augmentation
-    stages: list[StageConfig] = field(default_factory=list)  # resolution, epochs, recipe of each; default the preset's
-    device: Any = None  # cpu, 0, [0,1] for several GPUs; null: a GPU if there is one
-    seed: int = 0  # of everything random
-    allow_changes: bool = False  # go on in run_dir although settings differ from those it was begun with
-    tracking: TrackingConfig = field(default_factory=TrackingConfig)
-    published: Published = field(default_factory=Published)
+from core.published import beside
+from core.runs import RunFolder
+from detector.train.settings import TrainConfig
 
 
 def run(config: TrainConfig, folder: RunFolder) -> dict[str, object]:

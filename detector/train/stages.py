@@ -12,7 +12,7 @@ from core.images import read_image
 from core.runs import RunFolder
 from core.tracking import Tracker, start_tracker
 from data.recipe import RecipeConfig
-from detector.build import Rectangle, StageConfig, StageState
+from detector.settings import Rectangle, StageConfig, StageState
 from detector.train.arguments import check_arguments
 from detector.train.plan import METRICS, StagePlan
 from detector.train.start import find_start
@@ -20,7 +20,7 @@ from detector.train.tree import Tree, read_tree
 from eval.tracked import artifact_name
 
 if TYPE_CHECKING:
-    from detector.train import TrainConfig
+    from detector.train.settings import TrainConfig
 
 DONE = "done.json"
 

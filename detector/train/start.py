@@ -4,7 +4,7 @@ import importlib.resources
 from pathlib import Path
 
 from core.errors import InputError
-from detector.build import DetectorConfig
+from detector.settings import DetectorConfig
 from detector.weights import find_weights, load_model
 
 MODELS = "configs/detector/models"

@@ -16,8 +16,9 @@ from eval.attribution import Case, attribution, breakdown, cases_of, detection_e
 from eval.boxes.operating_point import cut_table
 from eval.boxes.table import detection_table, truth_table
 from eval.charts.kinds import Chart
+from eval.charts.pareto import pareto_charts
 from eval.grounding import Outcome, grounding_metrics, score_keyed
-from eval.report.charts import breakdown_charts, curve_charts, pareto_charts, sweep_charts, training_charts
+from eval.report.charts import breakdown_charts, curve_charts, sweep_charts, training_charts
 from eval.report.gallery import Pictures, card, spread
 from eval.runs import FoundRun, latest
 from eval.speed import systems_of

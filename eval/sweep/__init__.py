@@ -2,27 +2,24 @@
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from enum import Enum
 from itertools import product
 from pathlib import Path
 from typing import Any
 
-from omegaconf import MISSING
-
-from core.choosing import ChoosingConfig, ChoosingMethod, Combining, Fallback
+from core.choosing import ChoosingConfig
 from core.cuts import CutConfig, FusionConfig, FusionMethod, weight_lists
 from core.errors import InputError, check_limits, check_shares
 from core.files import read_json, sha256_bytes, sha256_file, write_json, write_text
 from core.progress import progress
-from core.runs import RunConfig, RunFolder
+from core.runs import RunFolder
 from core.store import CandidateStore
-from core.tracking import TrackingConfig
 from data.captions import read_annotations
 from eval.ledger import count_look, ledger_path
 from eval.sweep.columns import detector_columns, scorer_columns
 from eval.sweep.points import NotCovered, Point, Sweeper
 from eval.sweep.replay import Replay, find_key
+from eval.sweep.settings import SweepConfig
 from eval.tables import comma_separated, markdown, print_table, varying
 from eval.tracked import tell
 
@@ -37,32 +34,6 @@ PUBLISHED = {  # the published table's columns; its AP saw only boxes above the 
     "pycocotools mAP@0.5-0.95": "AP_cut", "self calc mAP@0.5 over no. GT": "map50_over_truth",
     "self calc mAP@0.5 over no. preds": "map50_over_predictions",
 }  # fmt: skip
-
-
-@dataclass
-class SweepConfig(RunConfig):
-    """Settings of `eval.sweep`: each list is one axis, and every combination is tried."""
-
-    candidates: str = MISSING  # folder candidates/ of pipeline.export
-    truth: str = MISSING  # annotation file with boxes
-    confidence: list[float] = field(default_factory=lambda: [0.25])  # candidates below it go
-    nms_iou: list[float] = field(default_factory=lambda: [0.5])  # of two boxes overlapping more, one goes
-    max_det: list[int] = field(default_factory=lambda: [20])  # most candidates per view
-    detectors: list[str] = field(default_factory=list)  # keys in the store, `a+b` for several together; empty: each
-    views: list[str] = field(default_factory=lambda: ["*"])  # patterns of view names, such as */plain
-    fusion: list[FusionMethod] = field(default_factory=lambda: [FusionMethod.nms])  # of several views: nms, wbf, none
-    wbf_iou: list[float] = field(default_factory=lambda: [0.5])  # clusters of wbf
-    weights: list[list[Any]] = field(default_factory=lambda: [[]])  # of the views in wbf; empty: all equal
-    min_votes: int = 1  # wbf keeps clusters that so many views agree on
-    score_rule: str = "avg"  # wbf's confidence: avg or max
-    scorers: list[str] = field(default_factory=list)  # keys in the store (upscaler-scorer), or none; empty: each
-    method: list[ChoosingMethod] = field(default_factory=lambda: [ChoosingMethod.best])  # best or assignment
-    confidence_weight: list[float] = field(default_factory=lambda: [0.0])  # of the detector in the choice
-    combine: list[Combining] = field(default_factory=lambda: [Combining.sum])  # of score and confidence: sum, product
-    absent_below: list[Any] = field(default_factory=lambda: [None])  # scores below mean "not in this picture"
-    fallback: Fallback = Fallback.confident  # without a scorer: the most confident candidate, or none
-    match_iou: float = 0.5  # a box is right from this IoU on, for precision, recall and F1
-    tracking: TrackingConfig = field(default_factory=TrackingConfig)
 
 
 def points_of(config: SweepConfig, store: CandidateStore) -> list[Point]:

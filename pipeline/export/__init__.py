@@ -1,41 +1,10 @@
 """Run all stages over an annotation file once: answers, detections, and the store that sweeps replay."""
 
-from dataclasses import dataclass, field
 from typing import Any
 
-from omegaconf import MISSING
-
-from core.cuts import FusionMethod
-from core.published import Published, beside
-from core.runs import RunConfig, RunFolder
-from core.tracking import TrackingConfig
-from pipeline.build import PipelineConfig
-
-
-@dataclass
-class SweepLists:
-    """What later sweeps will ask for beside the export's own point; empty lists add nothing."""
-
-    confidence: list[float] = field(default_factory=list)  # lowest confidences of candidates
-    nms_iou: list[float] = field(default_factory=list)  # NMS overlaps
-    max_det: list[int] = field(default_factory=list)  # most candidates a view
-    views: list[str] = field(default_factory=list)  # patterns of view names, such as */plain, beside all views
-    fusion: list[FusionMethod] = field(default_factory=list)  # of several views: nms, wbf, none
-    wbf_iou: list[float] = field(default_factory=list)  # clusters of wbf
-    weights: list[list[Any]] = field(default_factory=list)  # of the views in wbf; empty: all equal
-
-
-@dataclass
-class ExportConfig(PipelineConfig, RunConfig):
-    """Settings of `pipeline.export`."""
-
-    annotations: str = MISSING  # caption file: its images and captions are asked; boxes may be absent
-    images: str = MISSING  # folder of the pictures
-    candidates: str | None = None  # store to extend; null: candidates/ in the run folder
-    sweep: SweepLists = field(default_factory=SweepLists)
-    batch: int = 16  # images that go through the stages together
-    tracking: TrackingConfig = field(default_factory=TrackingConfig)
-    published: Published = field(default_factory=Published)
+from core.published import beside
+from core.runs import RunFolder
+from pipeline.export.settings import ExportConfig
 
 
 def run(config: ExportConfig, folder: RunFolder) -> dict[str, Any]:

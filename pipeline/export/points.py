@@ -9,7 +9,7 @@ from core.cuts import CutConfig, FusionMethod, candidates_of, weight_lists
 from core.errors import InputError, check_limits, check_shares
 from core.stages import View
 from core.values import Candidates
-from pipeline.export import ExportConfig
+from pipeline.export.settings import ExportConfig
 
 
 @dataclass(frozen=True)

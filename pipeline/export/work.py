@@ -22,12 +22,12 @@ from data.captions import CaptionedImage, read_annotations, read_captions
 from eval.grounding import grounding_metrics, score_keyed
 from eval.tracked import tell
 from pipeline.build import build_pipeline
-from pipeline.export import ExportConfig
 from pipeline.export.points import SweepPoint, points
+from pipeline.export.settings import ExportConfig
 from pipeline.export.share import Share
 from pipeline.memory import peak_memory
 from pipeline.system import Answer, Pipeline, pixel_boxes
-from siglip.build import scorer_weights
+from siglip.settings import scorer_weights
 
 # AP wants the whole curve: detections go out uncut by confidence, after the export's own NMS.
 AP_CONFIDENCE, AP_MAX_DET = 0.001, 300

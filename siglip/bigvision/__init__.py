@@ -1,23 +1,11 @@
 """SigLIP weights from big_vision's .npz into a transformers folder, and back, exact to the bit."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from omegaconf import MISSING
-
 from core.errors import InputError
-from core.runs import RunConfig, RunFolder
-
-
-@dataclass
-class BigVisionConfig(RunConfig):
-    """Settings of `siglip.bigvision`."""
-
-    source: str = MISSING  # .npz of big_vision, or a transformers folder or hub name
-    out: str = MISSING  # folder for an .npz, .npz for a folder
-    like: str | None = None  # to a folder: checkpoint whose config, tokenizer and preprocessing are taken; null: none
-    stacked: bool = False  # to an .npz: layers in one array each, as big_vision's scan=True has them
+from core.runs import RunFolder
+from siglip.bigvision.settings import BigVisionConfig
 
 
 def run(config: BigVisionConfig, folder: RunFolder) -> dict[str, Any]:

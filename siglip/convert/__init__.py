@@ -1,34 +1,11 @@
 """Clean a checkpoint's parameter names of wrapper prefixes, copying everything else exactly."""
 
-from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from omegaconf import MISSING
-
 from core.errors import InputError
-from core.runs import RunConfig, RunFolder
-from siglip.convert.write import Cast
-
-
-class Verify(Enum):
-    """Whether the result is compared with the model that its config describes."""
-
-    auto = "auto"
-    none = "none"
-
-
-@dataclass
-class ConvertConfig(RunConfig):
-    """Settings of `siglip.convert`."""
-
-    source: str = MISSING  # safetensors, .bin or .pt file; folder of them, sharded too; folder with DCP shards
-    out: str | None = None  # file or folder to write, like the source; PyTorch's formats become safetensors
-    verify: Verify = Verify.auto  # compare with the model's own tensors; none: take the names as they come
-    dry_run: bool = False  # only show what would be renamed
-    in_place: bool = False  # instead of out: write new headers into the source's safetensors files
-    cast: Cast | None = None  # bf16, fp16 or fp32 for floating-point tensors; null: as they are
+from core.runs import RunFolder
+from siglip.convert.settings import ConvertConfig, Verify
 
 
 def run(config: ConvertConfig, folder: RunFolder) -> dict[str, Any]:

@@ -18,9 +18,10 @@ from siglip.convert.header import (
     renamed_metadata,
 )
 from siglip.convert.keys import clean_key, clean_keys
+from siglip.convert.settings import Cast
 from siglip.convert.source import INDEX, WEIGHTS, Kind, Source, find_source
 from siglip.convert.verify import model_shapes, verify
-from siglip.convert.write import Cast, file_pieces, tensor_pieces, write_pieces
+from siglip.convert.write import file_pieces, tensor_pieces, write_pieces
 
 Shapes = dict[str, list[int]]
 _LEFT_BEHIND = {

@@ -4,7 +4,6 @@ import json
 import struct
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from enum import Enum
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,19 +11,12 @@ from typing import TYPE_CHECKING, Any
 from core.errors import InputError
 from core.files import open_atomic
 from siglip.convert.header import DTYPE_BITS, Header
+from siglip.convert.settings import Cast
 
 if TYPE_CHECKING:
     import torch
 
 _PIECE_BYTES = 8 << 20
-
-
-class Cast(Enum):
-    """What floating-point tensors become."""
-
-    bf16 = "bf16"
-    fp16 = "fp16"
-    fp32 = "fp32"
 
 
 TORCH_NAMES = {

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from core.errors import InputError
 from core.files import write_json
-from siglip.build import EXPORTED, Family, ScorerConfig, build_scorer
+from siglip.build import build_scorer
 from siglip.scorers.two_towers import TwoTowerScorer
+from siglip.settings import EXPORTED, Family, ScorerConfig
 
 if TYPE_CHECKING:
-    from siglip.export import ExportConfig
+    from siglip.export.settings import ExportConfig
 
 TOWERS = ("image", "text")
 CAPTIONS = ("red drone", "a white and grey helicopter seen from above", "blue missile")

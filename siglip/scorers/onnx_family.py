@@ -11,8 +11,8 @@ import torch
 
 from core.errors import InputError, reason
 from core.files import read_json
-from siglip.build import EXPORTED, Precision, ScorerMemberConfig
 from siglip.model import require_preprocessing
+from siglip.settings import EXPORTED, Precision, ScorerMemberConfig
 
 if TYPE_CHECKING:
     from siglip.scorers.two_towers import Towers

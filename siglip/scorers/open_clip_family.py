@@ -14,8 +14,8 @@ from core.errors import InputError, reason
 from core.files import read_json, write_json
 from core.manifest import MANIFEST
 from core.stages import Image
-from siglip.build import ScorerMemberConfig
 from siglip.model import SETTINGS_FILE
+from siglip.settings import ScorerMemberConfig
 
 PREPROCESS = "preprocess.json"  # what an exported scorer remembers of the transform
 

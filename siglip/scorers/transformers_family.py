@@ -12,9 +12,9 @@ import torch
 
 from core.errors import InputError, reason
 from core.stages import Image
-from siglip.build import ScorerMemberConfig
 from siglip.model import TEXT_LENGTH, load_parts, tokens
 from siglip.pixels import crop_pixels
+from siglip.settings import ScorerMemberConfig
 
 
 class TransformersInputs:

@@ -18,7 +18,7 @@ from core.choosing import score_matrix
 from core.errors import InputError
 from core.files import sha256_bytes, sha256_file
 from core.stages import Image
-from siglip.build import TEMPLATE, ScorerMemberConfig
+from siglip.settings import TEMPLATE, ScorerMemberConfig
 
 _DIGESTED = {".safetensors", ".bin", ".json", ".onnx", ".data", ".engine"}  # files that decide what a folder answers
 TEXTS_AT_ONCE = 256  # captions that go through the text tower together

@@ -12,7 +12,7 @@ from core.errors import InputError
 from siglip.loss.gathering import num_processes
 
 if TYPE_CHECKING:
-    from siglip.train import TrainConfig
+    from siglip.train.settings import TrainConfig
 
 
 class Stopped(SystemExit):

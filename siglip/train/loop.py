@@ -11,11 +11,11 @@ from core.errors import InputError
 from core.runs import RunFolder
 from core.settings import plain, refuse_changes
 from core.tracking import start_tracker
-from siglip.build import TEMPLATE
 from siglip.crops import Pictures, Step, read_crops
 from siglip.detected import DetectedCrops, read_detected
 from siglip.loss.gathering import num_processes, rank
 from siglip.model import load_parts, make_model, tokens
+from siglip.settings import TEMPLATE
 from siglip.train.freezing import add_lora, count_weights, freeze
 from siglip.train.launching import Stopped, StopSignal, make_accelerator
 from siglip.train.probing import probe, sheet
@@ -27,7 +27,7 @@ from siglip.train.towers import bind_pair_forward
 from siglip.train.validation import Best, LiveScorer, validate
 
 if TYPE_CHECKING:
-    from siglip.train import TrainConfig
+    from siglip.train.settings import TrainConfig
 
 # Settings that change neither the weights nor the log, so that a run may go on with others.
 FREE = ("run_dir", "tracking", "allow_changes", "workers", "cache_gb", "save_every", "save_epochs", "probe",

@@ -22,7 +22,7 @@ from siglip.loss.sigmoid import sigmoid_loss
 from siglip.pixels import normalise
 
 if TYPE_CHECKING:
-    from siglip.train import TrainConfig
+    from siglip.train.settings import TrainConfig
 
 
 class NotFiniteError(InputError):

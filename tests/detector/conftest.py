@@ -56,8 +56,9 @@ def train_tiny(tree: Path, run_dir: Path, **given: Any) -> Path:
     """Train in this process with small settings; `given` overrides them. Returns the run folder."""
     from core.tracking import TrackingConfig, TrackingMode
     from data.recipe import RecipeConfig
-    from detector.build import DetectorConfig, StageConfig, TrainingConfig
-    from detector.train import TrainConfig, run
+    from detector.settings import DetectorConfig, StageConfig, TrainingConfig
+    from detector.train import run
+    from detector.train.settings import TrainConfig
 
     run_dir.mkdir(parents=True, exist_ok=True)
     (run_dir.parent / "tiny.yaml").write_text(TINY)
@@ -103,7 +104,7 @@ def train(tmp_path: Path) -> Callable[..., Path]:
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[np.ndarray]]:
     """A checkpoint that has learned a little, and the four validation pictures."""
-    from detector.build import StageConfig
+    from detector.settings import StageConfig
 
     root = tmp_path_factory.mktemp("trained")
     tree = build_tree(root / "tree", train=16)

@@ -10,9 +10,10 @@ import pytest
 from omegaconf import OmegaConf
 
 from core.errors import InputError
-from detector.build import DetectorConfig, SliceMode, StageState, build_detector
-from detector.train import TrainConfig
+from detector.build import build_detector
+from detector.settings import DetectorConfig, SliceMode, StageState
 from detector.train.arguments import check_arguments
+from detector.train.settings import TrainConfig
 
 PRESETS = sorted(
     p.name.removesuffix(".yaml") for p in importlib.resources.files("configs").joinpath("detector").iterdir()
@@ -72,7 +73,7 @@ def test_yolov6l6_has_the_published_solver_and_shape() -> None:
 @pytest.mark.parametrize("name", ["yolov8n.yaml", "yolov8s-p6.yaml", "yolov9e.yaml"])
 def test_ultralytics_descriptions_start_a_training_by_their_usual_names(name: str) -> None:
     """`yolov8n.yaml` is no file of theirs: it is yolov8.yaml at the scale n."""
-    from detector.build import TrainingConfig
+    from detector.settings import TrainingConfig
     from detector.train.start import find_start
 
     assert str(find_start(DetectorConfig(train=TrainingConfig(model=name)))) == name

@@ -14,7 +14,8 @@ import pytest
 import torch
 
 from core.errors import InputError
-from detector.build import DetectorConfig, build_detector
+from detector.build import build_detector
+from detector.settings import DetectorConfig
 from detector.weights import find_weights, load_model
 
 

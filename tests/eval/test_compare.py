@@ -6,13 +6,14 @@ import pytest
 
 from core.errors import InputError
 from core.files import sha256_file, write_json
+from eval.charts.pareto import pareto
 from eval.compare import main as compare
 from eval.correlation import CorrelationConfig, correlations, read_pairs
 from eval.correlation import main as correlate
 from eval.grounding import main as judge
 from eval.ledger import count_look, ledger_path
 from eval.robustness import main as robustness
-from eval.speed import finals_total, pareto, speed_score, time_per_image, total
+from eval.speed import finals_total, speed_score, time_per_image, total
 from eval.speed import main as measure_speed
 
 NUM_IMAGES = 40

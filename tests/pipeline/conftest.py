@@ -44,7 +44,8 @@ def system(tmp_path_factory):
     """A folder with scenes/, detector.pt, scorer/ and upscaler/; other_detector.pt, other_scorer/ differ in weights."""
     from data.scenes import main as draw
     from siglip.model import make_model, save_checkpoint
-    from upscale.build import UpscalerConfig, build_upscaler
+    from upscale.build import build_upscaler
+    from upscale.settings import UpscalerConfig
     from upscale.standin import main as standin
 
     root = tmp_path_factory.mktemp("system")
@@ -99,10 +100,11 @@ def export(export_words, capfd):
 
 @pytest.fixture(scope="session")
 def pipeline(system):
-    from detector.build import DetectorConfig
-    from pipeline.build import PipelineConfig, build_pipeline
-    from siglip.build import ScorerConfig
-    from upscale.build import UpscalerConfig
+    from detector.settings import DetectorConfig
+    from pipeline.build import build_pipeline
+    from pipeline.settings import PipelineConfig
+    from siglip.settings import ScorerConfig
+    from upscale.settings import UpscalerConfig
 
     return build_pipeline(PipelineConfig(
         detector=DetectorConfig(weights=str(system / "detector.pt")),

@@ -7,8 +7,9 @@ import pytest
 from PIL import Image
 
 from core.errors import InputError
-from siglip.build import ScorerConfig, build_scorer
+from siglip.build import build_scorer
 from siglip.pixels import crop_pixels, normalise, resize
+from siglip.settings import ScorerConfig
 
 CAPTIONS = ["red drone", "Green Drone", "blue drone"]
 

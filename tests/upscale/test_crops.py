@@ -9,8 +9,9 @@ from core.files import sha256_bytes
 from core.images import encode_image, read_image
 from data.cropset import Crop, finish_set, read_crop_set, verify_set
 from data.journal import JOURNAL
-from upscale.build import UpscalerConfig, build_upscaler
+from upscale.build import build_upscaler
 from upscale.crops import main
+from upscale.settings import UpscalerConfig
 
 
 @pytest.fixture

@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from core.errors import InputError
-from upscale.build import Batching, Precision, UpscalerConfig, build_upscaler
+from upscale.build import build_upscaler
 from upscale.masking import MaskedCanvas, batches
 from upscale.padding import Pad
+from upscale.settings import Batching, Precision, UpscalerConfig
 from upscale.weights import Network
 
 

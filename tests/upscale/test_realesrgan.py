@@ -6,8 +6,9 @@ import torch
 import torch.nn.functional as F
 
 from core.errors import InputError
-from upscale.build import UpscaleMethod, UpscalerConfig, build_upscaler
+from upscale.build import build_upscaler
 from upscale.padding import Pad, pad_of
+from upscale.settings import UpscaleMethod, UpscalerConfig
 
 
 def published_enhance(network, scale, crop, pre_pad):

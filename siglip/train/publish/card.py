@@ -8,7 +8,7 @@ import yaml
 from core.settings import plain
 
 if TYPE_CHECKING:
-    from siglip.train import TrainConfig
+    from siglip.train.settings import TrainConfig
 
 SETTINGS = (
     "scorer.weights", "crops", "val_crops", "recipe.name", "batch.size", "loss.negatives", "loss.same_caption",

@@ -19,7 +19,7 @@ from siglip.train.publish.pushing import hub_base, push
 from siglip.train.states import publish, whole_weights
 
 if TYPE_CHECKING:
-    from siglip.train import TrainConfig
+    from siglip.train.settings import TrainConfig
 
 
 class Finisher:

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from core.images import read_image, write_image
 from core.values import AnnotatedImage, Annotation
-from data.scenes import SceneNoise, ScenesConfig, main, scene_settings
+from data.scenes import main, scene_settings
 from data.scenes.draw import draw_scene
 from data.scenes.layout import choose_captions, choose_size
 from data.scenes.palette import default_captions
+from data.scenes.settings import SceneNoise, ScenesConfig
 from data.scenes.targets import ALPHA_SEEN, Light
 
 PLAIN = (250, 20, 250)  # no target has this colour, nor a rotor disc

@@ -14,7 +14,8 @@ import pytest
 import torch
 from torch import nn
 
-from detector.build import DetectorConfig, MemberConfig, SliceConfig, SliceMode, build_detector
+from detector.build import build_detector
+from detector.settings import DetectorConfig, MemberConfig, SliceConfig, SliceMode
 
 STRIDES = (8, 16, 32, 64)
 BINS = 17  # reg_max 16

@@ -11,7 +11,8 @@ from core.cuts import CutConfig, candidates_of
 from core.errors import InputError
 from core.runs import RunFolder
 from core.suppression import cut
-from detector.build import DetectorConfig, MemberConfig, SliceConfig, SliceMode, build_detector
+from detector.build import build_detector
+from detector.settings import DetectorConfig, MemberConfig, SliceConfig, SliceMode
 
 
 def views_of(config: DetectorConfig, images: list[np.ndarray]) -> list[dict[str, Any]]:
@@ -141,7 +142,8 @@ def test_the_most_confident_candidate_is_the_fallback(trained: tuple[Path, list[
 
 @pytest.mark.parametrize("dynamic", [True, False])
 def test_exported_models_say_the_same(trained: tuple[Path, list[np.ndarray]], tmp_path: Path, dynamic: bool) -> None:
-    from detector.export import ExportConfig, run
+    from detector.export import run
+    from detector.export.settings import ExportConfig
 
     weights, images = trained
     folder = RunFolder(tmp_path / "export", "detector.export")

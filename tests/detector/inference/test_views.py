@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from core.errors import InputError
-from detector.build import SliceConfig, SliceMode
 from detector.inference.letterbox import input_shape, letterbox
 from detector.inference.slicing import check_slices, slice_windows
 from detector.inference.views import parse_view
+from detector.settings import SliceConfig, SliceMode
 
 NAMES = ["plain", "flip_lr", "flip_ud", "rotate_90", "rotate_180", "rotate_270", "flip_lr+rotate_90",
          "flip_ud+rotate_270"]  # fmt: skip

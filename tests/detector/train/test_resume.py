@@ -141,7 +141,7 @@ def test_stopping_after_any_epoch_and_after_the_last_changes_nothing(
 ) -> None:
     """The same in one process, at the moments a random kill rarely meets: between an epoch's state and the next
     epoch, and between the last epoch and the stripping of the checkpoints."""
-    from detector.build import StageConfig
+    from detector.settings import StageConfig
     from detector.train.trainer import StageTrainer
 
     tree = make_tree(train=10)

@@ -11,7 +11,7 @@ import torch
 
 from core.errors import InputError
 from data.recipe import RecipeConfig
-from detector.build import Rectangle, StageConfig, StageState
+from detector.settings import Rectangle, StageConfig, StageState
 
 ROOT = Path(__file__).resolve().parents[3]
 NOISY = RecipeConfig(

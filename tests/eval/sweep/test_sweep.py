@@ -16,9 +16,10 @@ from eval.boxes.average_precision import twelve_numbers
 from eval.boxes.operating_point import cut_table, operating_point, published_ratios
 from eval.boxes.table import make_table, truth_table
 from eval.grounding import iou_ltwh
-from eval.sweep import SweepConfig, main, points_of, sweep
+from eval.sweep import main, points_of, sweep
 from eval.sweep.points import Sweeper
 from eval.sweep.replay import Replay, pixel_boxes, suppress_at
+from eval.sweep.settings import SweepConfig
 
 
 def plain_way(made_up, store, truth_path, point):

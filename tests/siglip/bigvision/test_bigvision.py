@@ -52,7 +52,8 @@ def test_there_and_back_to_the_bit_with_equal_logits(dtype, stacked, checkpoint,
 
 
 def test_a_bridged_folder_scores_in_any_pipeline(checkpoint):
-    from siglip.build import ScorerConfig, build_scorer
+    from siglip.build import build_scorer
+    from siglip.settings import ScorerConfig
 
     bridge(f"source={checkpoint}", "out=weights.npz")
     bridge("source=weights.npz", "out=folder", f"like={checkpoint}")

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from core.errors import InputError
-from siglip.build import Family, Precision, ScorerConfig, build_scorer
+from siglip.build import build_scorer
 from siglip.export import main
+from siglip.settings import Family, Precision, ScorerConfig
 
 CAPTIONS = ["red drone", "a green drone", "blue drone", "red drone"]
 PHOTO = "This is a photo of {}."
@@ -82,7 +83,7 @@ def test_a_training_s_settings_go_with_it(checkpoint, tmp_path):
 
 
 def test_onnx_merges_with_other_scorers(siglip_exported, family_folder):
-    from siglip.build import ScorerMemberConfig
+    from siglip.settings import ScorerMemberConfig
 
     members = [ScorerMemberConfig(str(siglip_exported)), ScorerMemberConfig(str(family_folder("siglip")))]
     merged, alone = build_scorer(ScorerConfig(members=members)), build_scorer(ScorerConfig(str(siglip_exported)))

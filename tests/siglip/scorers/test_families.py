@@ -9,7 +9,8 @@ from PIL import Image
 
 from core.choosing import score_matrix
 from core.errors import InputError
-from siglip.build import Family, Precision, ScorerConfig, ScorerMemberConfig, build_scorer, scorer_weights
+from siglip.build import build_scorer
+from siglip.settings import Family, Precision, ScorerConfig, ScorerMemberConfig, scorer_weights
 
 CAPTIONS = ["red drone", "green drone", "blue drone", "red drone"]
 PRESETS = Path(__file__).parents[3] / "configs/scorer"

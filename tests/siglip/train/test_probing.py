@@ -10,8 +10,8 @@ from core.runs import RunFolder
 from data.augment import build_recipe
 from data.augment.probe import FEWEST, RecipeNotLiveError
 from grounder.compose import compose_config, register
-from siglip.train import TrainConfig
 from siglip.train.loop import Training
+from siglip.train.settings import TrainConfig
 
 PUBLISHED = ["none", "v1fixed_2500", "v1fixed_500", "v1fixed_400", "stronger_1000", "augv2"]  # the log's lists
 

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from core.errors import InputError
-from data.scenes import CutoutBox, ScenesConfig, main, scene_settings
+from data.scenes import main, scene_settings
 from data.scenes.cutouts import find_cutouts, read_cutout, turn_cutout
 from data.scenes.draw import draw_scene
 from data.scenes.palette import COLOURS, KINDS, Livery, default_captions, parse_caption
+from data.scenes.settings import CutoutBox, ScenesConfig
 from data.scenes.targets import ALPHA_SEEN, Light, draw_target, mask_box
 from data.scenes.targets.meshes import normals_of
 from data.scenes.targets.models import VARIANTS, build_mesh

@@ -13,7 +13,8 @@ import yaml
 from PIL import Image
 
 from siglip import evaluate, train
-from siglip.build import ScorerConfig, build_scorer
+from siglip.build import build_scorer
+from siglip.settings import ScorerConfig
 from siglip.train.publish.card import SETTINGS
 
 WORDS = ["batch.size=12", "lr=1e-3", "epochs=2", "recipe=none", "probe=false", "tracking.mode=disabled"]

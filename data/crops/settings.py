@@ -1,0 +1,27 @@
+"""Settings of `data.crops`."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from omegaconf import MISSING
+
+from core.runs import RunConfig
+
+
+class Format(Enum):
+    """The file format of the crops."""
+
+    png = ".png"
+    jpeg = ".jpg"
+
+
+@dataclass
+class CropsConfig(RunConfig):
+    """Settings of `data.crops`."""
+
+    annotations: str = MISSING  # caption JSONL or JSON list
+    images: str = MISSING  # folder of the pictures
+    format: Format = Format.png  # png, exact; or jpeg, as published
+    quality: int = 95  # of JPEG crops, 1 to 100
+    published_index: bool = False  # also write index.json, the published list of image and label
+    workers: int = 4  # threads

@@ -1,0 +1,22 @@
+"""Settings of `data.noise`."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from omegaconf import MISSING
+
+from core.runs import RunConfig
+
+if TYPE_CHECKING:
+    pass
+
+
+@dataclass
+class NoiseConfig(RunConfig):
+    """Settings of `data.noise`."""
+
+    annotations: str = MISSING  # caption JSONL or JSON list; boxes may be absent
+    images: str = MISSING  # folder of the pictures
+    grade: str = MISSING  # clean, gauss500, iso30, multiplicative10, jpeg20, blur5, lowres3, ...
+    seed: int = 0  # another seed draws other noise; the same picture always gets the same
+    workers: int = 4  # threads

@@ -1,0 +1,18 @@
+"""Settings of `data.yolo`."""
+
+from dataclasses import dataclass
+
+from core.runs import RunConfig
+from data.placing import Place
+
+
+@dataclass
+class YoloConfig(RunConfig):
+    """Settings of `data.yolo`."""
+
+    annotations: str | None = None  # caption JSONL or JSON list of the training images
+    images: str | None = None  # folder of the pictures
+    val: str | None = None  # annotation file of the validation images
+    val_images: str | None = None  # folder of the validation pictures; default the same as images
+    place: Place = Place.link  # link or copy the pictures
+    tree: str | None = None  # a YOLO tree (folder or data.yaml) to make annotation files of instead

@@ -1,0 +1,24 @@
+"""Settings of `eval.report`."""
+
+from dataclasses import dataclass, field
+
+from omegaconf import MISSING
+
+from core.runs import RunConfig
+from core.tracking import TrackingConfig
+
+
+@dataclass
+class ReportConfig(RunConfig):
+    """Settings of `eval.report`."""
+
+    run: str = MISSING  # run folder, or a folder of run folders
+    runs: list[str] = field(default_factory=list)  # more of them
+    images: str | None = None  # folder of the pictures; null: the export's
+    truth: str | None = None  # annotation file; null: the one that eval.grounding used
+    title: str | None = None  # heading; null: the folder's name
+    failures: int = 120  # failures in the gallery, evenly over the set
+    scenes: int = 12  # scenes with all their boxes
+    successes: int = 12  # right answers shown
+    png: bool = True  # write the charts as PNG files too
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)  # the report, its numbers and tables go to W&B too

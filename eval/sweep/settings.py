@@ -1,0 +1,37 @@
+"""Settings of `eval.sweep`."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from omegaconf import MISSING
+
+from core.choosing import ChoosingMethod, Combining, Fallback
+from core.cuts import FusionMethod
+from core.runs import RunConfig
+from core.tracking import TrackingConfig
+
+
+@dataclass
+class SweepConfig(RunConfig):
+    """Settings of `eval.sweep`: each list is one axis, and every combination is tried."""
+
+    candidates: str = MISSING  # folder candidates/ of pipeline.export
+    truth: str = MISSING  # annotation file with boxes
+    confidence: list[float] = field(default_factory=lambda: [0.25])  # candidates below it go
+    nms_iou: list[float] = field(default_factory=lambda: [0.5])  # of two boxes overlapping more, one goes
+    max_det: list[int] = field(default_factory=lambda: [20])  # most candidates per view
+    detectors: list[str] = field(default_factory=list)  # keys in the store, `a+b` for several together; empty: each
+    views: list[str] = field(default_factory=lambda: ["*"])  # patterns of view names, such as */plain
+    fusion: list[FusionMethod] = field(default_factory=lambda: [FusionMethod.nms])  # of several views: nms, wbf, none
+    wbf_iou: list[float] = field(default_factory=lambda: [0.5])  # clusters of wbf
+    weights: list[list[Any]] = field(default_factory=lambda: [[]])  # of the views in wbf; empty: all equal
+    min_votes: int = 1  # wbf keeps clusters that so many views agree on
+    score_rule: str = "avg"  # wbf's confidence: avg or max
+    scorers: list[str] = field(default_factory=list)  # keys in the store (upscaler-scorer), or none; empty: each
+    method: list[ChoosingMethod] = field(default_factory=lambda: [ChoosingMethod.best])  # best or assignment
+    confidence_weight: list[float] = field(default_factory=lambda: [0.0])  # of the detector in the choice
+    combine: list[Combining] = field(default_factory=lambda: [Combining.sum])  # of score and confidence: sum, product
+    absent_below: list[Any] = field(default_factory=lambda: [None])  # scores below mean "not in this picture"
+    fallback: Fallback = Fallback.confident  # without a scorer: the most confident candidate, or none
+    match_iou: float = 0.5  # a box is right from this IoU on, for precision, recall and F1
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
