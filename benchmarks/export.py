@@ -4,7 +4,7 @@
 
 The published way takes one image and one crop at a time: Ultralytics' `predict`, RealESRGANer's `enhance` for each
 crop, then for each caption transformers' zero-shot pipeline over the crops. Ours is the whole command, from an empty
-store: models loaded, pictures decoded, everything stored and written. The published way's models are loaded before its
+store: models loaded, images decoded, everything stored and written. The published way's models are loaded before its
 time begins. Every core serves both; rounds alternate. Exit status 1 below 2x, or when fewer than 98 % of the captions
 get the same box.
 """
@@ -81,7 +81,7 @@ def main() -> None:
 
 
 def sources(run: Path) -> tuple[str, Path]:
-    """The annotation file and the pictures' folder of a run."""
+    """The annotation file and the images' folder of a run."""
     import yaml
 
     settings = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))

@@ -6,7 +6,7 @@ ANNOTATIONS is a caption file with boxes such as the published one; scenes are d
 train, the following ones choose our settings, its last ones judge. Nothing of the published system's weights is used:
 both sides start from the same random weights. A killed run goes on.
 
-    published      detector on whole pictures, first small, then large; scorer's loss over micro-batches of 12, where a
+    published      detector on whole images, first small, then large; scorer's loss over micro-batches of 12, where a
                    repeated caption is a negative, recipe augv2; its cuts, plain argmax
     caption-aware  and repeated captions are positives
     global         and the loss over the whole batch

@@ -4,7 +4,7 @@
 
 Each step is timed when it fires, the three implementations in turn within each round (process time, so that other
 programs on the machine hardly count); a recipe's cost is the sum of probability x cost over its steps. Then whole
-recipes run over the same pictures, as a check on the sum. The noise distributions are compared with the mid-2024
+recipes run over the same images, as a check on the sum. The noise distributions are compared with the mid-2024
 definition by Kolmogorov-Smirnov distance on a million values, before rounding.
 """
 
@@ -122,12 +122,12 @@ def compare_steps(steps: list[Step], images: list[np.ndarray], rounds: int) -> N
         cost = np.mean(rows, 0)
         totals += step.p * cost
         print(f"{step.op:22s} {step.p:4.1f} " + " ".join(f"{value:9.2f}" for value in cost))
-    print(f"{'expected per picture':27s} " + " ".join(f"{value:9.2f}" for value in totals))
+    print(f"{'expected per image':27s} " + " ".join(f"{value:9.2f}" for value in totals))
     print(f"ratio stock / ours {totals[1] / totals[0]:.2f}   ratio numpy / ours {totals[2] / totals[0]:.2f}")
 
 
 def compare_whole(steps: list[Step], images: list[np.ndarray], rounds: int) -> None:
-    """Print the median over rounds of whole-recipe times; the same steps fire on the same pictures in all three."""
+    """Print the median over rounds of whole-recipe times; the same steps fire on the same images in all three."""
     ours = [BUILDERS[step.op](1.0, **step.settings) for step in steps]
     theirs = [stock(step) for step in steps]
     chains: list[list[Run]] = [
@@ -151,7 +151,7 @@ def compare_whole(steps: list[Step], images: list[np.ndarray], rounds: int) -> N
     median, spread = np.median(times, 0), np.std(times, 0)
     names = ("ours", "stock", "numpy")
     shown = ", ".join(f"{n} {m:.1f} ({s:.1f})" for n, m, s in zip(names, median, spread, strict=True))
-    print(f"\nwhole recipe, {rounds} rounds of {len(images)} pictures, median (spread) ms: {shown}")
+    print(f"\nwhole recipe, {rounds} rounds of {len(images)} images, median (spread) ms: {shown}")
     print(f"ratio stock / ours {median[1] / median[0]:.2f}   ratio numpy / ours {median[2] / median[0]:.2f}")
 
 

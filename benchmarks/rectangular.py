@@ -1,8 +1,8 @@
-"""Rectangular training against square training at the same long side: pictures a second, and the ratio of pixels.
+"""Rectangular training against square training at the same long side: images a second, and the ratio of pixels.
 
     python -m benchmarks.rectangular [imgsz=640] [model=yolov8n.yaml] [batches=6] [rounds=3]
 
-Draws pictures of 1520x870, then takes batches through loading (mosaic, mixup, affine), forward, loss, backward and
+Draws images of 1520x870, then takes batches through loading (mosaic, mixup, affine), forward, loss, backward and
 step, square and rectangular in turns within one process. Expected: at least 0.95 times the ratio of the pixel counts
 (1.67 at 640 px: 640x640 against 640x384). Seen on 2 cores at 640 px: 1.04 times on a busy
 machine, 1.13 on a quiet one.
@@ -24,7 +24,7 @@ from core.images import write_image
 
 
 def draw_tree(root: Path, num: int = 24) -> Path:
-    """A YOLO tree of noise pictures with three boxes each; the same part serves for validation."""
+    """A YOLO tree of noise images with three boxes each; the same part serves for validation."""
     rng = np.random.default_rng(0)
     for i in range(num):
         coarse = rng.integers(0, 256, (87, 152, 3), dtype=np.uint8)
@@ -57,8 +57,8 @@ def make_trainer(data: Path, folder: Path, rectangle: bool, settings: dict[str, 
 
 
 def take(trainer: Any, batches: int) -> tuple[float, int, tuple[int, int]]:
-    """Seconds, pictures and (height, width) of some batches."""
-    began, pictures, shape = time.perf_counter(), 0, (0, 0)
+    """Seconds, images and (height, width) of some batches."""
+    began, images, shape = time.perf_counter(), 0, (0, 0)
     for number, batch in enumerate(trainer.train_loader):
         if number == batches:
             break
@@ -68,13 +68,13 @@ def take(trainer: Any, batches: int) -> tuple[float, int, tuple[int, int]]:
         loss.sum().backward()
         trainer.optimizer.step()
         trainer.optimizer.zero_grad()
-        pictures += len(batch["img"])
+        images += len(batch["img"])
         shape = tuple(batch["img"].shape[2:])
-    return time.perf_counter() - began, pictures, shape
+    return time.perf_counter() - began, images, shape
 
 
 def main() -> None:
-    """Print pictures a second of both and the two ratios."""
+    """Print images a second of both and the two ratios."""
     settings = dict(word.split("=") for word in sys.argv[1:])
     batches, rounds = int(settings.get("batches", 6)), int(settings.get("rounds", 3))
     with tempfile.TemporaryDirectory() as scratch:
@@ -86,14 +86,14 @@ def main() -> None:
         shapes = {}
         for _ in range(rounds):
             for name, trainer in (("square", square), ("rectangle", rectangle)):
-                seconds, pictures, shapes[name] = take(trainer, batches)
-                rates[name].append(pictures / seconds)
+                seconds, images, shapes[name] = take(trainer, batches)
+                rates[name].append(images / seconds)
     gain = float(np.median(np.asarray(rates["rectangle"]) / np.asarray(rates["square"])))
     pixels = float(np.prod(shapes["square"]) / np.prod(shapes["rectangle"]))
     packages = ", ".join(f"{name} {version(name)}" for name in ("ultralytics", "torch", "opencv-python"))
     print(f"{settings.get('model', 'yolov8n.yaml')}, {rounds} rounds of {batches} batches of 4, in turns; {packages}")
     for name, shape in shapes.items():
-        print(f"{name:<10} {shape[1]}x{shape[0]}: {np.median(rates[name]):.2f} pictures a second")
+        print(f"{name:<10} {shape[1]}x{shape[0]}: {np.median(rates[name]):.2f} images a second")
     print(f"ratio of speeds {gain:.3f}, of pixels {pixels:.3f}: {gain / pixels:.3f} of it")
 
 

@@ -3,8 +3,8 @@
     python -m benchmarks.scoring [ROUNDS] [PICTURES]
 
 A SigLIP of base size (ViT-B/16, 224 px, random weights, the scale of the published fine-tuned one, no bias, so that
-random scores lie around one half where errors show), pictures of 8 crops of 20 to 80 px and 5 captions each. The
-published system asked `pipeline("zero-shot-image-classification")` with all crops of a picture and one caption at a
+random scores lie around one half where errors show), images of 8 crops of 20 to 80 px and 5 captions each. The
+published system asked `pipeline("zero-shot-image-classification")` with all crops of an image and one caption at a
 time, so its image tower saw each crop five times; ours embeds each crop once and each distinct caption once. Rounds
 alternate, both on every core. Exit status 1 when the ratio of medians is below 4.5 or a score differs by more than
 1e-5.
@@ -37,17 +37,17 @@ ARCHITECTURE = {
     "text": {**BASE, "max_position_embeddings": 64, "projection_size": 768},
     "start": {"scale": 118.3125, "bias": 0.0},
 }
-Scores = list[NDArray[np.floating]]  # of each picture (8 crops, 5 captions)
+Scores = list[NDArray[np.floating]]  # of each image (8 crops, 5 captions)
 
 
 def main() -> None:
     """Measure and print."""
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 3
-    pictures = int(sys.argv[2]) if len(sys.argv) > 2 else 3
+    images = int(sys.argv[2]) if len(sys.argv) > 2 else 3
     torch.set_num_threads(os.cpu_count() or 1)
     print(f"torch {torch.__version__}, transformers {transformers.__version__}, Python {platform.python_version()}, "
-          f"{torch.get_num_threads()} threads, {pictures} pictures, {rounds} rounds")  # fmt: skip
-    asked = [ask(number) for number in range(pictures)]
+          f"{torch.get_num_threads()} threads, {images} images, {rounds} rounds")  # fmt: skip
+    asked = [ask(number) for number in range(images)]
     with tempfile.TemporaryDirectory() as folder:
         torch.manual_seed(0)
         save_checkpoint(Path(folder), *make_model(ARCHITECTURE, [f"{c} {k}" for c in COLOURS for k in KINDS]), {})
@@ -57,7 +57,7 @@ def main() -> None:
 
 
 def ask(number: int) -> tuple[list[NDArray[np.uint8]], list[str]]:
-    """One picture's crops and captions."""
+    """One image's crops and captions."""
     rng = np.random.default_rng(number)
     crops = [rng.integers(0, 256, (int(h), int(w), 3), np.uint8) for h, w in rng.integers(20, 81, (CROPS, 2))]
     kinds = rng.permutation(KINDS)[:CAPTIONS]
@@ -73,11 +73,11 @@ def ours(asked: list[Any], scorer: Any) -> Scores:
 
 
 def per_caption(asked: list[Any], zero_shot: Any) -> Scores:
-    """As published: all crops of a picture with one caption at a time."""
+    """As published: all crops of an image with one caption at a time."""
     found = []
     for crops, captions in asked:
-        pictures = [Image.fromarray(crop) for crop in crops]
-        columns = [zero_shot(pictures, candidate_labels=[caption], hypothesis_template="{}") for caption in captions]
+        images = [Image.fromarray(crop) for crop in crops]
+        columns = [zero_shot(images, candidate_labels=[caption], hypothesis_template="{}") for caption in captions]
         found.append(np.asarray([[row[0]["score"] for row in column] for column in columns]).T)
     return found
 

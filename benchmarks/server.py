@@ -113,8 +113,8 @@ def client(port: int, size: int) -> None:
     import cv2
     import numpy as np
 
-    picture = np.zeros((64, 64, 3), np.uint8)
-    jpeg = cv2.imencode(".jpg", picture)[1].tobytes()
+    blank = np.zeros((64, 64, 3), np.uint8)
+    jpeg = cv2.imencode(".jpg", blank)[1].tobytes()
     image = jpeg[:-2] + os.urandom(size - len(jpeg)).replace(b"\xff", b"\0") + jpeg[-2:]
     instances = [{"key": n, "caption": "red drone", "b64": base64.b64encode(image).decode()} for n in range(4)]
     body = json.dumps({"instances": instances}).encode()

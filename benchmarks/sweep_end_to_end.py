@@ -2,7 +2,7 @@
 
     python -m benchmarks.sweep_end_to_end RUN [num_images]        # RUN: a pipeline.export run
 
-The loop it is compared with is a kind one: its models are loaded and its pictures decoded before its time begins. The
+The loop it is compared with is a kind one: its models are loaded and its pixels decoded before its time begins. The
 libraries are imported before either. Both must give the same hits at every setting.
 """
 
@@ -27,7 +27,7 @@ def naive(run_folder: str, truth: list[Any], images: Path) -> tuple[list[int], f
     from eval.grounding import score_keyed
 
     pipeline = open_pipeline(run_folder)
-    pictures = {entry.image: read_image(images / entry.image) for entry in truth}
+    pixels = {entry.image: read_image(images / entry.image) for entry in truth}
     own, hits = pipeline.config, []
     started = time.perf_counter()
     for confidence, nms_iou, max_det in product(CONFIDENCE, NMS_IOU, MAX_DET):
@@ -35,7 +35,7 @@ def naive(run_folder: str, truth: list[Any], images: Path) -> tuple[list[int], f
         answers = []
         for entry in truth:
             captions = [a.caption for a in entry.annotations]
-            predictions = pipeline.locate(pictures[entry.image], captions).predictions(entry.image, captions)
+            predictions = pipeline.locate(pixels[entry.image], captions).predictions(entry.image, captions)
             answers.append(PredictedImage("benchmark", entry.image, tuple(predictions)))
         hits.append(sum(outcome.hit for outcome in score_keyed(truth, answers)))
     return hits, time.perf_counter() - started

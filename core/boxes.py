@@ -33,7 +33,7 @@ def box_area(boxes_xyxy: ArrayLike) -> NDArray[np.floating]:
 
 
 def clip_xyxy(boxes_xyxy: ArrayLike, width: float, height: float) -> NDArray[np.floating]:
-    """(..., 4) boxes cut to the picture's frame; a box wholly outside becomes one without area."""
+    """(..., 4) boxes cut to the image's frame; a box wholly outside becomes one without area."""
     boxes = _as_boxes(boxes_xyxy)
     return np.clip(boxes, 0, np.asarray([width, height, width, height], boxes.dtype))
 

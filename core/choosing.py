@@ -39,7 +39,7 @@ class ChoosingConfig:
     method: ChoosingMethod = ChoosingMethod.best  # best (published), or assignment: one box per caption jointly
     confidence_weight: float = 0.0  # w: the share of the detector's confidence in the choice; 0 as published
     combine: Combining = Combining.sum  # sum: (1 - w) * score + w * confidence; product: score^(1-w) * confidence^w
-    absent_below: float | None = None  # a best score below this means "not in this picture"; null: never
+    absent_below: float | None = None  # a best score below this means "not in this image"; null: never
     fallback: Fallback = Fallback.confident  # without a scorer: the most confident candidate, or none
 
 

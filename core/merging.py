@@ -1,4 +1,4 @@
-"""Merging of boxes that slices of one picture share, as sahi 0.12 does it, and never by another method than asked for.
+"""Merging of boxes that slices of one image share, as sahi 0.12 does it, and never by another method than asked for.
 
 The results are those of sahi's `NMSPostprocess`, `NMMPostprocess` and `GreedyNMMPostprocess`, ties and rounding
 included. sahi itself falls back to NMS, with only a log line, when the model's confidence is below 0.1.

@@ -69,7 +69,7 @@ class CandidateStore:
             )
         found = list(covering.values())
         if any(f != found[0] for f in found[1:]):
-            raise InputError(f"{self.folder}: {len(covering)} exports of these image names hold different pictures; "
+            raise InputError(f"{self.folder}: {len(covering)} exports of these image names hold different images; "
                              "give each graded copy of a set its own candidates folder")  # fmt: skip
         return found[0]
 

@@ -66,7 +66,7 @@ class Tracker:
         step: int | None = None,
         captions: Sequence[str] | None = None,
     ) -> None:
-        """Record (H, W, 3) RGB pictures under a name."""
+        """Record (H, W, 3) RGB images under a name."""
 
         def send(run: Any) -> None:
             import wandb

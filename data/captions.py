@@ -1,7 +1,7 @@
 """The caption JSONL: one `{"image", "annotations": [{"caption", "bbox": [left, top, width, height]}]}` a line.
 
 A JSON list of the same objects is read too; an entry's place in it counts as its `line`. Reading checks everything that
-can be known without the picture. Numbers keep their type: an integer in the file is an integer in the annotation, and
+can be known without the image. Numbers keep their type: an integer in the file is an integer in the annotation, and
 in the file written from it.
 """
 
@@ -195,7 +195,7 @@ def box_fault(box_ltwh: Any) -> str | None:
 
 
 def _is_number(value: Any) -> bool:
-    # true and false are integers in Python; an integer beyond the floats' range cannot be a place in a picture
+    # true and false are integers in Python; an integer beyond the floats' range cannot be a place in an image
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     return abs(value) < 2**53 if isinstance(value, int) else math.isfinite(value)

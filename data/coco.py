@@ -21,8 +21,8 @@ class CocoConfig(RunConfig):
     """Settings of `data.coco`."""
 
     annotations: str | None = None  # caption JSONL or JSON list
-    images: str | None = None  # folder of the pictures, whose headers tell their sizes
-    size: list[int] | None = None  # [width, height] of every picture, instead of opening them
+    images: str | None = None  # folder of the images, whose headers tell their sizes
+    size: list[int] | None = None  # [width, height] of every image, instead of opening them
     coco: str | None = None  # a COCO file to make an annotation file of instead
 
 
@@ -123,7 +123,7 @@ def _framed(config: CocoConfig, source: str) -> list[FramedImage]:
     annotated = read_annotations(source)
     if config.size is None:
         if config.images is None:
-            raise InputError("images: must be given (images=DIR), or the size of every picture (size=[WIDTH,HEIGHT])")
+            raise InputError("images: must be given (images=DIR), or the size of every image (size=[WIDTH,HEIGHT])")
         return frame_images(source, annotated, config.images)
     if len(config.size) != 2 or min(config.size) < 1:
         raise InputError(f"size: {list(config.size)} is not [width, height] in pixels")

@@ -3,7 +3,7 @@
     STEM_INDEX.png    one crop a caption (JPEG by setting)
     metadata.jsonl    one line a crop: image, index, caption, source, file_name
     crops.sha256      the crops' digests, as sha256sum writes and checks them
-    README.md         tells `datasets` that all of it is one split, whatever words the pictures' names hold
+    README.md         tells `datasets` that all of it is one split, whatever words the images' names hold
     set.json          pad policy, upscaler, counts and digests; written last
 
 The published index, a JSON list of `{"image": CROP, "label": CAPTION}`, is read and written too.
@@ -55,7 +55,7 @@ def crop_name(image: str, index: int, suffix: str) -> str:
 def read_crop_set(path: str | os.PathLike[str]) -> CropSet:
     """A crop set from its folder, or from a published index file (or the folder that holds just one).
 
-    Raises InputError naming file, line and field; for a set that was never finished too. Pictures are not opened.
+    Raises InputError naming file, line and field; for a set that was never finished too. Images are not opened.
     """
     path = Path(path)
     if path.is_file():
@@ -134,7 +134,7 @@ def _refuse_repeats(path: Path, crops: Sequence[Crop]) -> tuple[Crop, ...]:
 def metadata_line(crop: Crop) -> str:
     """A crop's line of `metadata.jsonl`.
 
-    `file_name` comes after `image` on purpose: `datasets` calls the decoded picture `image`, and of two columns of one
+    `file_name` comes after `image` on purpose: `datasets` calls the decoded image `image`, and of two columns of one
     name the later wins. `source` is the image's name under a name that survives there.
     """
     fields = {"image": crop.image, "index": crop.index, "caption": crop.caption, "source": crop.image}
@@ -164,7 +164,7 @@ def finish_set(folder: Path, crops: Sequence[Crop], sha256: Mapping[str, str], r
 
 
 def _card(crops: Sequence[Crop]) -> str:
-    """A data set card; `datasets` would else sort pictures whose names hold "train", "val" or "test" into splits."""
+    """A data set card; `datasets` would else sort images whose names hold "train", "val" or "test" into splits."""
     suffixes = sorted({PurePosixPath(crop.file_name).suffix for crop in crops})
     files = json.dumps([METADATA, *(f"**/*{suffix}" for suffix in suffixes)])
     splits = f"configs:\n- config_name: default\n  data_files:\n  - split: train\n    path: {files}\n"

@@ -1,4 +1,4 @@
-"""Annotations put into their pictures' frames: where the file is, how large it is, what of each box is inside."""
+"""Annotations put into their images' frames: where the file is, how large it is, what of each box is inside."""
 
 import sys
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from data.captions import StrPath, place
 class FramedImage:
     """An annotated image with its frame.
 
-    path: the picture's file, None when only its size is known. width, height: pixels. boxes_xyxy: (N, 4) float64
+    path: the image's file, None when only its size is known. width, height: pixels. boxes_xyxy: (N, 4) float64
     pixels, cut to the frame, each with some area. hanging: (N,) bool, which boxes the cut changed.
     """
 
@@ -58,9 +58,9 @@ def frame_image(
 
 
 def frame_images(source: StrPath, images: Sequence[AnnotatedImage], images_dir: StrPath) -> list[FramedImage]:
-    """Find every picture, read its size from its header and cut its boxes to it.
+    """Find every image, read its size from its header and cut its boxes to it.
 
-    Raises InputError naming `source`, line and field for the first picture that is missing or unreadable and the first
+    Raises InputError naming `source`, line and field for the first image that is missing or unreadable and the first
     box that lies wholly outside. Says in one line on standard error how many boxes hang over an edge.
     """
     framed = []

@@ -1,4 +1,4 @@
-"""How long work over many pictures goes on after a kill: a line for every finished picture, believed only by digest."""
+"""How long work over many images goes on after a kill: a line for every finished image, believed only by digest."""
 
 import contextlib
 import json
@@ -17,7 +17,7 @@ Job = TypeVar("Job")
 
 @dataclass(frozen=True)
 class Done:
-    """A finished picture: its name, its digest, and the digests of the files made of it by their names."""
+    """A finished image: its name, its digest, and the digests of the files made of it by their names."""
 
     image: str
     sha256: str
@@ -25,7 +25,7 @@ class Done:
     reused: bool = False
 
     def still_true(self, folder: Path, sha256: str) -> bool:
-        """Whether the picture has the digest `sha256` as then, and every file is on disk as it was written."""
+        """Whether the image has the digest `sha256` as then, and every file is on disk as it was written."""
         if self.sha256 != sha256:
             return False
         paths = {folder / name: digest for name, digest in self.files.items()}
@@ -65,7 +65,7 @@ def work_through(
 
 
 def read_journal(folder: Path, plan: dict[str, Any] | None = None) -> dict[str, Done]:
-    """The finished pictures of unfinished work, of the same plan if one is given; empty when there is none.
+    """The finished images of unfinished work, of the same plan if one is given; empty when there is none.
 
     Half lines are passed over.
     """

@@ -1,4 +1,4 @@
-"""YOLO label lines: `class x_centre y_centre width height`, as fractions of the picture's sides."""
+"""YOLO label lines: `class x_centre y_centre width height`, as fractions of the image's sides."""
 
 import math
 from collections.abc import Sequence
@@ -37,7 +37,7 @@ def parse_label(line: str, where: str) -> tuple[int, tuple[float, float, float, 
     if not kind.is_integer() or kind < 0:
         raise InputError(f"{where}: field 'class': {words[0]!r} is not a class number")
     if not all(math.isfinite(v) and 0 <= v <= 1 for v in (x, y, w, h)) or w <= 0 or h <= 0:
-        raise InputError(f"{where}: field 'bbox': not fractions of the picture with some area: {line.strip()[:60]!r}")
+        raise InputError(f"{where}: field 'bbox': not fractions of the image with some area: {line.strip()[:60]!r}")
     return int(kind), (x, y, w, h)
 
 

@@ -1,4 +1,4 @@
-"""Find targets in pictures: the detector alone, into a COCO results file."""
+"""Find targets in images: the detector alone, into a COCO results file."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -19,17 +19,17 @@ from detector.settings import DetectorConfig
 class PredictConfig(RunConfig):
     """Settings of `detector.predict`."""
 
-    images: str = MISSING  # folder of pictures
-    annotations: str | None = None  # the annotation file whose images to look at; default: every picture in the folder
+    images: str = MISSING  # folder of images
+    annotations: str | None = None  # the annotation file whose images to look at; default: every image in the folder
     detector: DetectorConfig = field(default_factory=DetectorConfig)
     cut: CutConfig = field(default_factory=lambda: CutConfig(confidence=0.001, nms_iou=0.7, max_det=300))
     device: str | None = None  # cpu, cuda, cuda:1; null: a GPU if there is one
-    chunk: int = 16  # pictures in memory at a time
+    chunk: int = 16  # images in memory at a time
     published: Published = field(default_factory=Published)
 
 
 def run(config: PredictConfig, folder: RunFolder) -> dict[str, Any]:
-    """Write `detections.json`: every picture's boxes after the cuts and the fusion of views. Raises InputError."""
+    """Write `detections.json`: every image's boxes after the cuts and the fusion of views. Raises InputError."""
     import time
 
     from core.boxes import xyxy_to_ltwh
@@ -46,9 +46,9 @@ def run(config: PredictConfig, folder: RunFolder) -> dict[str, Any]:
     detections: list[Detection] = []
     elapsed_s, num_without = 0.0, 0
     for some in _chunks(list(progress(names, "finding targets")), config.chunk):
-        pictures = [read_image(Path(config.images) / name) for name in some]
+        images = [read_image(Path(config.images) / name) for name in some]
         began = time.perf_counter()
-        proposals = detector.propose(pictures)
+        proposals = detector.propose(images)
         elapsed_s += time.perf_counter() - began
         for name, views in zip(some, proposals, strict=True):
             found = candidates_of(views, config.cut)
@@ -78,7 +78,7 @@ def _names(config: PredictConfig) -> list[str]:
         return [image.image for image in read_annotations(config.annotations)]
     names = sorted(p.relative_to(root).as_posix() for p in root.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
     if not names:
-        raise InputError(f"images: {root} holds no pictures")
+        raise InputError(f"images: {root} holds no images")
     return names
 
 

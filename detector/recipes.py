@@ -1,4 +1,4 @@
-"""Show an augmentation recipe as a grid of pictures, with how often each step fired and what it drew."""
+"""Show an augmentation recipe as a grid of images, with how often each step fired and what it drew."""
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -21,10 +21,10 @@ class RecipesConfig(RunConfig):
     """Settings of detector.recipes."""
 
     recipe: RecipeConfig = field(default_factory=RecipeConfig)  # any recipe by name, yours through --config-dir
-    image: str | None = None  # picture to augment; default: a drawn scene
-    grid: list[int] = field(default_factory=lambda: [4, 4])  # columns and rows; the first picture is the original
-    tile: int = 320  # side of a grid picture in pixels
-    draws: int = 4000  # pictures that the figures are taken over
+    image: str | None = None  # image to augment; default: a drawn scene
+    grid: list[int] = field(default_factory=lambda: [4, 4])  # columns and rows; the first image is the original
+    tile: int = 320  # side of a grid image in pixels
+    draws: int = 4000  # images that the figures are taken over
     seed: int = 0
 
 
@@ -40,7 +40,7 @@ def run(config: RecipesConfig, folder: RunFolder) -> dict[str, Any]:
     from data.augment.measure import Probe, measure_recipe, summary
 
     figures = measure_recipe(config.recipe, config.draws, config.seed)
-    original = _picture(config)
+    original = _image(config)
     probe = Probe(config.recipe, config.seed)
     tiles = [(original, ["original"])]
     tiles += [probe(original) for _ in range(config.grid[0] * config.grid[1] - 1)]
@@ -49,8 +49,8 @@ def run(config: RecipesConfig, folder: RunFolder) -> dict[str, Any]:
     return {"recipe": config.recipe.name, "draws": config.draws, "steps": [summary(step) for step in figures]}
 
 
-def _picture(config: RecipesConfig) -> "NDArray[np.uint8]":
-    """The picture to augment, cut to a square of `tile` pixels: the user's, or a drawn scene around its targets."""
+def _image(config: RecipesConfig) -> "NDArray[np.uint8]":
+    """The image to augment, cut to a square of `tile` pixels: the user's, or a drawn scene around its targets."""
     import cv2
     import numpy as np
 

@@ -6,7 +6,7 @@ from typing import Any
 
 
 class SliceMode(Enum):
-    """Which slices of a picture are looked at: none, those sahi chooses, or those of a given size."""
+    """Which slices of an image are looked at: none, those sahi chooses, or those of a given size."""
 
     none = "none"
     auto = "auto"
@@ -21,22 +21,22 @@ class StageState(Enum):
 
 
 class Rectangle(Enum):
-    """Training pictures' shape: square, that of the pictures, or that of the pictures when all share one."""
+    """Training images' shape: square, that of the images, or that of the images when all share one."""
 
     square = "square"
-    pictures = "pictures"
+    images = "images"
     auto = "auto"
 
 
 @dataclass
 class SliceConfig:
-    """Slices of the picture, each looked at as a view of its own."""
+    """Slices of the image, each looked at as a view of its own."""
 
     mode: SliceMode = SliceMode.none  # none, auto (as sahi chooses: six for 1520x870) or size
     size: list[int] | None = None  # [width, height] of a slice in pixels, for mode=size
     overlap: float = 0.2  # share of a slice that its neighbour covers too, for mode=size
     imgsz: Any = None  # network input size for slices; null: the member's
-    full: bool = True  # look at the full picture as well
+    full: bool = True  # look at the full image as well
 
 
 @dataclass
@@ -47,7 +47,7 @@ class MemberConfig:
     imgsz: Any = None  # network input size, a side or [height, width] in pixels; null: that of the training
     views: list[str] = field(default_factory=lambda: ["plain"])  # plain, tta, flip_lr, flip_ud, rotate_90, scale_0.83
     slices: SliceConfig = field(default_factory=SliceConfig)
-    batch: int = 8  # pictures or slices that go through the network together
+    batch: int = 8  # images or slices that go through the network together
     half: bool = False  # half precision (GPU only)
     classes: list[str] = field(default_factory=list)  # what to look for, for open-vocabulary models
     name: str | None = None  # its name in view names; default the checkpoint's
@@ -57,12 +57,12 @@ class MemberConfig:
 class StageConfig:
     """One part of a training: a resolution, a length, and what it changes."""
 
-    imgsz: int = 640  # long side of the training pictures in pixels
+    imgsz: int = 640  # long side of the training images in pixels
     epochs: int = 100  # epochs of this stage
     recipe: str | None = None  # augmentation recipe by name; null: the command's
     state: StageState = StageState.fresh  # fresh: best weights, new optimizer; kept: resume with the optimizer's state
     crop: list[int] | None = None  # [width, height] of random crops to train on; null: detector.train.crop
-    crop_share: float | None = None  # share of the training pictures that are crops; null: detector.train.crop_share
+    crop_share: float | None = None  # share of the training images that are crops; null: detector.train.crop_share
     schedule_epochs: int | None = None  # length of the learning-rate schedule when the stage ends before it does
     args: dict[str, Any] = field(default_factory=dict)  # Ultralytics arguments of this stage alone
 
@@ -73,9 +73,9 @@ class TrainingConfig:
 
     model: str | None = None  # start: .pt weights, a published name, or a .yaml description (ours or Ultralytics')
     stages: list[StageConfig] = field(default_factory=list)  # what detector.train does unless it is given stages
-    rectangle: Rectangle = Rectangle.auto  # shape of the training pictures: square, pictures, or auto
+    rectangle: Rectangle = Rectangle.auto  # shape of the training images: square, images, or auto
     crop: list[int] | None = None  # [width, height] of random crops to train on, for detectors that will see slices
-    crop_share: float = 0.5  # share of the training pictures that are crops, when crop is given
+    crop_share: float = 0.5  # share of the training images that are crops, when crop is given
     blind: bool = False  # train on everything, the validation part included
     best_metric: str = "AP"  # what makes an epoch the best: AP, AP50, precision or recall
     args: dict[str, Any] = field(default_factory=dict)  # any Ultralytics train argument, checked by name

@@ -41,7 +41,7 @@ class Graded:
 
 
 def read_graded(run: FoundRun) -> Graded:
-    """A pipeline.export run with its grade, which `noise.json` beside its pictures tells; none means clean.
+    """A pipeline.export run with its grade, which `noise.json` beside its images tells; none means clean.
 
     Raises InputError when the run has no accuracy (its annotations held no boxes).
     """
@@ -93,7 +93,7 @@ def require_one_set(graded: Sequence[Graded]) -> None:
 
 
 def table_of(graded: Sequence[Graded]) -> list[dict[str, Any]]:
-    """One row a system and grade: accuracy, interval, and what was lost against the clean pictures."""
+    """One row a system and grade: accuracy, interval, and what was lost against the clean images."""
     clean = {run.system: run.accuracy for run in graded if run.kind == CLEAN}
     rows = []
     for run in sorted(graded, key=lambda g: (g.system, g.kind != CLEAN, g.kind, g.level)):
@@ -104,7 +104,7 @@ def table_of(graded: Sequence[Graded]) -> list[dict[str, Any]]:
 
 
 def charts_of(graded: Sequence[Graded]) -> list[LineChart]:
-    """A chart for each kind of noise with two levels or more (the clean pictures count as level 0)."""
+    """A chart for each kind of noise with two levels or more (the clean images count as level 0)."""
     charts = []
     for kind in sorted({run.kind for run in graded} - {CLEAN}):
         lines = []

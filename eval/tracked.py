@@ -1,4 +1,4 @@
-"""Tell Weights & Biases what an evaluation found: numbers, tables, pictures and files, linked to the runs it judged.
+"""Tell Weights & Biases what an evaluation found: numbers, tables, images and files, linked to the runs it judged.
 
 Every command tells under its own verb (`grounding/accuracy`, `sweep/points`, ...), which is what the dashboard and the
 sweep files ask for.
@@ -33,14 +33,14 @@ def tell(
     folder: RunFolder,
     metrics: Mapping[str, Any],
     tables: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
-    pictures: Sequence[Path] = (),
+    images: Sequence[Path] = (),
     page: Path | None = None,
     files: Sequence[Path] = (),
 ) -> None:
     """Track one finished evaluation.
 
     metrics: its plain numbers are logged, all of it is the summary. tables: rows by name, each row a mapping with the
-    first row's keys. pictures: PNG files. page: a self-contained HTML file. files: kept as the command's artifact. The
+    first row's keys. images: PNG files. page: a self-contained HTML file. files: kept as the command's artifact. The
     runs whose folders this one read are its parents: online their artifacts are marked as used, and the settings name
     them in either case.
     """
@@ -54,7 +54,7 @@ def tell(
         if rows:
             columns = list(rows[0])
             tracker.log_table(f"{verb}/{name}", columns, [[_cell(row.get(c)) for c in columns] for row in rows])
-    for path in pictures:
+    for path in images:
         tracker.log_images(f"{verb}/{path.stem}", [read_image(path)])
     if page is not None:
         tracker.log_html(f"{verb}/page", page)

@@ -53,9 +53,9 @@ print({name: round(metrics[name], 3) for name in ("AP", "AP50", "AP75", "precisi
 
 # %%
 for chart in curve_charts(coco):
-    picture = Path(mkdtemp()) / f"{chart.key}.png"
-    save_png(chart, picture)
-    display(Image(picture, width=560))
+    image = Path(mkdtemp()) / f"{chart.key}.png"
+    save_png(chart, image)
+    display(Image(image, width=560))
 
 # %% [markdown]
 # ## Confidences of right and wrong boxes

@@ -65,5 +65,5 @@ for by, rows in contents.breakdowns.items():
 # %%
 for card in contents.failures[:6]:
     crops = [card["truth_crop"], *(crop["data"] for crop in card["crops"])]
-    pictures = "".join(f'<img src="{data}" style="height:64px;margin:2px">' for data in crops if data)
-    display(HTML(f"<b>{card['caption']}</b>: {card['fate']}, IoU {card['iou']:.2f}<br>{pictures}"))
+    images = "".join(f'<img src="{data}" style="height:64px;margin:2px">' for data in crops if data)
+    display(HTML(f"<b>{card['caption']}</b>: {card['fate']}, IoU {card['iou']:.2f}<br>{images}"))

@@ -14,7 +14,7 @@
 # %% [markdown]
 # # Recipe gallery
 #
-# Every augmentation recipe on the same drawn picture, with how often each step fired and what it drew. The same page
+# Every augmentation recipe on the same drawn image, with how often each step fired and what it drew. The same page
 # for one recipe: `python -m detector.recipes recipe=v3`. What the steps mean: `docs/recipes.md`.
 
 # %%
@@ -32,8 +32,8 @@ for recipe in RECIPES:
     show_recipe([f"recipe={recipe}", "grid=[6,1]", "tile=160", "draws=200", f"run_dir={folder / recipe}"])
 
 # %% [markdown]
-# The first picture of each row is the original. Strong noise (`v1`, `v3`, variance up to 2500) is what the published
-# log found to help most on its noisy test pictures; `v2`, always on, trained a worse detector.
+# The first image of each row is the original. Strong noise (`v1`, `v3`, variance up to 2500) is what the published
+# log found to help most on its noisy test images; `v2`, always on, trained a worse detector.
 
 # %%
 for recipe in RECIPES:

@@ -50,14 +50,14 @@ for name, images in parts.items():
 # Broken, duplicate, leaking and unbalanced data, in one table; `check.json` holds every finding.
 
 # %%
-pictures = RUN / "scenes" / "images"
-check([f"annotations={RUN}/split/train.jsonl", f"images={pictures}", f"val={RUN}/split/val.jsonl",
+images = RUN / "scenes" / "images"
+check([f"annotations={RUN}/split/train.jsonl", f"images={images}", f"val={RUN}/split/val.jsonl",
        f"run_dir={RUN}/check"])  # fmt: skip
 
 # %% [markdown]
 # ## Box sizes
 #
-# The published set has a median of 60x40 px on pictures of 1520x870; small targets are what the image size of the
+# The published set has a median of 60x40 px on images of 1520x870; small targets are what the image size of the
 # detector is chosen for.
 
 # %%

@@ -13,7 +13,7 @@
 # %% [markdown]
 # # Does validation rank runs as the test does?
 #
-# The published log chose by a clean validation part and was judged on noisy test pictures. Here are all its pairs, the
+# The published log chose by a clean validation part and was judged on noisy test images. Here are all its pairs, the
 # wrong values corrected (`docs/experiments.csv`), and what rank correlations with intervals make of them.
 
 # %%

@@ -1,4 +1,4 @@
-"""A picture with the answer and its runners-up drawn on it."""
+"""An image with the answer and its runners-up drawn on it."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Find one described object in one image: print its box and save the picture with it and the runners-up."""
+"""Find one described object in one image: print its box and save the image with it and the runners-up."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class LocateConfig(RunConfig):
     """Settings of `pipeline.locate`."""
 
-    image: str = MISSING  # picture to search
+    image: str = MISSING  # image to search
     caption: str = MISSING  # what to find
     pipeline: str = MISSING  # run folder of pipeline.export, whose settings and checkpoints are used
     runners_up: int = 4  # further candidates to draw

@@ -28,7 +28,7 @@ def peak_memory() -> dict[str, float]:
 def release_free_memory() -> None:
     """Hand back to the system what was freed but stays with glibc's allocator; nothing where there is no glibc.
 
-    Freed activations leave holes between what lives on, and the largest picture of the day decides how many: 100 MiB
+    Freed activations leave holes between what lives on, and the largest image of the day decides how many: 100 MiB
     for good. Costs about 5 ms (docs/log.md, 2026-11-27).
     """
     if sys.platform == "linux":

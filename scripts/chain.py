@@ -1,7 +1,7 @@
 """Run the whole chain, from annotations to a report, each step by the public command a user would type.
 
     python scripts/chain.py size=demo                                       # draws its own scenes
-    python scripts/chain.py size=small annotations=FILE images=DIR          # your pictures, small models, CPU
+    python scripts/chain.py size=small annotations=FILE images=DIR          # your images, small models, CPU
     python scripts/chain.py size=published annotations=FILE images=DIR      # the published presets, GPU machine
 
 A step whose run folder is complete with the same command line is reused, a killed one goes on where it can, and

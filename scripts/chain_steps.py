@@ -59,7 +59,7 @@ CAPTIONS = ",".join(f"{colour} {kind}" for kind in KINDS for colour in COLOURS)
 # The demo's choosing, found on scenes that it neither trains on nor holds out (docs/pipeline.md, "Choosing").
 CHOOSING = ("confidence=0.1", "choosing.combine=product", "choosing.confidence_weight=0.5")
 
-# Small pictures with targets of the published median size; both models train from scratch. Many scenes and few passes
+# Small images with targets of the published median size; both models train from scratch. Many scenes and few passes
 # beat the same time spent on half the scenes: AP50 0.92 against 0.84.
 DEMO = Size(
     scenes=("num_images=800", "seed=0", "size=[640,368]", "target_size=[60,40]", "same_kind=0.8",
@@ -74,7 +74,7 @@ DEMO = Size(
                 "--dynamo_backend=no", "--num_cpu_threads_per_process=1", "--cpu"),
 )  # fmt: skip
 
-# The demo's models on a user's pictures at their own size: what a CPU can do in an hour.
+# The demo's models on a user's images at their own size: what a CPU can do in an hour.
 SMALL = Size(
     scenes=("num_images=400", "seed=0"),
     val_fraction=0.2,

@@ -4,7 +4,7 @@
     python scripts/small_run.py run_dir=DIR
 
 The folders have the names that scripts/chain.py gives them, so the notebooks look at a chain's run just as well. Its
-figures mean nothing: 120 drawn pictures of 192x112 pixels, six captions, models that were trained for half a minute.
+figures mean nothing: 120 drawn images of 192x112 pixels, six captions, models that were trained for half a minute.
 """
 
 import importlib

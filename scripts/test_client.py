@@ -24,7 +24,7 @@ class ClientConfig(RunConfig):
     """Settings of the test client."""
 
     annotations: str = MISSING  # caption file with boxes
-    images: str = MISSING  # folder of the pictures
+    images: str = MISSING  # folder of the images
     url: str = "http://localhost:5004"  # where the server listens
     batch: int = 4  # instances a request; the competition's clients send 4
     timeout_s: float = 300.0  # longest wait for an answer

@@ -23,7 +23,7 @@ from data.cropset import read_crop_set
 from data.recipe import RecipeConfig
 from siglip.pixels import resize
 
-Picture = NDArray[np.uint8]  # (H, W, 3) RGB
+Image = NDArray[np.uint8]  # (H, W, 3) RGB
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Crops:
     names: list[str]
     captions: list[str]
     images: list[str]
-    open: Callable[[int], Picture]
+    open: Callable[[int], Image]
     policy: str  # how they were enlarged
 
     def __len__(self) -> int:
@@ -62,7 +62,7 @@ def read_crops(paths: str | Sequence[str], field: str = "crops") -> Crops:
         return sets[0]
     starts = np.cumsum([0, *(len(s) for s in sets)])
 
-    def open_crop(i: int) -> Picture:
+    def open_crop(i: int) -> Image:
         number = int(np.searchsorted(starts, i, side="right")) - 1
         return sets[number].open(i - int(starts[number]))
 
@@ -114,7 +114,7 @@ def _read_data_set(path: str, field: str) -> Crops:
     names = names or [f"{path} row {i}" for i in range(len(table))]
     sources = [str(v) for v in table["source"]] if "source" in table.column_names else names
 
-    def open_crop(i: int) -> Picture:
+    def open_crop(i: int) -> Image:
         held = encoded[i]["image"]
         return decode_image(held["bytes"], names[i]) if held["bytes"] else read_image(held["path"])
 
@@ -125,7 +125,7 @@ def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
-class Pictures(Dataset[list[Picture]]):
+class Images(Dataset[list[Image]]):
     """Crops at the tower's size; kept in memory when all of them fit in `cache_gb`."""
 
     def __init__(self, crops: Crops, recipe: RecipeConfig, seed: int, image_processor: Any, cache_gb: float) -> None:
@@ -141,14 +141,14 @@ class Pictures(Dataset[list[Picture]]):
     def __len__(self) -> int:
         return len(self.crops)
 
-    def _resized(self, i: int) -> Picture:
+    def _resized(self, i: int) -> Image:
         return resize([self.crops.open(i)], self._processor)[0]
 
-    def plain(self, i: int) -> Picture:
+    def plain(self, i: int) -> Image:
         """Crop i at the tower's size, (S, S, 3) uint8 RGB, as it is before augmentation."""
         return self._resized(i) if self._kept is None else self._kept[i]
 
-    def __getitem__(self, request: tuple[int, tuple[int, ...]]) -> list[Picture]:  # type: ignore[override]
+    def __getitem__(self, request: tuple[int, tuple[int, ...]]) -> list[Image]:  # type: ignore[override]
         """Augmented crops of an epoch: (epoch, numbers of the crops)."""
         epoch, places = request
         if self._augment is None:
@@ -165,7 +165,7 @@ class Pictures(Dataset[list[Picture]]):
 
     def batches(
         self, epoch: int, first_step: int, size: int, rank: int, processes: int, workers: int
-    ) -> Iterator[tuple["Step", list[Picture]]]:
+    ) -> Iterator[tuple["Step", list[Image]]]:
         """This process's share of each step of an epoch from `first_step` on, with the augmented crops."""
         order = self.epoch_order(epoch)
         steps = []
@@ -187,8 +187,8 @@ class Step:
     largest_share: int
 
 
-def _as_is(pictures: list[Picture]) -> list[Picture]:
-    return pictures
+def _as_is(images: list[Image]) -> list[Image]:
+    return images
 
 
 def _mix(seed: int, epoch: int, place: int) -> int:

@@ -1,4 +1,4 @@
-"""Detected crops to rank: what a run of pipeline.export kept, its pictures, and the captions' true boxes.
+"""Detected crops to rank: what a run of pipeline.export kept, its images, and the captions' true boxes.
 
 Shapes: N candidates of an image, K candidates of all images, M captions of an image.
 """
@@ -27,16 +27,16 @@ from siglip.ranking import Opened
 class DetectedCrops:
     """Every image's candidates one after the other, cut out when asked for, and the captions they must answer."""
 
-    folder: Path  # of the pictures
+    folder: Path  # of the images
     images: list[ImageReplay]
     boxes: list[NDArray[np.float32]]  # of each image (N, 4), by descending confidence
 
     def crops(self) -> Sequence[Image]:
-        """The K crops in the images' order; one picture is open at a time."""
+        """The K crops in the images' order; one image is open at a time."""
         owner = [i for i, boxes in enumerate(self.boxes) for _ in boxes]
         flat = np.concatenate(self.boxes)
-        picture = lru_cache(maxsize=1)(lambda i: read_image(self.folder / self.images[i].name))
-        return Opened(len(flat), lambda k: crop_box(picture(owner[k]), flat[k]))
+        image = lru_cache(maxsize=1)(lambda i: read_image(self.folder / self.images[i].name))
+        return Opened(len(flat), lambda k: crop_box(image(owner[k]), flat[k]))
 
 
 def read_detected(path: str, annotations: str | None = None, images: str | None = None,

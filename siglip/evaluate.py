@@ -19,7 +19,7 @@ class EvaluateConfig(RunConfig):
     crops: Any = None  # crop set, or a list of them: folder, published index, or a data set's hub name
     candidates: str | None = None  # run of pipeline.export, or its candidates/: detected crops to rank as well
     annotations: str | None = None  # with candidates: the true boxes; null: the run's own file
-    images: str | None = None  # with candidates: folder of the pictures; null: the run's own
+    images: str | None = None  # with candidates: folder of the images; null: the run's own
     detectors: str = ""  # with candidates of several detectors: what a key begins with, or several joined by +
     scorer: ScorerConfig = field(default_factory=ScorerConfig)
     device: str = "cpu"  # cpu, cuda, cuda:1

@@ -1,6 +1,6 @@
 """From a crop to what the image tower sees: the one way of training, export and serving.
 
-Augmentation stands between the two halves, on pictures of the tower's own size, as the published recipes have it.
+Augmentation stands between the two halves, on images of the tower's own size, as the published recipes have it.
 """
 
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ def resize(crops: Sequence[NDArray[np.uint8]], image_processor: Any) -> list[NDA
 
 
 def normalise(images: Sequence[NDArray[np.uint8]], image_processor: Any) -> torch.Tensor:
-    """(N) pictures of (S, S, 3) uint8 RGB -> (N, 3, S, S) float32."""
+    """(N) images of (S, S, 3) uint8 RGB -> (N, 3, S, S) float32."""
     return _process(images, image_processor, do_resize=False)
 
 

@@ -61,7 +61,7 @@ class NetworkUpscaler:
         return made
 
     def _pad(self, width: int, height: int) -> int | None:
-        # A wrong box may be the whole picture, whose features would take gigabytes at four times its size.
+        # A wrong box may be the whole image, whose features would take gigabytes at four times its size.
         return None if width * height > self._config.largest_pixels else pad_of(self._config.pad, width, height)
 
     @torch.inference_mode()

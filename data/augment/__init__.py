@@ -91,7 +91,7 @@ class ChannelGain(A.ImageOnlyTransform):
 
 
 class JpegCompression(A.ImageOnlyTransform):
-    """The picture after a JPEG of a quality drawn from the whole numbers `quality` (low, high), both included."""
+    """The image after a JPEG of a quality drawn from the whole numbers `quality` (low, high), both included."""
 
     class InitSchema(A.ImageOnlyTransform.InitSchema):
         quality: tuple[int, int]

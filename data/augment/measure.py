@@ -1,4 +1,4 @@
-"""What a recipe really does: how often each step fires and which parameters it draws, over many pictures."""
+"""What a recipe really does: how often each step fires and which parameters it draws, over many images."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -17,7 +17,7 @@ Drawn = dict[str, list[float]]
 
 @dataclass
 class StepFigures:
-    """Counts and drawn parameters of one step: `fired` of `draws` pictures, and a list of values per parameter."""
+    """Counts and drawn parameters of one step: `fired` of `draws` images, and a list of values per parameter."""
 
     step: Step
     draws: int = 0
@@ -26,12 +26,12 @@ class StepFigures:
 
     @property
     def rate(self) -> float:
-        """The share of pictures the step changed."""
+        """The share of images the step changed."""
         return self.fired / max(self.draws, 1)
 
 
 class Probe:
-    """A recipe whose steps tell, after each picture, whether they fired and with what."""
+    """A recipe whose steps tell, after each image, whether they fired and with what."""
 
     def __init__(self, config: RecipeConfig, seed: int) -> None:
         self.recipe = build_recipe(config, seed)
@@ -42,7 +42,7 @@ class Probe:
         self._tops = list(inner.transforms)
 
     def __call__(self, image: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], list[str]]:
-        """Augment one picture; returns it and a short text for each step that fired."""
+        """Augment one image; returns it and a short text for each step that fired."""
         for top in self._tops:
             for leaf in _leaves(top):
                 leaf.params = {}
@@ -61,7 +61,7 @@ class Probe:
 
 
 def measure_recipe(config: RecipeConfig, draws: int, seed: int = 0, side: int = 24) -> list[StepFigures]:
-    """Run the recipe over `draws` small noise pictures and return each step's figures."""
+    """Run the recipe over `draws` small noise images and return each step's figures."""
     probe = Probe(config, seed)
     rng = np.random.default_rng(seed)
     for _ in range(draws):

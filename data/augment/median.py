@@ -1,7 +1,7 @@
-"""The median of 7x7 neighbourhoods, equal to OpenCV's and about twice as fast on large pictures.
+"""The median of 7x7 neighbourhoods, equal to OpenCV's and about twice as fast on large images.
 
 OpenCV sorts 3x3 and 5x5 neighbourhoods with vector instructions but counts histograms for 7x7. Here a sorting network
-works on whole strips of a picture at once: one minimum or maximum of two strips is one instruction of the network.
+works on whole strips of an image at once: one minimum or maximum of two strips is one instruction of the network.
 Sorted columns of 7 are merged to pairs, pairs to fours; pixels to the right share them, read at a shifted place. Of
 the last two lists, 28 and 21 long, the 25th of all 49 is min over i of max(first[i], second[25 - i]), so that they
 never need merging. Instructions that the result does not need are dropped: 294 stay, on 46 strips of memory.
@@ -119,7 +119,7 @@ def median7(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     padded = cv2.copyMakeBorder(image, _REACH, _REACH, _REACH, _REACH, cv2.BORDER_REPLICATE)
     row = padded.shape[1] * 3
     rows = min(max(_STRIP_BYTES // row, 1), height)
-    size, spare = rows * row, 6 * 3  # shifted reads run over the end, into values that no picture column keeps
+    size, spare = rows * row, 6 * 3  # shifted reads run over the end, into values that no image column keeps
     source = np.zeros((rows + 6) * row + spare, np.uint8)
     buffers = np.zeros((num_buffers, size + spare), np.uint8)
 

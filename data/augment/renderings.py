@@ -1,9 +1,9 @@
-"""Sensor noise over whole scenes: the two renderings of the published system's own test pictures.
+"""Sensor noise over whole scenes: the two renderings of the published system's own test images.
 
 The published generator names the operations (Gaussian noise of variance up to 500, ISO noise, channel gains, CLAHE,
 brightness and contrast, gamma, JPEG from quality 75) but not their probabilities. Our reading: `v1` applies every
-operation to every picture; `v2`, which its author found nearer the leaderboard's pictures, has the three noises in
-every picture and the rest as often as the training lists do.
+operation to every image; `v2`, which its author found nearer the leaderboard's images, has the three noises in
+every image and the rest as often as the training lists do.
 """
 
 from functools import lru_cache
@@ -40,7 +40,7 @@ def _sensor(name: str) -> A.Compose:
 
 
 def add_sensor_noise(image: NDArray[np.uint8], name: str, seed: int) -> NDArray[np.uint8]:
-    """(H, W, 3) uint8 RGB through the sensor `v1` or `v2`; the same seed gives the same picture."""
+    """(H, W, 3) uint8 RGB through the sensor `v1` or `v2`; the same seed gives the same image."""
     sensor = _sensor(name)
     sensor.set_random_seed(seed)
     return sensor(image=image)["image"]

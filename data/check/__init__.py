@@ -18,7 +18,7 @@ def run(config: CheckConfig, folder: RunFolder) -> dict[str, Any]:
     from data.check.report import markdown
 
     if not 0 <= config.near_bits <= 100:
-        raise InputError(f"near_bits: {config.near_bits} is not between 0 and 100 (two unrelated pictures: about 128)")
+        raise InputError(f"near_bits: {config.near_bits} is not between 0 and 100 (two unrelated images: about 128)")
     if config.workers < 1:
         raise InputError(f"workers: {config.workers} is not at least 1")
     findings = Findings()
@@ -46,7 +46,7 @@ def run(config: CheckConfig, folder: RunFolder) -> dict[str, Any]:
 
 
 def _check_names(parts: dict[str, Any], findings: Any) -> None:
-    """Validation images whose names the training file holds too; were the pictures others, joins would still fail."""
+    """Validation images whose names the training file holds too; were the images others, joins would still fail."""
     from data.captions import place
 
     if "val" not in parts:
@@ -59,7 +59,7 @@ def _check_names(parts: dict[str, Any], findings: Any) -> None:
 
 
 def _look(config: CheckConfig, parts: dict[str, Any], findings: Any) -> dict[str, dict[str, int]]:
-    """Look at every picture; returns how many pictures of each part have which size."""
+    """Look at every image; returns how many images of each part have which size."""
     from data.check.images import check_duplicates, check_unlisted, look_at_images
 
     seen = []
@@ -71,8 +71,8 @@ def _look(config: CheckConfig, parts: dict[str, Any], findings: Any) -> dict[str
     check_duplicates(seen, config.near_bits, findings)
     check_unlisted(folders, findings)
     sizes: dict[str, Counter[str]] = {part: Counter() for part in parts}
-    for picture in seen:
-        sizes[picture.part][f"{picture.width} x {picture.height}"] += 1
+    for look in seen:
+        sizes[look.part][f"{look.width} x {look.height}"] += 1
     return {part: dict(counter.most_common()) for part, counter in sizes.items()}
 
 

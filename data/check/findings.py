@@ -1,4 +1,4 @@
-"""What `data.check` can find, and the findings of the annotation files themselves, without their pictures."""
+"""What `data.check` can find, and the findings of the annotation files themselves, without their images."""
 
 import json
 from collections import Counter, defaultdict
@@ -16,21 +16,21 @@ from data.captions import is_json_list, parse_box, parse_caption, parse_list, pa
 
 KINDS = {
     "broken_entry": "Entries and annotations that cannot be used",
-    "missing_image": "Pictures that are not there",
-    "unreadable_image": "Pictures that cannot be decoded",
-    "unlisted_image": "Pictures in the folder that no entry names",
+    "missing_image": "Images that are not there",
+    "unreadable_image": "Images that cannot be decoded",
+    "unlisted_image": "Images in the folder that no entry names",
     "repeated_image": "Images named by more than one entry",
     "leak_name": "LEAK: validation images named in the training file too",
-    "leak_content": "LEAK: validation pictures equal, byte for byte, to a training picture",
-    "leak_near": "LEAK: validation pictures that look like a training picture",
+    "leak_content": "LEAK: validation images equal, byte for byte, to a training image",
+    "leak_near": "LEAK: validation images that look like a training image",
     "leak_annotations": "LEAK: validation images with the captions and boxes of a training image",
-    "same_content": "Pictures equal byte for byte",
-    "near_content": "Pictures that look alike",
+    "same_content": "Images equal byte for byte",
+    "near_content": "Images that look alike",
     "same_annotations": "Images with equal captions and boxes",
     "repeated_caption": "Captions used twice in one image: one box a caption is no longer well defined",
     "repeated_box": "Boxes of one image that nearly coincide (IoU at least 0.9)",
-    "box_outside": "Boxes wholly outside their picture",
-    "box_over_edge": "Boxes over an edge of their picture (kept as truth, clipped for crops, labels and drawing)",
+    "box_outside": "Boxes wholly outside their image",
+    "box_over_edge": "Boxes over an edge of their image (kept as truth, clipped for crops, labels and drawing)",
     "small_box": "Boxes with a side of 10 px or less",
     "caption_spelling": "Captions that differ only in case or spaces",
     "rare_caption": "Captions with few boxes",

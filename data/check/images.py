@@ -1,4 +1,4 @@
-"""The findings of the pictures themselves: missing, broken, equal, alike, and boxes outside their frames."""
+"""The findings of the images themselves: missing, broken, equal, alike, and boxes outside their frames."""
 
 import os
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ _SIDE, _KEPT = 64, 16
 
 @dataclass(frozen=True)
 class Seen:
-    """A picture that could be decoded: where it is named, its digest, its look and its size."""
+    """An image that could be decoded: where it is named, its digest, its look and its size."""
 
     part: str
     where: str
@@ -37,9 +37,9 @@ class Seen:
 
 
 def look_of(image: NDArray[np.uint8]) -> NDArray[np.uint64]:
-    """A perceptual hash of an (H, W, 3) RGB picture: (4,) uint64 that hold 255 bits.
+    """A perceptual hash of an (H, W, 3) RGB image: (4,) uint64 that hold 255 bits.
 
-    The 16 x 16 lowest frequencies of the 64 x 64 grey picture but the mean, each above or below their median (Zauner,
+    The 16 x 16 lowest frequencies of the 64 x 64 grey image but the mean, each above or below their median (Zauner,
     "Implementation and Benchmarking of Perceptual Image Hash Functions", 2010, with 8 x 8). Of 60 drawn scenes, noise
     up to variance 5000, JPEG at 20, blur and halving changed at most 26 bits, two different scenes differed in 100 or
     more; a cut of 2 % at every edge changed up to 48.
@@ -63,7 +63,7 @@ def nearest(looks: NDArray[np.uint64], look: NDArray[np.uint64], most_bits: int)
 def look_at_images(
     part: str, path: str, images: Sequence[AnnotatedImage], folder: str, workers: int, findings: Findings
 ) -> list[Seen]:
-    """Decode every picture of a part; the ones that are missing or broken, and boxes outside, become findings."""
+    """Decode every image of a part; the ones that are missing or broken, and boxes outside, become findings."""
     seen = []
     with ThreadPoolExecutor(workers) as pool:
         results = pool.map(lambda image: _look(part, path, image, folder), images)
@@ -105,43 +105,41 @@ def _check_boxes(annotated: AnnotatedImage, seen: Seen, findings: Findings) -> N
 
 
 def check_duplicates(seen: Sequence[Seen], most_bits: int, findings: Findings) -> None:
-    """Pictures equal to, or looking like, an earlier one of their part or, for validation, one of training.
+    """Images equal to, or looking like, an earlier one of their part or, for validation, one of training.
 
-    One finding a picture and relation: with its equal if it has one, else with its nearest.
+    One finding an image and relation: with its equal if it has one, else with its nearest.
     """
-    pictures = {part: [s for s in seen if s.part == part] for part in ("train", "val")}
-    looks = {part: np.array([s.look for s in found], np.uint64).reshape(-1, 4) for part, found in pictures.items()}
-    for part, found in pictures.items():
-        for number, picture in enumerate(found):
-            _compare(
-                picture, found[:number], looks[part][:number], most_bits, ("same_content", "near_content"), findings
-            )
-    for picture in pictures["val"]:
-        _compare(picture, pictures["train"], looks["train"], most_bits, ("leak_content", "leak_near"), findings)
+    images = {part: [s for s in seen if s.part == part] for part in ("train", "val")}
+    looks = {part: np.array([s.look for s in found], np.uint64).reshape(-1, 4) for part, found in images.items()}
+    for part, found in images.items():
+        for number, image in enumerate(found):
+            _compare(image, found[:number], looks[part][:number], most_bits, ("same_content", "near_content"), findings)
+    for image in images["val"]:
+        _compare(image, images["train"], looks["train"], most_bits, ("leak_content", "leak_near"), findings)
 
 
 def _compare(
-    picture: Seen,
+    image: Seen,
     others: Sequence[Seen],
     looks: NDArray[np.uint64],
     most_bits: int,
     kinds: tuple[str, str],
     findings: Findings,
 ) -> None:
-    found = nearest(looks, picture.look, most_bits)
+    found = nearest(looks, image.look, most_bits)
     if found is None:
         return
     other, bits = others[found[0]], found[1]
-    equal = next((o for o in others if o.sha256 == picture.sha256), None) if bits == 0 else None
+    equal = next((o for o in others if o.sha256 == image.sha256), None) if bits == 0 else None
     if equal is not None:
-        findings.add(kinds[0], picture.where, f"{picture.image} and {equal.image} ({equal.where})")
+        findings.add(kinds[0], image.where, f"{image.image} and {equal.image} ({equal.where})")
     else:
         apart = f"{bits} of {HASH_BITS} bits apart"
-        findings.add(kinds[1], picture.where, f"{picture.image} and {other.image} ({other.where}), {apart}", bits=bits)
+        findings.add(kinds[1], image.where, f"{image.image} and {other.image} ({other.where}), {apart}", bits=bits)
 
 
 def check_unlisted(folders: dict[str, set[str]], findings: Findings) -> None:
-    """Pictures in the folders that no entry names; `folders` maps a folder to the names used of it."""
+    """Images in the folders that no entry names; `folders` maps a folder to the names used of it."""
     for folder, names in folders.items():
         for root, _, files in os.walk(folder):
             for file in sorted(files):

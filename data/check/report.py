@@ -30,7 +30,7 @@ def _anchor(title: str) -> str:
 
 
 def _part_table(parts: dict[str, dict[str, Any]]) -> list[str]:
-    lines = ["| part | file | images | boxes | picture sizes |", "| --- | --- | ---: | ---: | --- |"]
+    lines = ["| part | file | images | boxes | image sizes |", "| --- | --- | ---: | ---: | --- |"]
     for part, facts in parts.items():
         sizes = ", ".join(f"{size} ({number})" for size, number in list(facts["sizes"].items())[:3]) or "not looked at"
         more = ", ..." if len(facts["sizes"]) > 3 else ""

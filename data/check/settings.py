@@ -12,9 +12,9 @@ class CheckConfig(RunConfig):
     """Settings of `data.check`."""
 
     annotations: str = MISSING  # caption JSONL or JSON list; the training part when val is given
-    images: str | None = None  # folder of the pictures; without it only the annotation files are checked
+    images: str | None = None  # folder of the images; without it only the annotation files are checked
     val: str | None = None  # annotation file of the validation part, to look for leaks
-    val_images: str | None = None  # folder of the validation pictures; default the same as images
-    near_bits: int = 40  # pictures look alike when at most so many of 255 bits of their perceptual hashes differ
+    val_images: str | None = None  # folder of the validation images; default the same as images
+    near_bits: int = 40  # images look alike when at most so many of 255 bits of their perceptual hashes differ
     few: int = 20  # a caption with fewer training boxes is rare
     workers: int = 4  # threads

@@ -12,7 +12,7 @@ from core.pixels import crop_box
 from core.runs import RunFolder
 from core.values import AnnotatedImage
 from data.captions import place, read_annotations
-from data.crops.earlier import Source, clear_set, complete_set, pictures_digest
+from data.crops.earlier import Source, clear_set, complete_set, digest_of_images
 from data.crops.settings import CropsConfig, Format
 from data.cropset import INDEX, SET, Crop, crop_name, finish_set, write_index
 from data.frames import FramedImage, count_hanging, frame_images
@@ -41,8 +41,8 @@ def plan_crops(images: Sequence[AnnotatedImage], suffix: str = ".png") -> list[C
 def run(config: CropsConfig, folder: RunFolder) -> dict[str, Any]:
     """Write the crop set into the run folder; the same command again goes on where a killed one stopped.
 
-    Boxes are cut by `core.pixels.crop_box` after clipping to the picture. Returns counts. Raises InputError before
-    the first crop for bad annotations, missing pictures and unreadable headers; on the way for a damaged picture.
+    Boxes are cut by `core.pixels.crop_box` after clipping to the image. Returns counts. Raises InputError before
+    the first crop for bad annotations, missing images and unreadable headers; on the way for a damaged image.
     """
     if not 1 <= config.quality <= 100:
         raise InputError(f"quality: {config.quality} is not between 1 and 100")
@@ -68,7 +68,7 @@ def run(config: CropsConfig, folder: RunFolder) -> dict[str, Any]:
         "num_reused_images": sum(entry.reused for entry in done),
     }
     sha256 = {name: digest for entry in done for name, digest in entry.files.items()}
-    images_digest = pictures_digest({entry.image: entry.sha256 for entry in done})
+    images_digest = digest_of_images({entry.image: entry.sha256 for entry in done})
     digests = {"annotations": plan["annotations"], "images": images_digest}
     finish_set(
         folder.path, crops, sha256, {"pad": "none", "upscaler": None, "scale": 1, **settings, "digests": digests}
@@ -93,10 +93,10 @@ def _names(framed: FramedImage, suffix: str) -> list[str]:
 
 
 def _cut(config: CropsConfig, folder: Path, earlier: Mapping[str, Done], framed: FramedImage) -> Done:
-    """One image's crops, cut anew unless the picture and the files are those of the earlier run."""
+    """One image's crops, cut anew unless the image and the files are those of the earlier run."""
     before = earlier.get(framed.annotated.image)
     if framed.path is None:
-        raise ValueError(f"{framed.annotated.image}: cropping needs the picture")
+        raise ValueError(f"{framed.annotated.image}: cropping needs the image")
     where = f"{place(config.annotations, framed.annotated.line)}: field 'image'"
     try:
         data = framed.path.read_bytes()

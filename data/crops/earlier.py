@@ -13,7 +13,7 @@ from data.journal import JOURNAL, Done, read_journal
 
 @dataclass(frozen=True)
 class Source:
-    """A picture to cut: its name in the annotation file, its file, the names of its crops."""
+    """An image to cut: its name in the annotation file, its file, the names of its crops."""
 
     image: str
     path: Path
@@ -21,7 +21,7 @@ class Source:
 
 
 def complete_set(folder: Path, sources: Sequence[Source], plan: dict[str, Any]) -> dict[str, Done]:
-    """The images of a finished set of the same plan over the same pictures; empty otherwise."""
+    """The images of a finished set of the same plan over the same images; empty otherwise."""
     if not (folder / SET).is_file():
         return {}
     record = read_json(folder / SET)
@@ -30,14 +30,14 @@ def complete_set(folder: Path, sources: Sequence[Source], plan: dict[str, Any]) 
     if made_as != plan:
         return {}
     sha256 = {source.image: sha256_file(source.path) for source in sources}
-    if digests.get("images") != pictures_digest(sha256):
+    if digests.get("images") != digest_of_images(sha256):
         return {}
     crops = read_digests(folder)
     return {s.image: Done(s.image, sha256[s.image], {n: crops.get(n, "") for n in s.crops}) for s in sources}
 
 
-def pictures_digest(sha256: dict[str, str]) -> str:
-    """One digest for many pictures: of their digests and names in order, as sha256sum prints them."""
+def digest_of_images(sha256: dict[str, str]) -> str:
+    """One digest for many images: of their digests and names in order, as sha256sum prints them."""
     return sha256_bytes("".join(f"{digest}  {image}\n" for image, digest in sha256.items()).encode())
 
 

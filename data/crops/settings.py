@@ -20,7 +20,7 @@ class CropsConfig(RunConfig):
     """Settings of `data.crops`."""
 
     annotations: str = MISSING  # caption JSONL or JSON list
-    images: str = MISSING  # folder of the pictures
+    images: str = MISSING  # folder of the images
     format: Format = Format.png  # png, exact; or jpeg, as published
     quality: int = 95  # of JPEG crops, 1 to 100
     published_index: bool = False  # also write index.json, the published list of image and label

@@ -16,7 +16,7 @@ def run(config: MergeConfig, folder: RunFolder) -> dict[str, Any]:
     """Write the merged set into the run folder; returns counts.
 
     Raises InputError before anything is written: a name in two sets (the first ones and how many), sets of two kinds,
-    damaged crop sets, crop sets made in different ways, missing pictures.
+    damaged crop sets, crop sets made in different ways, missing images.
     """
     from data.merge.sets import merge_annotations, merge_crops
 
@@ -27,7 +27,7 @@ def run(config: MergeConfig, folder: RunFolder) -> dict[str, Any]:
         other = config.sets[kinds.index(not kinds[0])]
         raise InputError(f"sets: {config.sets[0]} and {other} are a crop set and an annotation file; merge one kind")
     if config.images is not None and not kinds[0]:
-        raise InputError("images: crop sets hold their own pictures; leave this out")
+        raise InputError("images: crop sets hold their own images; leave this out")
     names = set_names(config.sets, config.names)
     spare_inputs(folder.path, ["", "annotations.jsonl"], config.sets)
     for path in config.sets:

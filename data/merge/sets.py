@@ -25,10 +25,10 @@ MARK = "merge.json"
 
 
 def merge_annotations(config: "MergeConfig", names: Sequence[str], folder: Path) -> dict[str, Any]:
-    """Write `annotations.jsonl`, with `images/` when folders of pictures are given; lines are kept byte for byte."""
+    """Write `annotations.jsonl`, with `images/` when folders of images are given; lines are kept byte for byte."""
     folders = _image_folders(config)
     lines: list[str] = []
-    pictures: list[tuple[str, Path]] = []
+    images: list[tuple[str, Path]] = []
     parts: list[list[str]] = []
     num_boxes = 0
     for number, (name, source) in enumerate(zip(names, config.sets, strict=True)):
@@ -41,13 +41,13 @@ def merge_annotations(config: "MergeConfig", names: Sequence[str], folder: Path)
         num_boxes += sum(len(image.annotations) for image in annotated)
         if folders:
             found = [find_image(folders[number], image.image, place(source, image.line)) for image in annotated]
-            pictures += zip(new_names, found, strict=True)
+            images += zip(new_names, found, strict=True)
     refuse_collisions(names, parts, "image names")
     if folders:
-        _clear_pictures(folder)
+        _clear_images(folder)
     sources = [{"name": n, "sha256": sha256_file(s)} for n, s in zip(names, config.sets, strict=True)]
     write_json(folder / MARK, {"sets": sources})
-    for image, path in progress(pictures, "images"):
+    for image, path in progress(images, "images"):
         put_file(path, folder / "images" / image, config.place)
     write_lines(folder / "annotations.jsonl", lines)
     return {"num_sets": len(names), "num_images": len(lines), "num_boxes": num_boxes}
@@ -61,8 +61,8 @@ def _image_folders(config: "MergeConfig") -> list[str]:
     return config.images * len(config.sets) if len(config.images) == 1 else config.images
 
 
-def _clear_pictures(folder: Path) -> None:
-    """Remove the pictures of an earlier merge; InputError when the folder's pictures are somebody else's."""
+def _clear_images(folder: Path) -> None:
+    """Remove the images of an earlier merge; InputError when the folder's images are somebody else's."""
     images = folder / "images"
     if images.exists() and not (folder / MARK).is_file():
         raise InputError(f"{images}: field 'run_dir': exists and is no merge of ours; name another folder")

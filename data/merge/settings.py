@@ -14,7 +14,7 @@ class MergeConfig(RunConfig):
     """Settings of `data.merge`."""
 
     sets: list[str] = MISSING  # crop sets (folders or published indexes), or annotation files; two or more
-    images: list[str] | None = None  # for annotation files: the folder of pictures of each, or one for all
+    images: list[str] | None = None  # for annotation files: the folder of images of each, or one for all
     names: list[str] | None = None  # a short name for each set; default its folder's or file's name
     collisions: Collisions = Collisions.error  # error, or rename: put the set's name before every name of every set
     place: Place = Place.link  # link or copy the files

@@ -1,4 +1,4 @@
-"""Copy a set with noise of a grade on every picture: Gaussian, sensor, JPEG, blur, low resolution."""
+"""Copy a set with noise of a grade on every image: Gaussian, sensor, JPEG, blur, low resolution."""
 
 import io
 import shutil
@@ -22,7 +22,7 @@ MARK = "noise.json"
 
 @dataclass(frozen=True)
 class Job:
-    """One picture to spoil: its name, its file, and how messages name its entry."""
+    """One image to spoil: its name, its file, and how messages name its entry."""
 
     image: str
     path: Path
@@ -67,7 +67,7 @@ def _jobs(config: NoiseConfig) -> list[Job]:
 
 
 def _earlier(folder: Path, plan: dict[str, Any]) -> "dict[str, Done]":
-    """What an unfinished run of the same plan did; the pictures of another plan are removed, those not ours refused."""
+    """What an unfinished run of the same plan did; the images of another plan are removed, those not ours refused."""
     from data.journal import JOURNAL, read_journal
 
     images = folder / "images"
@@ -80,7 +80,7 @@ def _earlier(folder: Path, plan: dict[str, Any]) -> "dict[str, Done]":
 
 
 def _spoil(grade: "Grade", seed: int, folder: Path, earlier: "Mapping[str, Done]", job: Job) -> "Done":
-    """Write one picture's noisy copy, unless the picture and the copy are those of the earlier run."""
+    """Write one image's noisy copy, unless the image and the copy are those of the earlier run."""
     from core.images import decode_image
     from data.journal import Done
     from data.noise.grades import apply_grade
@@ -102,7 +102,7 @@ def _spoil(grade: "Grade", seed: int, folder: Path, earlier: "Mapping[str, Done]
 
 
 def encode_best(image: "Image", suffix: str) -> bytes:
-    """An (H, W, 3) RGB picture in the format of `suffix`, as true as the format can be."""
+    """An (H, W, 3) RGB image in the format of `suffix`, as true as the format can be."""
     from core.images import encode_image
 
     lossy = {".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}.get(suffix.lower())

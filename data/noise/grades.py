@@ -1,6 +1,6 @@
-"""Grades of image noise: by how much a picture is spoiled, the same way every time for the same picture.
+"""Grades of image noise: by how much an image is spoiled, the same way every time for the same image.
 
-clean            the picture itself
+clean            the image itself
 gauss2500        Gaussian noise of variance 2500 in squared grey levels of 0..255, its own in every channel
 iso30            sensor noise of intensity 0.30 and a tenth of that as colour shift (the published range: 10 to 50)
 multiplicative10 every channel times a factor from 0.9..1.1
@@ -65,9 +65,9 @@ def _examples() -> list[str]:
 
 
 def content_seed(image: Image, kind: str, seed: int) -> int:
-    """A seed out of a picture's pixels, the kind of noise and the user's seed, but not the level.
+    """A seed out of an image's pixels, the kind of noise and the user's seed, but not the level.
 
-    The same picture thus gets the same noise wherever it lies, and two levels of one kind differ in strength only.
+    The same image thus gets the same noise wherever it lies, and two levels of one kind differ in strength only.
     """
     digest = hashlib.sha256(f"{kind} {seed} {image.shape}".encode())
     digest.update(np.ascontiguousarray(image).tobytes())
@@ -75,7 +75,7 @@ def content_seed(image: Image, kind: str, seed: int) -> int:
 
 
 def apply_grade(image: Image, grade: Grade, seed: int = 0) -> Image:
-    """An (H, W, 3) uint8 RGB picture spoiled by a grade, of the same shape."""
+    """An (H, W, 3) uint8 RGB image spoiled by a grade, of the same shape."""
     rng = np.random.default_rng(content_seed(image, grade.kind, seed))
     return _KINDS[grade.kind](image, grade.level, rng)
 

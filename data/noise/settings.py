@@ -16,7 +16,7 @@ class NoiseConfig(RunConfig):
     """Settings of `data.noise`."""
 
     annotations: str = MISSING  # caption JSONL or JSON list; boxes may be absent
-    images: str = MISSING  # folder of the pictures
+    images: str = MISSING  # folder of the images
     grade: str = MISSING  # clean, gauss500, iso30, multiplicative10, jpeg20, blur5, lowres3, ...
-    seed: int = 0  # another seed draws other noise; the same picture always gets the same
+    seed: int = 0  # another seed draws other noise; the same image always gets the same
     workers: int = 4  # threads

@@ -158,7 +158,7 @@ def _draw_one(settings: "SceneSettings", quality: int, job: tuple[int, str, Anno
 
 
 def _metrics(scenes: list[AnnotatedImage]) -> dict[str, object]:
-    """Counts, median box sides in pixels, and the share of pictures in which one kind appears in several colours."""
+    """Counts, median box sides in pixels, and the share of images in which one kind appears in several colours."""
     import statistics
 
     boxes = [annotation.box_ltwh for scene in scenes for annotation in scene.annotations]

@@ -41,7 +41,7 @@ def read_cutout(path: Path) -> NDArray[np.uint8]:
 
 
 def paste_size(size: tuple[int, int], rng: np.random.Generator) -> tuple[int, int]:
-    """The published generator's size: one scale U(0.03, 0.10) of the picture's width and of its height."""
+    """The published generator's size: one scale U(0.03, 0.10) of the image's width and of its height."""
     scale = rng.uniform(0.03, 0.10)
     return max(round(scale * size[0]), 1), max(round(scale * size[1]), 1)
 

@@ -64,7 +64,7 @@ def _background(settings: SceneSettings, rng: np.random.Generator) -> tuple[NDAr
 
 @lru_cache(maxsize=16)
 def _photo(path: Path, width: int, height: int) -> NDArray[np.uint8]:
-    """A photograph resized to cover the picture and cut to its centre."""
+    """A photograph resized to cover the image and cut to its centre."""
     photo = read_image(path)
     scale = max(width / photo.shape[1], height / photo.shape[0])
     size = max(round(photo.shape[1] * scale), width), max(round(photo.shape[0] * scale), height)
@@ -76,7 +76,7 @@ def _photo(path: Path, width: int, height: int) -> NDArray[np.uint8]:
 def _add_targets(
     image: NDArray[np.uint8], settings: SceneSettings, light: Light, rng: np.random.Generator
 ) -> list[Annotation]:
-    """Choose, draw and place the picture's own targets; one that finds no free place is left out."""
+    """Choose, draw and place the image's own targets; one that finds no free place is left out."""
     annotations: list[Annotation] = []
     for caption in choose_captions(settings.layout, rng):
         sprite = _free_sprite(caption, settings, light, rng)
@@ -122,7 +122,7 @@ def _cutout(caption: str, settings: SceneSettings, rng: np.random.Generator) -> 
 def _fill_box(
     image: NDArray[np.uint8], annotation: Annotation, settings: SceneSettings, light: Light, rng: np.random.Generator
 ) -> None:
-    """Draw an annotation's caption so that its mask fills its box; parts outside the picture are cut off."""
+    """Draw an annotation's caption so that its mask fills its box; parts outside the image are cut off."""
     left, top, width, height = (round(value) for value in annotation.box_ltwh)
     size = max(width, 1), max(height, 1)
     if settings.cutouts:
@@ -133,7 +133,7 @@ def _fill_box(
 
 
 def _paste(image: NDArray[np.uint8], sprite: NDArray[np.uint8], left: int, top: int, rng: np.random.Generator) -> None:
-    """Blend a sprite into the picture in place, a little hazed by what is behind it and as soft as the lens is."""
+    """Blend a sprite into the image in place, a little hazed by what is behind it and as soft as the lens is."""
     haze, softness = rng.uniform(0, 0.16), rng.uniform(0, 0.55)
     x0, y0 = max(left, 0), max(top, 0)
     x1, y1 = min(left + sprite.shape[1], image.shape[1]), min(top + sprite.shape[0], image.shape[0])

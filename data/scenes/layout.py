@@ -1,4 +1,4 @@
-"""Where targets go: how many, which captions, how large, and where in the picture."""
+"""Where targets go: how many, which captions, how large, and where in the image."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -11,12 +11,12 @@ from data.scenes.palette import Livery, parse_caption
 
 # Spread (standard deviation of the logarithm) of box sides in the published annotation file.
 WIDTH_SPREAD, HEIGHT_SPREAD, SIDE_CORRELATION = 0.44, 0.33, 0.21
-MARGIN = 4  # pixels kept free between the boxes of one picture
+MARGIN = 4  # pixels kept free between the boxes of one image
 
 
 @dataclass(frozen=True)
 class Layout:
-    """What `plan_scene` keeps to: picture and median target sizes (width, height) in pixels, counts, captions."""
+    """What `plan_scene` keeps to: image and median target sizes (width, height) in pixels, counts, captions."""
 
     size: tuple[int, int]
     target_size: tuple[float, float]
@@ -26,7 +26,7 @@ class Layout:
 
 
 def choose_captions(layout: Layout, rng: np.random.Generator) -> list[str]:
-    """Three to eight (by setting) captions for one picture, no two of one kind with the same set of colours.
+    """Three to eight (by setting) captions for one image, no two of one kind with the same set of colours.
 
     Each caption after the first repeats, with probability `same_kind`, a kind that is already there in other colours:
     without such distractors a caption's colours would mean nothing.

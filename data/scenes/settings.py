@@ -30,8 +30,8 @@ class ScenesConfig(RunConfig):
     num_images: int | None = None  # how many scenes; default 100, or every line of `annotations`
     seed: int = 0  # the same seed gives the same bytes, scene by scene, whatever num_images and workers are
     size: list[int] = field(default_factory=lambda: list(PUBLISHED_SIZE))  # width and height in pixels
-    target_size: list[int] | None = None  # median box width and height; default 60x40 scaled with the picture
-    num_targets: list[int] = field(default_factory=lambda: [3, 8])  # least and most targets in a picture
+    target_size: list[int] | None = None  # median box width and height; default 60x40 scaled with the image
+    num_targets: list[int] = field(default_factory=lambda: [3, 8])  # least and most targets in an image
     same_kind: float = 0.6  # chance that a further target is a kind already there, in other colours
     captions: list[str] | None = None  # the vocabulary; default: the built-in one, or the cutouts' names
     annotations: str | None = None  # draw this file's captions into this file's boxes instead

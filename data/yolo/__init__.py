@@ -16,7 +16,7 @@ from data.yolo.tree import finish_tree, prepare_tree, read_tree, refuse_shared_l
 def run(config: YoloConfig, folder: RunFolder) -> dict[str, Any]:
     """Write the tree, or with `tree` its `train.jsonl`, `val.jsonl`, `test.jsonl`, into the run folder.
 
-    Every annotation and picture header is checked before the first file is written. Returns counts of images and boxes.
+    Every annotation and image header is checked before the first file is written. Returns counts of images and boxes.
     """
     if config.tree is not None:
         return _read_back(Path(config.tree), folder)

@@ -11,8 +11,8 @@ class YoloConfig(RunConfig):
     """Settings of `data.yolo`."""
 
     annotations: str | None = None  # caption JSONL or JSON list of the training images
-    images: str | None = None  # folder of the pictures
+    images: str | None = None  # folder of the images
     val: str | None = None  # annotation file of the validation images
-    val_images: str | None = None  # folder of the validation pictures; default the same as images
-    place: Place = Place.link  # link or copy the pictures
+    val_images: str | None = None  # folder of the validation images; default the same as images
+    place: Place = Place.link  # link or copy the images
     tree: str | None = None  # a YOLO tree (folder or data.yaml) to make annotation files of instead

@@ -1,8 +1,8 @@
 """YOLO trees: the folder layout that Ultralytics trains on, out of annotations and back.
 
     data.yaml                what Ultralytics is given: the parts and `names: {0: target}`
-    images/train/NAME        the pictures, linked or copied
-    labels/train/STEM.txt    one label line a box, cut to the picture
+    images/train/NAME        the images, linked or copied
+    labels/train/STEM.txt    one label line a box, cut to the image
     train.jsonl              the annotations with the captions and boxes that labels cannot hold
     tree.json                what the tree was made from
 
@@ -33,11 +33,11 @@ MARK = "tree.json"
 TARGET = "target"
 
 
-def label_path(picture: Path) -> Path:
-    """Where Ultralytics looks for a picture's labels: the last folder `images` of its path becomes `labels`."""
-    head, found, tail = str(picture).rpartition(f"{os.sep}images{os.sep}")
+def label_path(image: Path) -> Path:
+    """Where Ultralytics looks for an image's labels: the last folder `images` of its path becomes `labels`."""
+    head, found, tail = str(image).rpartition(f"{os.sep}images{os.sep}")
     if not found:
-        raise InputError(f"{picture}: not below a folder named images")
+        raise InputError(f"{image}: not below a folder named images")
     return Path(f"{head}{os.sep}labels{os.sep}{tail}").with_suffix(".txt")
 
 
@@ -56,13 +56,13 @@ def prepare_tree(tree: Path) -> None:
 
 
 def write_part(tree: Path, part: str, framed: Sequence[FramedImage], how: Place) -> None:
-    """Write one part (`train`, `val`): pictures, labels and its annotations."""
+    """Write one part (`train`, `val`): images, labels and its annotations."""
     for entry in progress(framed, f"writing {part}"):
         if entry.path is None:
-            raise ValueError(f"{entry.annotated.image}: a YOLO tree needs the picture")
-        picture = tree / "images" / part / entry.annotated.image
-        label = label_path(picture)
-        put_file(entry.path, picture, how)
+            raise ValueError(f"{entry.annotated.image}: a YOLO tree needs the image")
+        image = tree / "images" / part / entry.annotated.image
+        label = label_path(image)
+        put_file(entry.path, image, how)
         lines = label_lines(entry.boxes_xyxy, entry.width, entry.height)
         write_plain(label, "".join(f"{line}\n" for line in lines).encode())
     (tree / "images" / part).mkdir(parents=True, exist_ok=True)
@@ -70,7 +70,7 @@ def write_part(tree: Path, part: str, framed: Sequence[FramedImage], how: Place)
 
 
 def refuse_shared_labels(part: str, framed: Sequence[FramedImage]) -> None:
-    """Raise InputError for two pictures that differ in their suffix only: they would share one label file."""
+    """Raise InputError for two images that differ in their suffix only: they would share one label file."""
     seen: dict[str, str] = {}
     for entry in framed:
         stem = str(Path(entry.annotated.image).with_suffix(""))
@@ -125,15 +125,15 @@ def _read_part(config: dict[str, Any], part: str) -> list[AnnotatedImage]:
     known = config["root"] / f"{part}.jsonl"
     recorded = {a.image: a for a in read_annotations(known)} if known.is_file() else {}
     order = {name: i for i, name in enumerate(recorded)}
-    pictures = sorted(_pictures(config, part), key=lambda p: (order.get(p[0], len(order)), p[0]))
+    files = sorted(_images(config, part), key=lambda p: (order.get(p[0], len(order)), p[0]))
     images = []
-    for line, (name, picture) in enumerate(progress(pictures, f"reading {part}"), start=1):
-        images.append(_read_labels(name, picture, config["names"], recorded.get(name), line))
+    for line, (name, path) in enumerate(progress(files, f"reading {part}"), start=1):
+        images.append(_read_labels(name, path, config["names"], recorded.get(name), line))
     return images
 
 
-def _pictures(config: dict[str, Any], part: str) -> Iterator[tuple[str, Path]]:
-    """(name, path) of a part's pictures; a name is relative to the part's folder, or to the list file's."""
+def _images(config: dict[str, Any], part: str) -> Iterator[tuple[str, Path]]:
+    """(name, path) of a part's images; a name is relative to the part's folder, or to the list file's."""
     sources = config[part] if isinstance(config[part], list) else [config[part]]
     for source in sources:
         start = config["root"] / str(source)
@@ -150,13 +150,13 @@ def _pictures(config: dict[str, Any], part: str) -> Iterator[tuple[str, Path]]:
 
 
 def _read_labels(
-    name: str, picture: Path, names: dict[int, str], recorded: AnnotatedImage | None, line: int
+    name: str, image: Path, names: dict[int, str], recorded: AnnotatedImage | None, line: int
 ) -> AnnotatedImage:
-    """One picture's annotations: the recorded one where a label still says the same, else the label's own."""
-    path = label_path(picture)
-    if not path.is_file():  # a picture without labels is a background
+    """One image's annotations: the recorded one where a label still says the same, else the label's own."""
+    path = label_path(image)
+    if not path.is_file():  # an image without labels is a background
         return AnnotatedImage(name, (), line)
-    width, height = image_size(picture)
+    width, height = image_size(image)
     pending: dict[str, list[Annotation]] = {}
     if recorded is not None:
         framed = frame_image(path, recorded, (width, height))

@@ -27,4 +27,4 @@ class ExportConfig(RunConfig):
     batch: int = 1  # batch of a model that is not dynamic
     half: bool = False  # half precision
     opset: int | None = None  # ONNX operator set; null: the newest that works
-    picture: str | None = None  # a picture to compare on; null: a drawn pattern
+    image: str | None = None  # an image to compare on; null: a drawn pattern

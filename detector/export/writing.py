@@ -1,4 +1,4 @@
-"""The work of detector.export: Ultralytics' exporter, then both models on one picture."""
+"""The work of detector.export: Ultralytics' exporter, then both models on one image."""
 
 import shutil
 from pathlib import Path
@@ -60,10 +60,10 @@ def _export(source: Path, root: Path, config: "ExportConfig", shape: tuple[int, 
 
 
 def _compare(network: Any, exported: Path, config: "ExportConfig", shape: tuple[int, int]) -> dict[str, Any]:
-    """Largest differences over every anchor of one picture, before any cut."""
+    """Largest differences over every anchor of one image, before any cut."""
     from detector.inference.onnx_network import OnnxNetwork
 
-    inputs = letterbox(_picture(config, shape), shape)[0][None]
+    inputs = letterbox(_image(config, shape), shape)[0][None]
     ours, theirs = network.predict(inputs, 0.0)[0], OnnxNetwork(exported, "cpu").predict(inputs, 0.0)[0]
     if len(ours) != len(theirs):
         raise RuntimeError(f"the exported model gives {len(theirs)} boxes and its original {len(ours)}")
@@ -74,12 +74,12 @@ def _compare(network: Any, exported: Path, config: "ExportConfig", shape: tuple[
     }
 
 
-def _picture(config: "ExportConfig", shape: tuple[int, int]) -> NDArray[np.uint8]:
-    if config.picture is not None:
+def _image(config: "ExportConfig", shape: tuple[int, int]) -> NDArray[np.uint8]:
+    if config.image is not None:
         from core.images import read_image
 
-        return read_image(config.picture)
+        return read_image(config.image)
     rng = np.random.default_rng(0)  # smooth blobs and noise: something for every anchor to answer to
     coarse = rng.integers(0, 256, (max(2, shape[0] // 16), max(2, shape[1] // 16), 3), dtype=np.uint8)
-    picture = np.repeat(np.repeat(coarse, 16, axis=0), 16, axis=1)
-    return np.clip(picture + rng.normal(0, 8, picture.shape), 0, 255).astype(np.uint8)
+    image = np.repeat(np.repeat(coarse, 16, axis=0), 16, axis=1)
+    return np.clip(image + rng.normal(0, 8, image.shape), 0, 255).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""One checkpoint at one resolution: its pictures, slices and views through the network and back."""
+"""One checkpoint at one resolution: its images, slices and views through the network and back."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -27,7 +27,7 @@ ImageSize = int | tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """One input to the network and how its boxes come back into the picture."""
+    """One input to the network and how its boxes come back into the image."""
 
     image: int
     view: str
@@ -59,7 +59,7 @@ class Member:
         return sha256_bytes(repr([self._network.digest, settings, rest]).encode())[:16]
 
     def propose(self, images: Sequence[Image]) -> list[list[View]]:
-        """Per image one View for the full picture of each view and for each slice, in image pixels, before NMS."""
+        """Per image one View for the full image of each view and for each slice, in image pixels, before NMS."""
         looks = [look for index, image in enumerate(images) for look in self._looks(index, image)]
         found: dict[int, Candidates] = {}
         for group in self._batches(images, looks):
@@ -106,8 +106,8 @@ class Member:
         inputs, boxes_back = [], []
         for number in numbers:
             left, top, right, bottom = looks[number].window
-            picture = looks[number].transform.apply(images[looks[number].image][top:bottom, left:right])
-            filled, back = letterbox(picture, shape)
+            image = looks[number].transform.apply(images[looks[number].image][top:bottom, left:right])
+            filled, back = letterbox(image, shape)
             inputs.append(filled)
             boxes_back.append(back)
         outputs = self._network.predict(np.stack(inputs), FLOOR, published_tta=tta)

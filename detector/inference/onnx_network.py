@@ -61,12 +61,12 @@ class OnnxNetwork:
         outputs = self._session.get_outputs()
         takes = self._input.shape
         if len(self._session.get_inputs()) != 1 or len(takes) != 4 or (takes[1] not in {3, None} and takes[1] != "3"):
-            raise InputError(f"{self._path}: takes {takes}, not one batch of (3, height, width) pictures")
+            raise InputError(f"{self._path}: takes {takes}, not one batch of (3, height, width) images")
         if len(outputs[0].shape) != 3 or any("num_dets" in o.name or "num_detections" in o.name for o in outputs):
             raise InputError(f"{self._path}: holds its own NMS or is no detector; export it with the raw head")
 
     def _decode(self, raw: NDArray[np.float32], floor: float) -> Candidates:
-        """One picture's output -> Candidates in input pixels.
+        """One image's output -> Candidates in input pixels.
 
         Ultralytics: (4 + classes, N) centre boxes and class scores. YOLOv5, v6, v7: (N, 5 + classes) centre boxes, an
         objectness and class scores. Finished ones of an end-to-end head: (N, 6) corners, confidence, class.
@@ -81,7 +81,7 @@ class OnnxNetwork:
         elif self._num_classes is None and raw.shape[1] > raw.shape[0] >= 5:
             centre, confidence = raw[:4].T, raw[4:].max(0)
         else:
-            raise InputError(f"{self._path}: gives {raw.shape} a picture, which is no YOLO head this program knows")
+            raise InputError(f"{self._path}: gives {raw.shape} an image, which is no YOLO head this program knows")
         half = centre[:, 2:] / 2
         return above(np.concatenate([centre[:, :2] - half, centre[:, :2] + half], axis=1), confidence, floor)
 

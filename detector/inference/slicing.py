@@ -1,4 +1,4 @@
-"""Slices of a picture, by sahi's own geometry."""
+"""Slices of an image, by sahi's own geometry."""
 
 from core.errors import InputError
 from detector.settings import SliceConfig, SliceMode
@@ -18,7 +18,7 @@ def check_slices(config: SliceConfig) -> None:
 
 
 def slice_windows(config: SliceConfig, width: int, height: int) -> list[Window]:
-    """The slices of a width x height picture: none, those sahi chooses by itself, or those of the size asked for."""
+    """The slices of a width x height image: none, those sahi chooses by itself, or those of the size asked for."""
     if config.mode is SliceMode.none:
         return []
     from sahi.slicing import get_slice_bboxes

@@ -1,4 +1,4 @@
-"""Views of a picture: the same pixels flipped, turned or scaled, and the way back for boxes."""
+"""Views of an image: the same pixels flipped, turned or scaled, and the way back for boxes."""
 
 from dataclasses import dataclass
 
@@ -22,16 +22,16 @@ class ViewTransform:
     flip_ud: bool = False
     scale: float = 1.0
 
-    def apply(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """The picture as this view shows it (scale is left to the letterbox): mirrored, then turned."""
+    def apply(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The image as this view shows it (scale is left to the letterbox): mirrored, then turned."""
         if self.flip_lr:
-            picture = picture[:, ::-1]
+            image = image[:, ::-1]
         if self.flip_ud:
-            picture = picture[::-1]
-        return np.ascontiguousarray(np.rot90(picture, self.turns))
+            image = image[::-1]
+        return np.ascontiguousarray(np.rot90(image, self.turns))
 
     def undo(self, boxes_xyxy: NDArray[np.float64], width: int, height: int) -> NDArray[np.float64]:
-        """(N, 4) boxes in the view's pixels -> boxes in the pixels of the (height, width) picture it was made of."""
+        """(N, 4) boxes in the view's pixels -> boxes in the pixels of the (height, width) image it was made of."""
         boxes = boxes_xyxy
         view_w, view_h = (width, height) if self.turns % 2 == 0 else (height, width)
         for _ in range(self.turns):  # one quarter turn clockwise each: (x, y) -> (view_h - y, x)

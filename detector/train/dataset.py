@@ -18,7 +18,7 @@ from ultralytics.utils.patches import imread  # isort: skip
 from detector.train.plan import StagePlan
 from detector.train.rectangular import make_rectangular, rectangle_of
 
-BUFFERED = 16  # pictures in the mosaic buffer at an epoch's beginning
+BUFFERED = 16  # images in the mosaic buffer at an epoch's beginning
 
 
 class TrainingSet(YOLODataset):
@@ -37,7 +37,7 @@ class TrainingSet(YOLODataset):
         return transforms
 
     def rectangle(self) -> tuple[int, int] | None:
-        """(height, width) of the training pictures, None for a square of `imgsz`."""
+        """(height, width) of the training images, None for a square of `imgsz`."""
         if not self.plan.rectangle:
             return None
         return rectangle_of([tuple(label["shape"]) for label in self.labels], self.imgsz, self.stride)
@@ -47,31 +47,31 @@ class TrainingSet(YOLODataset):
         if self.plan.crop is None or random.random() >= self.plan.crop_share:
             return super().get_image_and_label(index)
         label = deepcopy(self.labels[index])
-        picture = imread(self.im_files[index], flags=self.cv2_flag)
-        if picture is None:
+        image = imread(self.im_files[index], flags=self.cv2_flag)
+        if image is None:
             raise FileNotFoundError(self.im_files[index])
-        height, width = picture.shape[:2]
+        height, width = image.shape[:2]
         window = random_window(width, height, self.plan.crop, label["bboxes"])
         label["bboxes"], inside = boxes_in_window(label["bboxes"], width, height, window)
         label["cls"] = label["cls"][inside]
         left, top, right, bottom = window
-        return self._sample(label, picture[top:bottom, left:right])
+        return self._sample(label, image[top:bottom, left:right])
 
-    def _sample(self, label: dict[str, Any], picture: NDArray[np.uint8]) -> dict[str, Any]:
-        """A picture scaled into the training shape, with its label, as Ultralytics' transforms expect them."""
+    def _sample(self, label: dict[str, Any], image: NDArray[np.uint8]) -> dict[str, Any]:
+        """An image scaled into the training shape, with its label, as Ultralytics' transforms expect them."""
         label.pop("shape", None)
-        height, width = picture.shape[:2]
+        height, width = image.shape[:2]
         most_h, most_w = self.rectangle() or (self.imgsz, self.imgsz)
         gain = min(most_h / height, most_w / width)
         size = max(1, int(width * gain)), max(1, int(height * gain))
-        label["img"] = cv2.resize(picture, size, interpolation=cv2.INTER_LINEAR)
+        label["img"] = cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)
         label["ori_shape"], label["resized_shape"] = (height, width), label["img"].shape[:2]
         label["ratio_pad"] = (size[1] / height, size[0] / width)
         return dict(self.update_labels_info(label))
 
     def forget_buffer(self) -> None:
         """Fill the buffer that mosaic draws from anew, so that an epoch depends on nothing that went before it."""
-        if self.cache == "ram":  # then mosaic draws from all pictures
+        if self.cache == "ram":  # then mosaic draws from all images
             return
         for i in self.buffer:
             self.ims[i], self.im_hw0[i], self.im_hw[i] = None, None, None
@@ -101,9 +101,9 @@ def require_live_recipe(transforms: Compose, expected: list[dict[str, Any]] | No
 def random_window(
     width: int, height: int, crop: tuple[int, int], boxes: NDArray[np.floating]
 ) -> tuple[int, int, int, int]:
-    """(left, top, right, bottom) of a crop of (width, height), or as much of it as the picture has.
+    """(left, top, right, bottom) of a crop of (width, height), or as much of it as the image has.
 
-    Half of them lie anywhere; the others hold the centre of one of the picture's normalised centre boxes, so that a
+    Half of them lie anywhere; the others hold the centre of one of the image's normalised centre boxes, so that a
     detector of few and small targets does not see empty ground alone.
     """
     crop_w, crop_h = min(crop[0], width), min(crop[1], height)
@@ -119,7 +119,7 @@ def random_window(
 def boxes_in_window(
     boxes: NDArray[np.floating], width: int, height: int, window: tuple[int, int, int, int], least_visible: float = 0.1
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Normalised centre boxes of a picture -> those of a window of it, and which boxes they are.
+    """Normalised centre boxes of an image -> those of a window of it, and which boxes they are.
 
     A box counts when at least `least_visible` of its area is inside (sahi's own rule for sliced labels), and is cut.
     """

@@ -24,9 +24,9 @@ class StagePlan:
     index: int = 1  # 1-based
     num_epochs: int = 0  # epochs of this stage; 0: to the schedule's end
     previous: str | None = None  # folder of the stage whose full state this one goes on from
-    rectangle: bool = False  # train at the pictures' shape
+    rectangle: bool = False  # train at the images' shape
     crop: tuple[int, int] | None = None  # (width, height) of random crops
-    crop_share: float = 0.0  # share of the training pictures that are crops
+    crop_share: float = 0.0  # share of the training images that are crops
     best_metric: str = "AP"
     run_dir: str = ""  # the command's run folder, where rank 0 of a multi-GPU stage tracks
     tracking: dict[str, Any] = field(default_factory=dict)  # core.tracking's settings, for the same

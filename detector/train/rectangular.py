@@ -1,7 +1,7 @@
-"""Training at the pictures' own shape, with mosaic of any probability, mixup and shuffling.
+"""Training at the images' own shape, with mosaic of any probability, mixup and shuffling.
 
 Stock Ultralytics drops mosaic and mixup when `rect=True`, stops shuffling unless all shapes agree, and drops `rect` on
-several GPUs. Here the mosaic canvas and the affine crop take a (height, width), and nothing else changes: a picture
+several GPUs. Here the mosaic canvas and the affine crop take a (height, width), and nothing else changes: an image
 that mosaic leaves alone is centred on grey by the affine step, as stock does on its square.
 """
 
@@ -15,12 +15,12 @@ from detector import environment as environment  # before any import of ultralyt
 from ultralytics.data.augment import BaseMixTransform, Compose, CopyPaste, Mosaic, RandomPerspective  # isort: skip
 
 
-def rectangle_of(pictures_hw: list[tuple[int, int]], imgsz: int, stride: int) -> tuple[int, int] | None:
-    """(height, width) that holds every picture scaled to long side `imgsz`, sides rounded up to `stride`.
+def rectangle_of(images_hw: list[tuple[int, int]], imgsz: int, stride: int) -> tuple[int, int] | None:
+    """(height, width) that holds every image scaled to long side `imgsz`, sides rounded up to `stride`.
 
-    None when the pictures do not share one shape.
+    None when the images do not share one shape.
     """
-    shapes = set(pictures_hw)
+    shapes = set(images_hw)
     if len(shapes) != 1:
         return None
     height, width = shapes.pop()
@@ -31,14 +31,14 @@ def rectangle_of(pictures_hw: list[tuple[int, int]], imgsz: int, stride: int) ->
 
 
 class RectangularMosaic(Mosaic):
-    """Four pictures around a random centre on a canvas of twice (height, width)."""
+    """Four images around a random centre on a canvas of twice (height, width)."""
 
     def __init__(self, dataset: Any, shape_hw: tuple[int, int], p: float) -> None:
         super().__init__(dataset, imgsz=max(shape_hw), p=p, n=4)
         self.shape_hw = shape_hw
 
     def get_params(self, labels: dict[str, Any]) -> dict[str, Any]:
-        """Draw the other pictures and the centre, and lay the four patches out."""
+        """Draw the other images and the centre, and lay the four patches out."""
         params = BaseMixTransform.get_params(self, labels)
         height, width = self.shape_hw
         centre_y = int(random.uniform(height / 2, height * 3 / 2))

@@ -1,4 +1,4 @@
-"""A training batch as one picture: what the network sees after every augmentation, with its boxes."""
+"""A training batch as one image: what the network sees after every augmentation, with its boxes."""
 
 from typing import Any
 
@@ -7,26 +7,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 COLOUR = (80, 255, 80)
-MOST = 16  # pictures on a sheet
+MOST = 16  # images on a sheet
 
 
 def batch_sheet(batch: dict[str, Any]) -> NDArray[np.uint8]:
-    """(H, W, 3) RGB grid of the batch's pictures with their boxes.
+    """(H, W, 3) RGB grid of the batch's images with their boxes.
 
     batch: Ultralytics' collated batch, `img` (B, 3, H, W) uint8 RGB, `bboxes` (N, 4) normalised centre boxes,
     `batch_idx` (N,).
     """
-    pictures = [np.ascontiguousarray(image.permute(1, 2, 0).cpu().numpy()) for image in batch["img"][:MOST]]
-    height, width = pictures[0].shape[:2]
+    images = [np.ascontiguousarray(image_chw.permute(1, 2, 0).cpu().numpy()) for image_chw in batch["img"][:MOST]]
+    height, width = images[0].shape[:2]
     for number, (x, y, w, h) in zip(batch["batch_idx"].tolist(), batch["bboxes"].tolist(), strict=True):
-        if number < len(pictures):
+        if number < len(images):
             corner = round((x - w / 2) * width), round((y - h / 2) * height)
             opposite = round((x + w / 2) * width), round((y + h / 2) * height)
-            cv2.rectangle(pictures[int(number)], corner, opposite, COLOUR, 1)
-    columns = int(np.ceil(np.sqrt(len(pictures))))
-    rows = int(np.ceil(len(pictures) / columns))
+            cv2.rectangle(images[int(number)], corner, opposite, COLOUR, 1)
+    columns = int(np.ceil(np.sqrt(len(images))))
+    rows = int(np.ceil(len(images) / columns))
     sheet = np.zeros((rows * height, columns * width, 3), np.uint8)
-    for i, picture in enumerate(pictures):
+    for i, image in enumerate(images):
         row, column = divmod(i, columns)
-        sheet[row * height : (row + 1) * height, column * width : (column + 1) * width] = picture
+        sheet[row * height : (row + 1) * height, column * width : (column + 1) * width] = image
     return sheet

@@ -76,8 +76,8 @@ def _train_stage(path: Path, plan: StagePlan, overrides: dict[str, Any], tracker
     metrics = _named_metrics(path)
     write_json(path / DONE, metrics)
     if tracker is not None:
-        for picture in sorted([*path.glob("val_batch*_pred.jpg"), *path.glob("results.png")]):  # where plots are on
-            tracker.log_images(f"stage_{plan.index}/{picture.stem}", [read_image(picture)])
+        for image in sorted([*path.glob("val_batch*_pred.jpg"), *path.glob("results.png")]):  # where plots are on
+            tracker.log_images(f"stage_{plan.index}/{image.stem}", [read_image(image)])
         tracker.log({f"best/{name}": float(str(value)) for name, value in metrics.items()})
     return metrics
 
@@ -164,8 +164,8 @@ def _rectangle(wanted: Rectangle, tree: Tree) -> bool:
     if wanted is Rectangle.square:
         return False
     odd = tree.odd_one_out()
-    if odd is not None and wanted is Rectangle.pictures:
-        raise InputError(f"{odd}: detector.train.rectangle=pictures needs pictures of one shape, this one differs")
+    if odd is not None and wanted is Rectangle.images:
+        raise InputError(f"{odd}: detector.train.rectangle=images needs images of one shape, this one differs")
     return odd is None
 
 

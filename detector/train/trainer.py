@@ -25,7 +25,7 @@ from detector.train.plan import METRICS, StagePlan
 from detector.train.sheets import batch_sheet
 from detector.train.states import StateFolder, capture, restore
 
-SHOWN = 3  # batches a stage is pictured by
+SHOWN = 3  # batches a stage is shown by
 
 
 class StageTrainer(DetectionTrainer):
@@ -229,7 +229,7 @@ class StageTrainer(DetectionTrainer):
     # what is shown and told of the stage
 
     def preprocess_batch(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Ultralytics' own, after keeping a picture of the stage's first batches as the network will see them."""
+        """Ultralytics' own, after keeping an image of the stage's first batches as the network will see them."""
         number = self.batch_number - self.start_epoch * len(self.train_loader)
         if RANK in {-1, 0} and number < SHOWN:
             sheet = batch_sheet(batch)

@@ -1,4 +1,4 @@
-"""The YOLO tree a training reads: its parts, the shapes of its pictures, and a digest of all of it."""
+"""The YOLO tree a training reads: its parts, the shapes of its images, and a digest of all of it."""
 
 import hashlib
 from collections import Counter
@@ -15,30 +15,30 @@ from data.yolo.tree import label_path
 
 @dataclass(frozen=True)
 class Tree:
-    """A data.yaml and the pictures it names."""
+    """A data.yaml and the images it names."""
 
     path: Path  # the data.yaml
-    parts: dict[str, list[str]]  # part -> folders or lists of pictures, absolute
+    parts: dict[str, list[str]]  # part -> folders or lists of images, absolute
     names: dict[int, str]
 
     @cached_property
-    def pictures(self) -> dict[str, list[Path]]:
-        """The pictures of each part, in order of their names."""
-        return {part: _pictures(self.path, part, places) for part, places in self.parts.items()}
+    def images(self) -> dict[str, list[Path]]:
+        """The images of each part, in order of their names."""
+        return {part: _images(self.path, part, places) for part, places in self.parts.items()}
 
     def odd_one_out(self) -> Path | None:
-        """The first training picture whose shape is not the commonest one; None when all agree."""
-        sizes = {p: image_size(p) for p in self.pictures["train"]}
+        """The first training image whose shape is not the commonest one; None when all agree."""
+        sizes = {p: image_size(p) for p in self.images["train"]}
         commonest = Counter(sizes.values()).most_common(1)[0][0]
         return next((p for p, size in sizes.items() if size != commonest), None)
 
     def digest(self) -> str:
-        """SHA-256 over picture names and sizes and the bytes of their labels."""
+        """SHA-256 over image names and sizes and the bytes of their labels."""
         digest = hashlib.sha256()
-        for part, pictures in sorted(self.pictures.items()):
-            for picture in pictures:
-                label = label_path(picture)
-                digest.update(f"{part} {picture.name} {picture.stat().st_size}\n".encode())
+        for part, images in sorted(self.images.items()):
+            for image in images:
+                label = label_path(image)
+                digest.update(f"{part} {image.name} {image.stat().st_size}\n".encode())
                 digest.update(label.read_bytes() if label.is_file() else b"no label")
         return digest.hexdigest()
 
@@ -69,9 +69,9 @@ def read_tree(data: str) -> Tree:
     names = value.get("names", {0: "target"})
     names = dict(enumerate(names)) if isinstance(names, list) else names
     tree = Tree(path.resolve(), parts, {int(k): str(v) for k, v in dict(names).items()})
-    for part, pictures in tree.pictures.items():
-        if not pictures:
-            raise InputError(f"{path}: field '{part}': holds no pictures")
+    for part, images in tree.images.items():
+        if not images:
+            raise InputError(f"{path}: field '{part}': holds no images")
     return tree
 
 
@@ -86,7 +86,7 @@ def _places(path: Path, value: dict[str, Any], part: str, root: Path) -> list[st
     return [str(p) for p in places]
 
 
-def _pictures(path: Path, part: str, places: list[str]) -> list[Path]:
+def _images(path: Path, part: str, places: list[str]) -> list[Path]:
     found: list[Path] = []
     for place in map(Path, places):
         if place.is_dir():

@@ -1,4 +1,4 @@
-"""What a report says, gathered from run folders: numbers, tables, charts and pictures, without any markup."""
+"""What a report says, gathered from run folders: numbers, tables, charts and images, without any markup."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ from eval.charts.kinds import Chart
 from eval.charts.pareto import pareto_charts
 from eval.grounding import Outcome, grounding_metrics, score_keyed
 from eval.report.charts import breakdown_charts, curve_charts, sweep_charts, training_charts
-from eval.report.gallery import Pictures, card, spread
+from eval.report.gallery import Images, card, spread
 from eval.runs import FoundRun, latest
 from eval.speed import systems_of
 from eval.sweep.points import NotCovered, Sweeper
@@ -48,7 +48,7 @@ class Contents:
     successes: list[dict[str, Any]] = field(default_factory=list)
     failures: list[dict[str, Any]] = field(default_factory=list)
     num_failures: int = 0
-    pictures: Pictures = field(default_factory=lambda: Pictures(None))
+    images: Images = field(default_factory=lambda: Images(None))
     notes: list[str] = field(default_factory=list)
 
     def all_charts(self) -> list[Chart]:
@@ -58,7 +58,7 @@ class Contents:
 
 @dataclass(frozen=True)
 class Limits:
-    """How many pictures a report shows."""
+    """How many images a report shows."""
 
     scenes: int
     successes: int
@@ -80,13 +80,13 @@ def gather(runs: Sequence[FoundRun], title: str, images: str | None, truth: str 
     contents.systems = systems_of(runs)
     contents.charts["pareto"] = pareto_charts(contents.systems)
     folder = images or (export.setting("images") if export is not None else None)
-    contents.pictures = Pictures(Path(folder) if folder and Path(folder).is_dir() else None)
+    contents.images = Images(Path(folder) if folder and Path(folder).is_dir() else None)
     _answers(contents, runs, export, truth, limits)
-    if folder and contents.pictures.folder is None:
-        contents.notes.append(f"{folder}: no such folder of pictures, so the report shows none.")
-    if contents.pictures.missing:
-        first = ", ".join(dict.fromkeys(contents.pictures.missing))
-        contents.notes.append(f"{len(set(contents.pictures.missing))} pictures could not be read: {first[:120]}")
+    if folder and contents.images.folder is None:
+        contents.notes.append(f"{folder}: no such folder of images, so the report shows none.")
+    if contents.images.missing:
+        first = ", ".join(dict.fromkeys(contents.images.missing))
+        contents.notes.append(f"{len(set(contents.images.missing))} images could not be read: {first[:120]}")
     return contents
 
 
@@ -104,7 +104,7 @@ def _box_errors(coco: FoundRun) -> dict[str, int]:
 def _answers(
     contents: Contents, runs: Sequence[FoundRun], export: FoundRun | None, truth: str | None, limits: Limits
 ) -> None:
-    """The part that needs the truth: outcomes, attribution, breakdowns and pictures."""
+    """The part that needs the truth: outcomes, attribution, breakdowns and images."""
     found = _predictions(runs, export)
     path = truth or (found[1] if found else None)
     if found is None or path is None:
@@ -123,7 +123,7 @@ def _answers(
         contents.stages = attribution(cases)
         contents.breakdowns = {by: breakdown(cases, by) for by in BREAKDOWNS}
         contents.charts["breakdowns"] = breakdown_charts(contents.breakdowns)
-    _pictures(contents, cases, limits)
+    _images(contents, cases, limits)
 
 
 def _predictions(runs: Sequence[FoundRun], export: FoundRun | None) -> tuple[Path, str | None] | None:
@@ -193,15 +193,15 @@ def cut_of(export: FoundRun) -> CutConfig:
     return cut
 
 
-def _pictures(contents: Contents, cases: list[Case], limits: Limits) -> None:
-    """Scenes, right answers and failures, image after image so that each picture is read once."""
+def _images(contents: Contents, cases: list[Case], limits: Limits) -> None:
+    """Scenes, right answers and failures, image after image so that each image is read once."""
     if not cases:
         return
     wrong = [c for c in cases if c.fate != "right"]
     right = [c for c in cases if c.fate == "right"]
     contents.num_failures = len(wrong)
-    contents.failures = [card(c, contents.pictures) for c in spread(wrong, limits.failures)]
-    if contents.pictures.folder is None:
+    contents.failures = [card(c, contents.images) for c in spread(wrong, limits.failures)]
+    if contents.images.folder is None:
         return
     names = list(dict.fromkeys(c.outcome.image for c in cases))
     by_image: dict[str, list[Case]] = {name: [] for name in names}
@@ -209,7 +209,7 @@ def _pictures(contents: Contents, cases: list[Case], limits: Limits) -> None:
         by_image[case.outcome.image].append(case)
     step = max(1, len(names) // max(1, limits.scenes))
     for name in names[::step][: limits.scenes]:
-        scene = contents.pictures.scene(name)
+        scene = contents.images.scene(name)
         if scene is not None:
             contents.scenes.append({"scene": scene, "cases": by_image[name]})
-    contents.successes = [card(c, contents.pictures) for c in spread(right, limits.successes)]
+    contents.successes = [card(c, contents.images) for c in spread(right, limits.successes)]

@@ -1,4 +1,4 @@
-"""The pictures of a report: scenes reduced once each, and candidates' crops, as data that fits into the page."""
+"""The images of a report: scenes reduced once each, and candidates' crops, as data that fits into the page."""
 
 import base64
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ CROP_SIDE = 72  # pixels of a crop in the page
 
 @dataclass
 class Scene:
-    """A reduced picture; its boxes are drawn by the page in the original's pixels."""
+    """A reduced image; its boxes are drawn by the page in the original's pixels."""
 
     key: str
     name: str
@@ -32,8 +32,8 @@ class Scene:
 
 
 @dataclass
-class Pictures:
-    """Reads each scene once; a picture that cannot be read is remembered as missing."""
+class Images:
+    """Reads each scene once; an image that cannot be read is remembered as missing."""
 
     folder: Path | None
     scenes: dict[str, Scene] = field(default_factory=dict)
@@ -41,7 +41,7 @@ class Pictures:
     _last: tuple[str, NDArray[np.uint8] | None] = ("", None)
 
     def image(self, name: str) -> NDArray[np.uint8] | None:
-        """The full picture, None when it cannot be had."""
+        """The full image, None when it cannot be had."""
         if self._last[0] != name:
             self._last = name, self._read(name)
         return self._last[1]
@@ -56,7 +56,7 @@ class Pictures:
             return None
 
     def scene(self, name: str) -> Scene | None:
-        """The reduced picture for the page."""
+        """The reduced image for the page."""
         if name not in self.scenes:
             image = self.image(name)
             if image is None:
@@ -98,12 +98,12 @@ def _jpeg(image: NDArray[np.uint8], quality: int) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(data.tobytes()).decode("ascii")
 
 
-def card(case: Case, pictures: Pictures, most_crops: int = 5) -> dict[str, Any]:
+def card(case: Case, images: Images, most_crops: int = 5) -> dict[str, Any]:
     """One caption for the gallery: its scene, its boxes, and the candidates' crops by falling score."""
     outcome = case.outcome
     answer = None if outcome.prediction is None else outcome.prediction.box_ltwh
     return {
-        "scene": pictures.scene(outcome.image),
+        "scene": images.scene(outcome.image),
         "image": outcome.image,
         "caption": outcome.caption,
         "fate": case.fate,
@@ -118,8 +118,8 @@ def card(case: Case, pictures: Pictures, most_crops: int = 5) -> dict[str, Any]:
         "kind": kind_of(outcome.caption),
         "colour": colour_of(outcome.caption),
         "size": size_of(outcome.truth_ltwh),
-        "truth_crop": pictures.crop(outcome.image, _xyxy(outcome.truth_ltwh)),
-        "crops": _crops(case, pictures, most_crops),
+        "truth_crop": images.crop(outcome.image, _xyxy(outcome.truth_ltwh)),
+        "crops": _crops(case, images, most_crops),
         "num_candidates": case.num_candidates,
     }
 
@@ -128,7 +128,7 @@ def _xyxy(box: Box) -> tuple[float, float, float, float]:
     return box[0], box[1], box[0] + box[2], box[1] + box[3]
 
 
-def _crops(case: Case, pictures: Pictures, most: int) -> list[dict[str, Any]]:
+def _crops(case: Case, images: Images, most: int) -> list[dict[str, Any]]:
     worth = case.candidates.confidence if case.scores is None else case.scores
     boxes_ltwh = xyxy_to_ltwh(case.candidates.boxes_xyxy.astype(np.float64))
     prediction = case.outcome.prediction
@@ -138,7 +138,7 @@ def _crops(case: Case, pictures: Pictures, most: int) -> list[dict[str, Any]]:
         box = case.candidates.boxes_xyxy[place]
         crops.append(
             {
-                "data": pictures.crop(case.outcome.image, box.tolist()),
+                "data": images.crop(case.outcome.image, box.tolist()),
                 "score": None if case.scores is None else float(case.scores[place]),
                 "confidence": float(case.candidates.confidence[place]),
                 "chosen": answer is not None and bool(np.allclose(boxes_ltwh[place], answer, atol=1e-3)),

@@ -14,7 +14,7 @@ class ReportConfig(RunConfig):
 
     run: str = MISSING  # run folder, or a folder of run folders
     runs: list[str] = field(default_factory=list)  # more of them
-    images: str | None = None  # folder of the pictures; null: the export's
+    images: str | None = None  # folder of the images; null: the export's
     truth: str | None = None  # annotation file; null: the one that eval.grounding used
     title: str | None = None  # heading; null: the folder's name
     failures: int = 120  # failures in the gallery, evenly over the set

@@ -31,7 +31,7 @@ class SweepConfig(RunConfig):
     method: list[ChoosingMethod] = field(default_factory=lambda: [ChoosingMethod.best])  # best or assignment
     confidence_weight: list[float] = field(default_factory=lambda: [0.0])  # of the detector in the choice
     combine: list[Combining] = field(default_factory=lambda: [Combining.sum])  # of score and confidence: sum, product
-    absent_below: list[Any] = field(default_factory=lambda: [None])  # scores below mean "not in this picture"
+    absent_below: list[Any] = field(default_factory=lambda: [None])  # scores below mean "not in this image"
     fallback: Fallback = Fallback.confident  # without a scorer: the most confident candidate, or none
     match_iou: float = 0.5  # a box is right from this IoU on, for precision, recall and F1
     tracking: TrackingConfig = field(default_factory=TrackingConfig)

@@ -30,7 +30,7 @@ class ExportConfig(PipelineConfig, RunConfig):
     """Settings of `pipeline.export`."""
 
     annotations: str = MISSING  # caption file: its images and captions are asked; boxes may be absent
-    images: str = MISSING  # folder of the pictures
+    images: str = MISSING  # folder of the images
     candidates: str | None = None  # store to extend; null: candidates/ in the run folder
     sweep: SweepLists = field(default_factory=SweepLists)
     batch: int = 16  # images that go through the stages together

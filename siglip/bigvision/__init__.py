@@ -11,7 +11,7 @@ from siglip.bigvision.settings import BigVisionConfig
 def run(config: BigVisionConfig, folder: RunFolder) -> dict[str, Any]:
     """Convert in the direction that `source` and `out` name; returns counts and the architecture.
 
-    Raises InputError for another model than a SigLIP with fixed-size pictures, and for a `like` of other sizes.
+    Raises InputError for another model than a SigLIP with fixed-size images, and for a `like` of other sizes.
     """
     from siglip.bigvision.folders import to_folder, to_npz
 

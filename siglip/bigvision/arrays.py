@@ -94,7 +94,7 @@ def architecture(arrays: Mapping[str, Array], path: Path) -> dict[str, dict[str,
     except (KeyError, IndexError) as error:
         raise InputError(f"{path}: is no SigLIP of big_vision: it lacks {error}") from error
     if len(patch) != 4 or patch[0] != patch[1] or patch[2] != 3 or side * side != positions:
-        raise InputError(f"{path}: its patches are {patch} at {positions} positions, not square on a square picture")
+        raise InputError(f"{path}: its patches are {patch} at {positions} positions, not square on a square image")
     if probed != projection:
         raise InputError(f"{path}: its embeddings differ in width: {probed} of images, {projection} of texts")
     towers["vision"] |= {"patch_size": patch[0], "image_size": side * patch[0]}

@@ -46,7 +46,7 @@ def to_npz(source: str, out: Path, stacked: bool) -> dict[str, Any]:
     try:
         config = AutoConfig.from_pretrained(source)
         if config.model_type != "siglip":
-            raise InputError(f"{source}: is a {config.model_type}; an .npz takes a siglip of fixed picture size")
+            raise InputError(f"{source}: is a {config.model_type}; an .npz takes a siglip of fixed image size")
         model = AutoModel.from_pretrained(source, dtype="auto")
     except InputError:
         raise

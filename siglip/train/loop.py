@@ -11,7 +11,7 @@ from core.errors import InputError
 from core.runs import RunFolder
 from core.settings import plain, refuse_changes
 from core.tracking import start_tracker
-from siglip.crops import Pictures, Step, read_crops
+from siglip.crops import Images, Step, read_crops
 from siglip.detected import DetectedCrops, read_detected
 from siglip.loss.gathering import num_processes, rank
 from siglip.model import load_parts, make_model, tokens
@@ -58,7 +58,7 @@ class Training:
         model, self.processor, self.template = _start(config, sorted(set(crops.captions)))
         data = {"crops": crops.digest(), "val_crops": self.val_crops.digest() if self.val_crops else None}
         refuse_changes(folder.path, _fixed(config) | data, config.allow_changes, write=folder.is_main)
-        self.pictures = Pictures(crops, config.recipe, config.seed, self.processor.image_processor, config.cache_gb)
+        self.images = Images(crops, config.recipe, config.seed, self.processor.image_processor, config.cache_gb)
         self.counts = count_weights(model)
         self.finisher = Finisher(config, folder, model, self.processor, self._remembered())
         optimizer = torch.optim.AdamW(
@@ -72,7 +72,7 @@ class Training:
         self._prepare_steps()
 
     def _remembered(self) -> dict[str, Any]:
-        captions, policy = self.pictures.distinct, self.pictures.crops.policy
+        captions, policy = self.images.distinct, self.images.crops.policy
         return {"template": self.template, "policy": policy, "captions": captions}
 
     def _take_up(self) -> None:
@@ -91,11 +91,11 @@ class Training:
 
     def _prepare_steps(self) -> None:
         config = self.config
-        self.steps_per_epoch = -(-len(self.pictures) // config.batch.size)
+        self.steps_per_epoch = -(-len(self.images) // config.batch.size)
         self.num_steps = config.epochs * self.steps_per_epoch
-        input_ids = tokens(self.processor, self.pictures.distinct, self.template)["input_ids"]
+        input_ids = tokens(self.processor, self.images.distinct, self.template)["input_ids"]
         self.stepper = Stepper(
-            config, self.accelerator, self.model, self.optimizer, self.pictures, self.processor,
+            config, self.accelerator, self.model, self.optimizer, self.images, self.processor,
             input_ids.to(self.accelerator.device), self.stop.check,
         )  # fmt: skip
         self.stepper.figures = self.figures
@@ -124,7 +124,7 @@ class Training:
             self.optimizer.zero_grad(set_to_none=True)
             self._save()
             raise
-        figures |= {"num_steps": self.step, "num_pairs": len(self.pictures), **self.counts}
+        figures |= {"num_steps": self.step, "num_pairs": len(self.images), **self.counts}
         if self.best.value is not None:
             figures |= {f"best_{name}": v for name, v in self.best.metrics.items()} | {"best_epoch": self.best.epoch}
         self.finisher.close(self.model, figures, self.tracker, self.best.value is not None)
@@ -133,15 +133,15 @@ class Training:
     def _train_epoch(self) -> None:
         """The steps of this epoch that are left."""
         first = self.step - self.epoch * self.steps_per_epoch
-        batches = self.pictures.batches(
+        batches = self.images.batches(
             self.epoch, first, self.config.batch.size, rank(), num_processes(), self.config.workers
         )
-        for step, pictures in batches:
+        for step, images in batches:
             if self.taken == 0:
-                self._look(step, pictures)
+                self._look(step, images)
             seed = np.random.SeedSequence([self.config.seed, self.step, rank()]).generate_state(1)[0]
             torch.manual_seed(int(seed))  # dropout; nothing random needs to be kept
-            self.losses.append(self.stepper.take(step, pictures, self._rate))
+            self.losses.append(self.stepper.take(step, images, self._rate))
             self.step, self.taken = self.step + 1, self.taken + len(step.crops)
             if self.config.log_every and self.step % self.config.log_every == 0:
                 self.tracker.log(self._figures(), step=self.step)
@@ -149,14 +149,14 @@ class Training:
                 self._save()
             self.stop.check()
 
-    def _look(self, step: Step, pictures: list[Any]) -> None:
-        """Before the first step: are the pictures what the recipe makes? And a sheet of them for the eye."""
+    def _look(self, step: Step, images: list[Any]) -> None:
+        """Before the first step: are the images what the recipe makes? And a sheet of them for the eye."""
         if not self.folder.is_main:
             return
         if self.config.probe:
-            told = probe(self.pictures, self.epoch, step, pictures, self.processor.image_processor)
+            told = probe(self.images, self.epoch, step, images, self.processor.image_processor)
             self.tracker.summary({f"probe/{name}": value for name, value in told.items()})
-        made = sheet(pictures, self.folder.path / f"sample_{self.step}.jpg")
+        made = sheet(images, self.folder.path / f"sample_{self.step}.jpg")
         self.tracker.log_images("augmented", [made], step=self.step)
 
     def _rate(self, group: dict[str, Any]) -> float:

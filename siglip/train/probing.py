@@ -1,4 +1,4 @@
-"""A look at a real batch before the first step: its pictures against their recipe, its floats against their range."""
+"""A look at a real batch before the first step: its images against their recipe, its floats against their range."""
 
 from pathlib import Path
 from typing import Any
@@ -7,7 +7,7 @@ import numpy as np
 
 from core.images import write_image
 from data.augment.probe import FEWEST, RecipeNotLiveError, probe_batch
-from siglip.crops import Picture, Pictures, Step
+from siglip.crops import Image, Images, Step
 from siglip.pixels import normalise, preprocessing_of
 
 _SHOWN = 16  # crops on a sheet
@@ -15,16 +15,16 @@ _MOST = 96  # crops that are compared
 _FARTHEST = 10.0  # black or white as floats: 1 for SigLIP, 2.6 for CLIP, 509 where the division by 255 is forgotten
 
 
-def probe(pictures: Pictures, epoch: int, step: Step, made: list[Picture], image_processor: Any) -> dict[str, float]:
+def probe(images: Images, epoch: int, step: Step, made: list[Image], image_processor: Any) -> dict[str, float]:
     """The figures of `data.augment.probe` for the first crops of an epoch; RecipeNotLiveError when they are off.
 
     made: what the loader gave for this process's share of `step`; more crops of the epoch are taken if they are few.
     """
     places, real = list(step.share)[:_MOST], made[:_MOST]
     if len(places) < FEWEST:
-        more = [int(i) for i in pictures.epoch_order(epoch) if i not in set(places)][: FEWEST - len(places)]
-        places, real = [*places, *more], [*real, *pictures[epoch, tuple(more)]]
-    figures = probe_batch([pictures.plain(int(i)) for i in places], real, pictures.recipe)
+        more = [int(i) for i in images.epoch_order(epoch) if i not in set(places)][: FEWEST - len(places)]
+        places, real = [*places, *more], [*real, *images[epoch, tuple(more)]]
+    figures = probe_batch([images.plain(int(i)) for i in places], real, images.recipe)
     kept = preprocessing_of(image_processor)
     floats = normalise(real[:1], image_processor)[0].numpy()
     scale = 255 * kept["rescale_factor"]
@@ -38,9 +38,9 @@ def probe(pictures: Pictures, epoch: int, step: Step, made: list[Picture], image
     return figures
 
 
-def sheet(pictures: list[Picture], path: Path) -> Picture:
+def sheet(images: list[Image], path: Path) -> Image:
     """Write the first augmented crops side by side, and return the sheet."""
-    shown = pictures[:_SHOWN]
+    shown = images[:_SHOWN]
     columns = int(np.ceil(np.sqrt(len(shown))))
     blank = np.zeros_like(shown[0])
     rows = [shown[i : i + columns] for i in range(0, len(shown), columns)]

@@ -1,4 +1,4 @@
-"""One optimizer step of the training: pictures and captions of this process in, gradients, checks, update.
+"""One optimizer step of the training: images and captions of this process in, gradients, checks, update.
 
 Shapes: B pairs of this process, T distinct captions of them, D embedding width, S side of the image tower.
 """
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from core.errors import InputError
-from siglip.crops import Picture, Pictures, Step
+from siglip.crops import Image, Images, Step
 from siglip.loss.caching import Embedded, LossOf, MicroBatch, part_by_part, split_batch, whole_batch
 from siglip.loss.gathering import num_processes, sum_over
 from siglip.loss.sigmoid import sigmoid_loss
@@ -33,24 +33,24 @@ class Stepper:
     """Takes the steps; `figures` holds what the last one can tell."""
 
     def __init__(
-        self, config: "TrainConfig", accelerator: Accelerator, model: Any, optimizer: Any, pictures: Pictures,
+        self, config: "TrainConfig", accelerator: Accelerator, model: Any, optimizer: Any, images: Images,
         processor: Any, input_ids_ML: Tensor, between: Callable[[], None],
     ) -> None:  # fmt: skip
         """input_ids_ML: the tokens of every caption; between: called between micro-batches, may raise to end a step."""
         self._config, self._accelerator, self._model, self._optimizer = config, accelerator, model, optimizer
-        self._pictures, self._processor, self._input_ids_ML, self._between = pictures, processor, input_ids_ML, between
-        side = pictures.plain(0).shape
+        self._images, self._processor, self._input_ids_ML, self._between = images, processor, input_ids_ML, between
+        side = images.plain(0).shape
         self._stand_in = np.zeros(side, np.uint8)
         self.figures: dict[str, float] = {}
 
-    def take(self, step: Step, pictures: list[Picture], rates: Callable[[dict[str, Any]], float]) -> float:
+    def take(self, step: Step, images: list[Image], rates: Callable[[dict[str, Any]], float]) -> float:
         """One step; `rates` gives a parameter group's learning rate. Returns the loss, the same on every process.
 
         Raises NotFiniteError before the update when the loss or the gradient is not finite.
         """
         self._optimizer.zero_grad(set_to_none=True)
-        ids_B = self._pictures.ids[step.share]
-        loss = self._gradients(ids_B, pictures, step.largest_share).item()
+        ids_B = self._images.ids[step.share]
+        loss = self._gradients(ids_B, images, step.largest_share).item()
         self._require_finite("loss", loss, step)
         norm = self._clip()
         self._require_finite("gradient norm", norm, step)
@@ -61,7 +61,7 @@ class Stepper:
         self.figures = {"loss": loss, "grad_norm": norm, **self._scalars}
         return loss
 
-    def _gradients(self, ids_B: NDArray[np.intp], pictures: list[Picture], largest_share: int) -> Tensor:
+    def _gradients(self, ids_B: NDArray[np.intp], images: list[Image], largest_share: int) -> Tensor:
         negatives = self._config.loss.negatives.value
         micro = self._config.batch.micro or largest_share
         num_parts = max(1, -(-largest_share // micro))  # the same on every process, whatever its own share
@@ -69,7 +69,7 @@ class Stepper:
 
         def forward(k: int) -> Embedded:
             self._between()
-            return self._embed(parts[k], pictures)
+            return self._embed(parts[k], images)
 
         if negatives == "micro":
             losses = [self._loss_of(ids_B[part.crops], everywhere=False) for part in parts]
@@ -82,8 +82,8 @@ class Stepper:
         loss = whole_batch(forward, num_parts, whole, self._accelerator.backward, self._sync, factor)
         return loss if everywhere else sum_over(loss) / num_processes()
 
-    def _embed(self, part: MicroBatch, pictures: list[Picture]) -> Embedded:
-        chosen = pictures[part.crops]
+    def _embed(self, part: MicroBatch, images: list[Image]) -> Embedded:
+        chosen = images[part.crops]
         pixels = normalise(chosen or [self._stand_in], self._processor.image_processor)
         captions = torch.from_numpy(part.captions).to(self._input_ids_ML.device)
         image, text, scale, bias = self._model(
@@ -129,7 +129,7 @@ class Stepper:
     def _require_finite(self, what: str, value: float, step: Step) -> None:
         if np.isfinite(value):
             return
-        names = [self._pictures.crops.names[i] for i in step.crops]
+        names = [self._images.crops.names[i] for i in step.crops]
         shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
         raise NotFiniteError(
             f"the {what} is {value} before the update; the batch: {shown}; the weights before it are kept"

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from core.choosing import score_matrix
-from siglip.crops import Crops, Picture
+from siglip.crops import Crops, Image
 from siglip.detected import DetectedCrops, detected_metrics
 from siglip.loss.gathering import gather_rows, num_processes, rank
 from siglip.model import tokens
@@ -34,7 +34,7 @@ class LiveScorer:
         self.between: Callable[[], None] = lambda: None  # called between batches; may raise to end the validation
 
     @torch.no_grad()
-    def embed_images(self, crops: Sequence[Picture]) -> NDArray[np.float32]:
+    def embed_images(self, crops: Sequence[Image]) -> NDArray[np.float32]:
         """(N) crops -> (N, D) unit vectors; `crops` is asked for this process's part only."""
         share = -(-len(crops) // num_processes())
         places = [min(i, len(crops) - 1) for i in range(rank() * share, (rank() + 1) * share)]  # the same number each

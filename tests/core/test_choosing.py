@@ -62,7 +62,7 @@ def test_with_fewer_candidates_than_captions_none_goes_unanswered():
     assert chosen.tolist() == [0, 0, 0]
 
 
-def test_a_low_best_score_means_not_in_this_picture():
+def test_a_low_best_score_means_not_in_this_image():
     assert choose(SCORES, CONFIDENCE, 2, ChoosingConfig(absent_below=0.9)).tolist() == [NOBODY, 1]
 
 

@@ -67,7 +67,7 @@ def test_equals_ensemble_boxes(rule: str) -> None:
 
 
 def test_any_range_gives_the_same_answer() -> None:
-    """Boxes of a 2000 px picture, some beyond its edge, fuse as the same boxes scaled into 0..1 do."""
+    """Boxes of a 2000 px image, some beyond its edge, fuse as the same boxes scaled into 0..1 do."""
     rng = np.random.default_rng(5)
     for _ in range(50):
         sets = random_sets(rng)

@@ -61,7 +61,7 @@ def test_names_join_by_the_set_that_covers_them(tmp_path):
     with pytest.raises(InputError, match=r"holds no candidates for 1 of the truth's images \(c\.jpg"):
         store.find_digests(["a.jpg", "c.jpg"])
     store.write_set({"a.jpg": "noisy"}, {"a.jpg": (5, 5)})
-    with pytest.raises(InputError, match="hold different pictures"):
+    with pytest.raises(InputError, match="hold different images"):
         store.find_digests(["a.jpg"])
 
 

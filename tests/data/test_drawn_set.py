@@ -1,4 +1,4 @@
-"""An annotation file without pictures, drawn, becomes a trainable set: the chain of the room's commands."""
+"""An annotation file without images, drawn, becomes a trainable set: the chain of the room's commands."""
 
 import json
 from pathlib import Path

@@ -29,7 +29,7 @@ caption = st.text(st.characters(codec="utf-8"), min_size=1, max_size=12).filter(
 
 @st.composite
 def overlapping_box(draw: st.DrawFn) -> tuple[float, float, float, float]:
-    """A box with some area inside the picture, of whole numbers or not, perhaps over its edges."""
+    """A box with some area inside the image, of whole numbers or not, perhaps over its edges."""
     number = st.integers if draw(st.booleans()) else st.floats
     left, top = draw(number(-20, WIDTH - 1)), draw(number(-20, HEIGHT - 1))
     return (left, top, draw(number(21, 90)) + 0, draw(number(21, 90)) + 0)
@@ -92,23 +92,21 @@ def test_crop_sets(tmp_path, captions):
 
 
 @pytest.mark.parametrize("kind", ["exif", "cmyk", "grey", "sixteen", "alpha", "dot"])
-def test_unusual_pictures_go_through_every_command(tmp_path, kind):
-    """Each becomes what `core.images` makes of it; boxes are of the picture as shown."""
+def test_unusual_images_go_through_every_command(tmp_path, kind):
+    """Each becomes what `core.images` makes of it; boxes are of the image as shown."""
     suffix = ".jpg" if kind in {"exif", "cmyk"} else ".png"
     ramp = np.linspace(0, 255, 40 * 60).reshape(40, 60).astype(np.uint8)
-    picture = Image.fromarray(np.stack([ramp, ramp[::-1], ramp[:, ::-1]], -1))
+    image = Image.fromarray(np.stack([ramp, ramp[::-1], ramp[:, ::-1]], -1))
     exif = Image.Exif()
     if kind == "exif":
         exif[0x0112] = 6  # shown turned a quarter to the right: 40 wide, 60 high
-    picture = {"cmyk": picture.convert("CMYK"), "grey": picture.convert("L"), "alpha": picture.convert("RGBA")}.get(
-        kind, picture
-    )
+    image = {"cmyk": image.convert("CMYK"), "grey": image.convert("L"), "alpha": image.convert("RGBA")}.get(kind, image)
     if kind == "sixteen":
-        picture = Image.fromarray(ramp.astype(np.uint16) * 257)
+        image = Image.fromarray(ramp.astype(np.uint16) * 257)
     if kind == "dot":
-        picture = picture.crop((5, 5, 6, 6))
+        image = image.crop((5, 5, 6, 6))
     Path("images").mkdir()
-    picture.save(f"images/a{suffix}", exif=exif, quality=100)
+    image.save(f"images/a{suffix}", exif=exif, quality=100)
     width, height = {"exif": (40, 60), "dot": (1, 1)}.get(kind, (60, 40))
     box = (width // 2, height // 2, max(width // 4, 1), max(height // 3, 1))
     write_annotations("a.jsonl", [AnnotatedImage(f"a{suffix}", (Annotation("x", box),), 1)])

@@ -27,24 +27,24 @@ head:
 
 
 def draw(rng: np.random.Generator, num: int = 2) -> tuple[np.ndarray, list[list[float]]]:
-    """A noisy grey (H, W, 3) picture with red rectangles, and their normalised centre boxes."""
-    picture = np.repeat(rng.integers(0, 60, (HEIGHT, WIDTH, 1), dtype=np.uint8), 3, axis=2)
+    """A noisy grey (H, W, 3) image with red rectangles, and their normalised centre boxes."""
+    image = np.repeat(rng.integers(0, 60, (HEIGHT, WIDTH, 1), dtype=np.uint8), 3, axis=2)
     labels = []
     for _ in range(num):
         width, height = rng.integers(8, 20, 2)
         left, top = rng.integers(0, WIDTH - width), rng.integers(0, HEIGHT - height)
-        picture[top : top + height, left : left + width] = (230, 40, 40)
+        image[top : top + height, left : left + width] = (230, 40, 40)
         labels.append([(left + width / 2) / WIDTH, (top + height / 2) / HEIGHT, width / WIDTH, height / HEIGHT])
-    return picture, labels
+    return image, labels
 
 
 def build_tree(root: Path, train: int = 12, val: int = 4) -> Path:
-    """Write a YOLO tree of drawn pictures, the same every time."""
+    """Write a YOLO tree of drawn images, the same every time."""
     rng = np.random.default_rng(0)
     for part, count in (("train", train), ("val", val)):
         for i in range(count):
-            picture, labels = draw(rng)
-            write_image(root / "images" / part / f"{part}_{i:02d}.png", picture)
+            image, labels = draw(rng)
+            write_image(root / "images" / part / f"{part}_{i:02d}.png", image)
             label = root / "labels" / part / f"{part}_{i:02d}.txt"
             label.parent.mkdir(parents=True, exist_ok=True)
             label.write_text("".join(f"0 {' '.join(f'{v:.6f}' for v in box)}\n" for box in labels))
@@ -103,7 +103,7 @@ def train(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[np.ndarray]]:
-    """A checkpoint that has learned a little, and the four validation pictures."""
+    """A checkpoint that has learned a little, and the four validation images."""
     from detector.settings import StageConfig
 
     root = tmp_path_factory.mktemp("trained")

@@ -1,4 +1,4 @@
-"""detector.recipes: a grid of pictures and the figures beside it, from the command line."""
+"""detector.recipes: a grid of images and the figures beside it, from the command line."""
 
 import json
 from pathlib import Path
@@ -25,7 +25,7 @@ def test_the_grid_shows_the_recipe_and_its_figures(tmp_path: Path) -> None:
     assert any(np.abs(tile - tiles[0]).max() > 20 for tile in tiles[1:])
 
 
-def test_a_users_own_picture_and_recipe(tmp_path: Path) -> None:
+def test_a_users_own_image_and_recipe(tmp_path: Path) -> None:
     image = np.zeros((100, 160, 3), np.uint8)
     image[..., 0] = 220
     write_image(tmp_path / "red.png", image)

@@ -87,7 +87,7 @@ def test_broken_files_and_other_models_are_named(trained: tuple[Path, list[np.nd
     cases: dict[str, bytes] = {
         "empty.pt": b"",
         "truncated.pt": data[: len(data) // 2],
-        "picture.pt": b"\x89PNG\r\n\x1a\n" + bytes(200),
+        "image.pt": b"\x89PNG\r\n\x1a\n" + bytes(200),
         "text.pt": b"not weights at all\n",
         "tensors.pt": saved({"weight": torch.zeros(3)}),
         "number.pt": saved(7),

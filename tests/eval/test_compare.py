@@ -209,17 +209,13 @@ def test_a_table_of_ones_own(tmp_path, capsys):
 
 def exported(tmp_path, name, grade, accuracy, weights="runs/a/weights/best.pt", caption="red jet"):
     """A pipeline.export run over a copy of a set."""
-    folder, pictures = tmp_path / "runs" / name, tmp_path / "sets" / (grade or "clean")
-    (pictures / "images").mkdir(parents=True, exist_ok=True)
+    folder, images = tmp_path / "runs" / name, tmp_path / "sets" / (grade or "clean")
+    (images / "images").mkdir(parents=True, exist_ok=True)
     folder.mkdir(parents=True)
     if grade:
         kind = grade.rstrip("0123456789")
-        (pictures / "noise.json").write_text(
-            json.dumps({"grade": grade, "kind": kind, "level": int(grade[len(kind) :])})
-        )
-    (folder / "config.yaml").write_text(
-        f"images: {pictures}/images\ndetector:\n  weights: {weights}\nconfidence: 0.25\n"
-    )
+        (images / "noise.json").write_text(json.dumps({"grade": grade, "kind": kind, "level": int(grade[len(kind) :])}))
+    (folder / "config.yaml").write_text(f"images: {images}/images\ndetector:\n  weights: {weights}\nconfidence: 0.25\n")
     record = {"command": "pipeline.export", "state": "done", "started": name}
     (folder / "run.json").write_text(json.dumps(record))
     metrics = {"accuracy": accuracy, "ci95": [accuracy - 0.1, accuracy + 0.1]} if accuracy is not None else {}

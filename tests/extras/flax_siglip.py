@@ -1,6 +1,6 @@
 """A SigLIP as big_vision's modules build it, in Flax, at any size: the same tree of parameters, the same numbers.
 
-Shapes: B pictures or texts, S side, L tokens or patches, D width.
+Shapes: B images or texts, S side, L tokens or patches, D width.
 Source: big_vision at commit 01edb81, models/vit.py and models/proj/image_text/{text_transformer,two_towers}.py.
 """
 

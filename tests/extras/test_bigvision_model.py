@@ -31,16 +31,16 @@ def test_a_flax_siglip_gives_equal_logits_and_comes_back_to_the_bit(stacked, fla
         text={**SIZES, "width": 24, "inner": 40, "vocabulary": 30, "out": 32, "depth": 3},
     )
     rng = np.random.default_rng(0)
-    pictures, ids = rng.uniform(-1, 1, (4, 24, 24, 3)), rng.integers(0, 30, (5, 12))
-    params = jax.tree.map(lambda x: x.astype(np.float64), model.init(jax.random.key(0), pictures, ids)["params"])
-    zimg, ztxt, logits = model.apply({"params": params}, pictures, ids)
+    images, ids = rng.uniform(-1, 1, (4, 24, 24, 3)), rng.integers(0, 30, (5, 12))
+    params = jax.tree.map(lambda x: x.astype(np.float64), model.init(jax.random.key(0), images, ids)["params"])
+    zimg, ztxt, logits = model.apply({"params": params}, images, ids)
     arrays = {f"params/{name}": np.asarray(x) for name, x in flax_siglip.flat(params).items()}
     np.savez(tmp_path / "flax.npz", **stack(arrays) if stacked else arrays)
 
     main(["source=flax.npz", "out=folder", "run_dir=run"])
     ours = SiglipModel.from_pretrained(tmp_path / "folder", dtype=torch.float64).eval()
     with torch.no_grad():
-        made = ours(pixel_values=torch.tensor(pictures).permute(0, 3, 1, 2), input_ids=torch.tensor(ids))
+        made = ours(pixel_values=torch.tensor(images).permute(0, 3, 1, 2), input_ids=torch.tensor(ids))
     np.testing.assert_allclose(made.image_embeds, zimg, rtol=0, atol=1e-7)  # big_vision adds 1e-8 to each length
     np.testing.assert_allclose(made.text_embeds, ztxt, rtol=0, atol=1e-7)
     np.testing.assert_allclose(made.logits_per_image, logits, rtol=0, atol=1e-6)

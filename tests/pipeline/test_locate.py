@@ -22,7 +22,7 @@ def test_it_prints_the_box_and_draws_it(exported, system, tmp_path, capfd):
     assert has_colour(tmp_path / "found/located.png", CHOSEN_RGB)
 
 
-def test_what_is_not_in_the_picture_is_not_drawn_as_an_answer(export, system, tmp_path, capfd):
+def test_what_is_not_in_the_image_is_not_drawn_as_an_answer(export, system, tmp_path, capfd):
     strict = export("strict", "choosing.absent_below=2")
     image = system / "scenes/images/image_0.jpg"
     main([str(image), "grey drone", f"pipeline={strict}", f"run_dir={tmp_path}/absent"])
@@ -63,10 +63,10 @@ def test_mistakes_are_one_line(words, told, exported, system, capfd):
     assert told in capfd.readouterr().err
 
 
-def test_a_caption_wider_than_the_picture_takes_more_lines():
-    picture = np.zeros((50, 200, 3), np.uint8)
+def test_a_caption_wider_than_the_image_takes_more_lines():
+    image = np.zeros((50, 200, 3), np.uint8)
     one, three = (
-        draw_answer(picture, [], [], caption, False) for caption in ("red jet", "red and white fighter jet " * 2)
+        draw_answer(image, [], [], caption, False) for caption in ("red jet", "red and white fighter jet " * 2)
     )
     assert one.shape == (84, 200, 3)
     assert three.shape == (134, 200, 3)

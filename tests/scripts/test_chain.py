@@ -17,9 +17,9 @@ chain_steps = importlib.import_module("chain_steps")
 
 
 def test_every_step_composes(capsys):
-    """Of every size, on the chain's own scenes and on given pictures; the sizes share many of their steps."""
+    """Of every size, on the chain's own scenes and on given images; the sizes share many of their steps."""
     composed = set()
-    for size, given in product(chain_steps.SIZES.values(), [(None, None), ("mine.jsonl", "pictures")]):
+    for size, given in product(chain_steps.SIZES.values(), [(None, None), ("mine.jsonl", "images")]):
         for step in chain_steps.plan(size, Path("runs/chain"), *given):
             if (step.command, *step.words) not in composed:
                 composed.add((step.command, *step.words))

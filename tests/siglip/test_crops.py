@@ -8,29 +8,29 @@ from core.errors import InputError
 from siglip.crops import read_crops
 
 
-def save_pictures(folder, captions):
+def save_images(folder, captions):
     """A PNG of its own colour below a folder of each caption's name, and a second one of the first caption."""
-    pictures = {}
+    images = {}
     for number, caption in enumerate([*captions, captions[0]]):
         pixels = np.full((9, 12, 3), 40 * number, np.uint8)
         path = folder / caption / f"crop_{number}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels).save(path)
-        pictures.setdefault(caption, []).append(pixels)
-    return pictures
+        images.setdefault(caption, []).append(pixels)
+    return images
 
 
 def test_folders_named_by_captions_are_read_without_a_bar_in_a_log(tmp_path, capfd, monkeypatch):
     import datasets
 
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path / "cache"))
-    pictures = save_pictures(tmp_path / "crops", ["grey missile", "red drone"])
+    images = save_images(tmp_path / "crops", ["grey missile", "red drone"])
     crops = read_crops(str(tmp_path / "crops"))
     found = {}
     for number, caption in enumerate(crops.captions):
         found.setdefault(caption, []).append(crops.open(number))
     assert {c: len(p) for c, p in found.items()} == {"grey missile": 2, "red drone": 1}
-    assert all(np.array_equal(found[c], pictures[c]) for c in pictures)
+    assert all(np.array_equal(found[c], images[c]) for c in images)
     told = capfd.readouterr()
     assert told.err == told.out == ""  # `datasets` would have drawn "Generating train split"
 
@@ -45,7 +45,7 @@ def test_two_sets_are_one_after_the_other(make_crops):
         assert np.array_equal(both.open(number), alone[source].open(place))
 
 
-def test_a_folder_without_pictures_is_one_line(tmp_path):
+def test_a_folder_without_images_is_one_line(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="crops: .*empty: cannot be loaded as a data set"):
         read_crops(str(tmp_path / "empty"))

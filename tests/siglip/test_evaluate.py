@@ -19,16 +19,16 @@ COLOURS = {"red": (220, 30, 30), "green": (30, 200, 40), "blue": (30, 40, 220), 
 
 @pytest.fixture
 def scenes(tmp_path):
-    """`a.jsonl`, `images/`: five noisy pictures with four coloured boxes each."""
+    """`a.jsonl`, `images/`: five noisy images with four coloured boxes each."""
     rng, lines = np.random.default_rng(0), []
     for number in range(5):
-        picture = rng.integers(0, 256, (80, 120, 3)).astype(np.uint8)
+        image = rng.integers(0, 256, (80, 120, 3)).astype(np.uint8)
         entry = {"image": f"image_{number}.png", "annotations": []}
         for place, (word, colour) in enumerate(COLOURS.items()):
             left, top, width, height = 4 + 28 * place, 10, *map(int, rng.integers(12, 24, 2))
-            picture[top : top + height, left : left + width] = colour
+            image[top : top + height, left : left + width] = colour
             entry["annotations"].append({"caption": f"{word} drone", "bbox": [left, top, width, height]})
-        write_image(tmp_path / "images" / entry["image"], picture)
+        write_image(tmp_path / "images" / entry["image"], image)
         lines.append(json.dumps(entry))
     (tmp_path / "a.jsonl").write_text("\n".join(lines) + "\n")
     cut_crops(["annotations=a.jsonl", "images=images", "run_dir=crops"])

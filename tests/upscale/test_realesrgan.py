@@ -114,7 +114,7 @@ def test_missing_weights_say_what_to_fetch():
 
 
 def test_a_crop_larger_than_the_limit_stays_as_it_is(compact):
-    """A wrong box may be the whole picture; enlarging it would take gigabytes and tell the scorer nothing more."""
+    """A wrong box may be the whole image; enlarging it would take gigabytes and tell the scorer nothing more."""
     crop = np.zeros((30, 40, 3), np.uint8)
     for method in (UpscaleMethod.network, UpscaleMethod.lanczos):
         config = UpscalerConfig(method=method, weights=str(compact[0]), largest_pixels=1200)

@@ -13,7 +13,7 @@ def smooth_noise(
 
     `coarse` is the size in pixels of the largest features, `aspect` how much wider than high they are; every octave
     halves the size and multiplies the strength by `gain`. Built from the coarse end up, each step doubling the
-    picture, so that it costs little more than its last octave.
+    image, so that it costs little more than its last octave.
     """
     cells_x = max(int(np.ceil(width / (coarse * aspect))), 1) + 2
     cells_y = max(int(np.ceil(height / coarse)), 1) + 2

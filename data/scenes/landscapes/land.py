@@ -29,7 +29,7 @@ GROUNDS = (
 def draw_ridges(
     rng: np.random.Generator, image: _Image, scene: str, horizon: int, sun: float, haze: RGB, unit: float
 ) -> _Image:
-    """Several ridges one behind another, paler with distance; the nearest reaches the bottom of the picture."""
+    """Several ridges one behind another, paler with distance; the nearest reaches the bottom of the image."""
     height, width = image.shape[:2]
     count = int(rng.integers(2, 5))
     tall = {"mountains": 0.34, "lake": 0.26, "hills": 0.12, "forest": 0.16, "cliff": 0.5}[scene] * height
@@ -63,7 +63,7 @@ def draw_ridges(
 def _lay(
     image: _Image, layer: _Image, top: NDArray[np.float32], first: int, haze: RGB, amount: float
 ) -> None:  # fmt: skip
-    """Lay `layer`, whose first row is row `first`, into the picture below the outline `top` (W,), hazed by `amount`."""
+    """Lay `layer`, whose first row is row `first`, into the image below the outline `top` (W,), hazed by `amount`."""
     last = first + layer.shape[0]
     rows = np.arange(first, last, dtype=np.float32)[:, None]
     mask = np.clip(rows - top[None, :] + 0.5, 0, 1).astype(np.float32)

@@ -71,7 +71,7 @@ def tree_tops(rng: np.random.Generator, width: int, size: float) -> NDArray[np.f
 
 
 def scatter(rng: np.random.Generator, image: _Image, horizon: int, unit: float) -> None:
-    """Bushes, small trees and rocks over the ground, larger towards the viewer; drawn into the picture."""
+    """Bushes, small trees and rocks over the ground, larger towards the viewer; drawn into the image."""
     height, width = image.shape[:2]
     rows = height - horizon
     if rows < 20:
@@ -102,7 +102,7 @@ def _clump(rng: np.random.Generator, palette: tuple[RGB, RGB, RGB], tall: float)
 
 
 def _stamp(image: _Image, clump: NDArray[np.float32], size: float, x: int, foot: int) -> None:
-    """Blend a clump `size` pixels wide into the picture with its foot at row `foot`; cut at the edges."""
+    """Blend a clump `size` pixels wide into the image with its foot at row `foot`; cut at the edges."""
     wide = max(round(size), 2)
     high = max(round(size * clump.shape[0] / clump.shape[1]), 2)
     left, top = x - wide // 2, foot - high

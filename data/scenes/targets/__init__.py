@@ -111,7 +111,7 @@ def _pose(
 
 
 def _random_rotation(kind: str, rng: np.random.Generator) -> NDArray[np.float64]:
-    """A view from the side, above or below, never along the nose; then a roll in the picture plane."""
+    """A view from the side, above or below, never along the nose; then a roll in the image plane."""
     while True:
         azimuth = rng.uniform(-np.pi, np.pi)
         elevation = np.radians(_elevation(kind, rng))

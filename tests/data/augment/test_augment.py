@@ -146,8 +146,8 @@ def test_steps_fire_independently(seeded: bool) -> None:
     assert np.abs(correlation).max() < 4.5 / 1000**0.5
 
 
-def red_picture() -> NDArray[np.uint8]:
-    """A red picture with a little structure, RGB."""
+def red_image() -> NDArray[np.uint8]:
+    """A red image with a little structure, RGB."""
     image = np.zeros((64, 64, 3), np.uint8)
     image[..., 0] = np.random.default_rng(0).integers(170, 255, (64, 64))
     return image
@@ -156,8 +156,8 @@ def red_picture() -> NDArray[np.uint8]:
 @pytest.mark.parametrize("op", sorted(set(OPERATIONS) - {"to_gray"}))
 def test_red_stays_red_through_every_operation(op: str) -> None:
     config = one_step(op)
-    rgb = np.mean([build_recipe(config, seed)(image=red_picture())["image"].mean((0, 1)) for seed in range(6)], 0)
-    bgr_in = np.ascontiguousarray(red_picture()[..., ::-1])
+    rgb = np.mean([build_recipe(config, seed)(image=red_image())["image"].mean((0, 1)) for seed in range(6)], 0)
+    bgr_in = np.ascontiguousarray(red_image()[..., ::-1])
     path = [A.Compose(detector_transforms(config), seed=seed, strict=True) for seed in range(6)]
     bgr = np.mean([transform(image=bgr_in)["image"].mean((0, 1)) for transform in path], 0)
     assert rgb[0] > 2 * max(rgb[1], rgb[2]), rgb
@@ -178,7 +178,7 @@ def test_the_detector_gets_the_same_pixels_in_its_own_channel_order(name: str) -
 
 def test_gray_is_weighed_as_rgb_on_both_paths() -> None:
     config = one_step("to_gray")
-    red = red_picture()
+    red = red_image()
     expected = cv2.cvtColor(red, cv2.COLOR_RGB2GRAY).astype(int)
     ours = build_recipe(config)(image=red)["image"]
     theirs = A.Compose(detector_transforms(config))(image=np.ascontiguousarray(red[..., ::-1]))["image"]

@@ -19,8 +19,8 @@ from data.augment.noise import (
 COUNT = 1_000_000
 
 
-def picture(side: int = 256) -> NDArray[np.uint8]:
-    """A smooth coloured picture, RGB, away from black and white so that nothing clips much."""
+def draw(side: int = 256) -> NDArray[np.uint8]:
+    """A smooth coloured image, RGB, away from black and white so that nothing clips much."""
     coarse = np.random.default_rng(0).integers(60, 190, (8, 8, 3)).astype(np.uint8)
     return cv2.resize(coarse, (side, side), interpolation=cv2.INTER_CUBIC)
 
@@ -63,7 +63,7 @@ def test_poisson_table_holds_the_quantiles(mean: float) -> None:
 
 
 def test_gauss_noise_adds_just_its_draws() -> None:
-    image = picture()
+    image = draw()
     result = add_gauss_noise(image, 30.0, np.random.default_rng(3))
     draws = gauss_noise(30.0, image.size, np.random.default_rng(3)).reshape(image.shape)
     assert np.abs(result - np.clip(image + draws.astype(float), 0, 255)).max() <= 0.5 + 1e-3
@@ -97,8 +97,8 @@ def test_luminance_std_is_that_of_hls() -> None:
 
 @pytest.mark.parametrize(("shift", "intensity"), [(0.01, 0.1), (0.05, 0.5), (0.07, 0.5)])
 def test_iso_noise_is_the_mid_2024_formula(shift: float, intensity: float) -> None:
-    """On its own draws (one strip: small picture) our result is the published formula, rounded."""
-    image = picture(128)
+    """On its own draws (one strip: small image) our result is the published formula, rounded."""
+    image = draw(128)
     image[:8] = (200, 10, 12)  # red: hues on both sides of zero
     std = luminance_std(image)
     hue, gain = iso_noise(std, shift, intensity, 128 * 128, np.random.default_rng(6))
@@ -115,7 +115,7 @@ def test_iso_noise_is_the_mid_2024_formula(shift: float, intensity: float) -> No
 
 
 def test_iso_noise_pixels_match_mid_2024_on_fresh_draws() -> None:
-    image = picture()
+    image = draw()
     rng = np.random.default_rng(7)
     shift, intensity = 0.03, 0.3
     std = luminance_std(image)
@@ -155,7 +155,7 @@ def test_iso_parameters_are_uniform() -> None:
 
 
 def test_channel_gain_is_one_factor_a_channel() -> None:
-    image = picture()
+    image = draw()
     transform = ChannelGain(p=1)
     transform.set_random_seed(3)
     result = transform(image=image)["image"]
@@ -166,7 +166,7 @@ def test_channel_gain_is_one_factor_a_channel() -> None:
 
 @pytest.mark.parametrize("quality", [25, 75, 100])
 def test_compression_is_the_jpeg_of_that_quality(quality: int) -> None:
-    image = picture()
+    image = draw()
     _, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
     expected = cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1]
     result = JpegCompression((quality, quality), p=1)(image=image)["image"]

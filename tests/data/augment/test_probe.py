@@ -1,4 +1,4 @@
-"""The probe passes what the recipes make and refuses the published system's broken pictures."""
+"""The probe passes what the recipes make and refuses the published system's broken images."""
 
 import warnings
 from pathlib import Path
@@ -39,7 +39,7 @@ def crops() -> list[NDArray[np.uint8]]:
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_right_pictures_pass(name: str, crops: list[NDArray[np.uint8]]) -> None:
+def test_right_images_pass(name: str, crops: list[NDArray[np.uint8]]) -> None:
     config = load(name)
     for seed in range(3):
         recipe = build_recipe(config, 100 + seed)
@@ -49,22 +49,22 @@ def test_right_pictures_pass(name: str, crops: list[NDArray[np.uint8]]) -> None:
 
 
 def on_unit_scale(crop: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """The first broken list: noise of variance 0..2500, meant for 0..255, on a picture scaled to 0..1."""
+    """The first broken list: noise of variance 0..2500, meant for 0..255, on an image scaled to 0..1."""
     rng = np.random.default_rng(int(crop[0, 0, 0]))
     return np.clip(crop / 255 + rng.normal(0, rng.uniform(0, 2500) ** 0.5, crop.shape), 0, 1).astype(np.float32)
 
 
 def test_noise_for_0_to_255_on_a_unit_scale_is_refused(crops: list[NDArray[np.uint8]]) -> None:
-    pictures = [on_unit_scale(crop) for crop in crops]
+    images = [on_unit_scale(crop) for crop in crops]
     with pytest.raises(RecipeNotLiveError, match="float32"):
-        probe_batch(crops, pictures, load("v1fixed_2500"))
+        probe_batch(crops, images, load("v1fixed_2500"))
     with pytest.raises(RecipeNotLiveError, match=r"noise|saturated"):
-        probe_batch(crops, [(p * 255).astype(np.uint8) for p in pictures], load("v1fixed_2500"))
+        probe_batch(crops, [(p * 255).astype(np.uint8) for p in images], load("v1fixed_2500"))
 
 
 @pytest.mark.parametrize("name", [FIXED, "v1fixed_400", "augv2", "stronger_1000", "v3"])
 def test_noise_divided_by_65025_is_refused(name: str, crops: list[NDArray[np.uint8]]) -> None:
-    """The second broken list: the variance divided by 255 twice, on pictures of 0..255: no noise at all."""
+    """The second broken list: the variance divided by 255 twice, on images of 0..255: no noise at all."""
     config = load(name)
     without = [s for s in config.steps if s["op"] not in ("gauss_noise", "iso_noise")]
     recipe = build_recipe(RecipeConfig("broken", without), 1)
@@ -75,9 +75,9 @@ def test_noise_divided_by_65025_is_refused(name: str, crops: list[NDArray[np.uin
 
 def test_exchanged_channels_are_refused(crops: list[NDArray[np.uint8]]) -> None:
     recipe = build_recipe(load(FIXED), 1)
-    pictures = [np.ascontiguousarray(recipe(image=crop)["image"][..., ::-1]) for crop in crops]
+    images = [np.ascontiguousarray(recipe(image=crop)["image"][..., ::-1]) for crop in crops]
     with pytest.raises(RecipeNotLiveError, match="exchanged"):
-        probe_batch(crops, pictures, load(FIXED))
+        probe_batch(crops, images, load(FIXED))
 
 
 def test_planes_first_are_refused(crops: list[NDArray[np.uint8]]) -> None:

@@ -13,7 +13,7 @@ from data.noise.grades import apply_grade, parse_grade
 
 
 def scene(seed: int) -> np.ndarray:
-    """A picture with large and small features, unlike that of any other seed."""
+    """An image with large and small features, unlike that of any other seed."""
     import cv2
 
     rng = np.random.default_rng(seed)
@@ -177,7 +177,7 @@ def test_balance_of_equal_and_uneven_captions():
     assert balance([]) == {"captions": 0, "boxes": 0}
 
 
-def test_without_pictures_the_file_alone_is_checked(reference_dir):
+def test_without_images_the_file_alone_is_checked(reference_dir):
     main([f"annotations={reference_dir / 'til24' / 'vlm.jsonl'}", "run_dir=out"])
     metrics = json.loads(Path("out/metrics.json").read_text())
     assert {kind: number for kind, number in metrics.items() if number} == {"box_over_edge": 1, "small_box": 23}

@@ -32,7 +32,7 @@ def test_crops_are_the_pixels_of_their_boxes(toy, made_files):
         assert crop.caption == annotation.caption
         assert crop.file_name == f"{Path(crop.image).stem}_{crop.index}.png"
         assert np.array_equal(read_image(crop_set.path(crop)), np.asarray(expected))
-    assert read_image("out/image_3_1.png").shape == (8, 20, 3)  # 12 high, 4 of them above the picture
+    assert read_image("out/image_3_1.png").shape == (8, 20, 3)  # 12 high, 4 of them above the image
     assert crop_set.record["pad"] == "none"
     assert crop_set.record["upscaler"] is None
     others = {"metadata.jsonl", "set.json", "crops.sha256", "README.md"}
@@ -57,7 +57,7 @@ def test_the_real_file_gives_27913_crops(reference_dir):
 
 
 @pytest.mark.parametrize("way", ["folder", "imagefolder"])
-def test_datasets_loads_it_with_pictures(toy, write_jsonl, entry, way, monkeypatch):
+def test_datasets_loads_it_with_images(toy, write_jsonl, entry, way, monkeypatch):
     import datasets
 
     entries = [
@@ -131,7 +131,7 @@ def test_damaged_crops_are_cut_anew(toy):
     assert json.loads(Path("out/metrics.json").read_text())["num_reused_images"] == 8
 
 
-def test_a_changed_picture_is_cut_anew(toy):
+def test_a_changed_image_is_cut_anew(toy):
     main(WORDS)
     write_image("images/image_7.jpg", np.full((64, 96, 3), 9, np.uint8))
     main(WORDS)
@@ -166,8 +166,8 @@ def test_another_plan_leaves_nothing_of_the_old_set(toy, write_jsonl, entry):
 
 @pytest.mark.faults
 def test_killed_at_any_moment_it_goes_on_to_the_same_set(toy, write_jsonl, entry, count):
-    picture = read_image("images/image_0.jpg")
-    big = np.tile(picture, (8, 8, 1))
+    image = read_image("images/image_0.jpg")
+    big = np.tile(image, (8, 8, 1))
     for i in range(60):
         write_image(f"images/image_{i}.jpg", np.roll(big, i, axis=1))
     write_jsonl(toy / "a.jsonl", [entry(i) for i in range(60)])
@@ -197,7 +197,7 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_set(toy, write_jsonl, entry
     assert interrupted > 0
 
 
-def test_a_missing_picture_is_named_before_anything_is_written(toy, complaint, made_files):
+def test_a_missing_image_is_named_before_anything_is_written(toy, complaint, made_files):
     Path("images/image_8.jpg").unlink()
     said = complaint(main, *WORDS)
     assert said == "data.crops: a.jsonl line 9: field 'image': images/image_8.jpg does not exist"
@@ -206,7 +206,7 @@ def test_a_missing_picture_is_named_before_anything_is_written(toy, complaint, m
 
 
 @pytest.mark.parametrize("damage", ["empty", "text", "truncated"])
-def test_an_unreadable_picture_is_named(toy, complaint, damage):
+def test_an_unreadable_image_is_named(toy, complaint, damage):
     path = Path("images/image_8.jpg")
     data = path.read_bytes()
     path.write_bytes({"empty": b"", "text": b"hello", "truncated": data[: len(data) // 2]}[damage])
@@ -232,7 +232,7 @@ def complaint_of_last_line(main, words) -> str:
 
 
 @pytest.mark.parametrize("box", [[96, 10, 5, 5], [10, 64, 5, 5], [-5, 10, 5, 5], [200.5, 300, 20, 20]])
-def test_a_box_wholly_outside_its_picture_is_named(toy, complaint, entry, write_jsonl, box, made_files):
+def test_a_box_wholly_outside_its_image_is_named(toy, complaint, entry, write_jsonl, box, made_files):
     entries = [entry(i) for i in range(3)]
     entries[1]["annotations"][2]["bbox"] = box
     write_jsonl(toy / "a.jsonl", entries)

@@ -46,7 +46,7 @@ def test_shared_names_are_refused_with_their_count(two, complaint, made_files):
     assert not made_files(Path("out"))
 
 
-def test_renamed_annotations_find_their_pictures(two):
+def test_renamed_annotations_find_their_images(two):
     words = ["sets=[first.jsonl,second.jsonl]", "images=[images,images]", "collisions=rename", "place=copy"]
     main([*words, "names=[a,b]", "run_dir=out"])
     merged = read_annotations("out/annotations.jsonl")

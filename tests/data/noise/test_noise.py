@@ -44,7 +44,7 @@ def test_two_levels_differ_in_strength_only():
 
 
 @pytest.mark.parametrize("name", ["gauss2500", "iso30", "multiplicative10", "jpeg20", "blur5", "lowres3", "clean"])
-def test_the_same_picture_gets_the_same_noise(name):
+def test_the_same_image_gets_the_same_noise(name):
     grade = parse_grade(name)
     assert grade.name == name
     first = apply_grade(COARSE, grade)
@@ -101,7 +101,7 @@ def test_blur_is_a_mean_as_pillows():
     assert np.abs(blurred - expected)[4:-4, 4:-4].max() <= 1
 
 
-def test_lowres_forgets_what_a_small_picture_cannot_hold():
+def test_lowres_forgets_what_a_small_image_cannot_hold():
     spoiled = apply_grade(COARSE, Grade("lowres", 4))
     small = cv2.resize(COARSE, (100, 75), interpolation=cv2.INTER_AREA)
     assert np.array_equal(spoiled, cv2.resize(small, (400, 300), interpolation=cv2.INTER_LINEAR))
@@ -149,7 +149,7 @@ def test_annotations_may_lack_boxes(toy, write_jsonl):
     assert read_captions("out/annotations.jsonl")[0].captions == ("red drone",)
 
 
-def test_another_grade_replaces_the_pictures(toy, write_jsonl, entry):
+def test_another_grade_replaces_the_images(toy, write_jsonl, entry):
     main([*WORDS, "grade=jpeg30"])
     write_jsonl(toy / "a.jsonl", [entry(1)])
     main([*WORDS, "grade=blur3"])

@@ -22,12 +22,12 @@ PLAIN = (250, 20, 250)  # no target has this colour, nor a rotor disc
 
 
 def flat_background(rng: np.random.Generator, width: int, height: int) -> tuple[NDArray[np.uint8], Light]:
-    """A plain picture, so that whatever differs from it is a target."""
+    """A plain image, so that whatever differs from it is a target."""
     return np.full((height, width, 3), PLAIN, np.uint8), Light()
 
 
 def drawn_box(image: NDArray[np.uint8], box: tuple[float, ...], reach: int = 3) -> tuple[int, int, int, int]:
-    """The tight box of what differs from the plain picture in and just around `box`, in picture pixels."""
+    """The tight box of what differs from the plain image in and just around `box`, in image pixels."""
     left, top, width, height = (int(v) for v in box)
     x0, y0 = max(left - reach, 0), max(top - reach, 0)
     part = image[y0 : top + height + reach, x0 : left + width + reach].astype(int)
@@ -104,7 +104,7 @@ def _kind(caption: str) -> str:
     return re.search(r"(fighter jet|fighter plane|helicopter|missile|drone|\w+ aircraft)$", caption).group(1)
 
 
-def test_drawn_sizes_scale_with_the_picture_and_follow_the_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_drawn_sizes_scale_with_the_image_and_follow_the_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("data.scenes.draw.draw_background", flat_background)
     cases = (
         (ScenesConfig(), (60, 40)),
@@ -234,7 +234,7 @@ def test_photographs_serve_as_backgrounds(tmp_path: Path, capsys: pytest.Capture
     assert annotations == []
     assert image.shape == (120, 200, 3)
     assert (image == [0, 200, 0]).all()
-    (tmp_path / "photos" / "deep" / "green.png").write_bytes(b"no picture")
+    (tmp_path / "photos" / "deep" / "green.png").write_bytes(b"no image")
     with pytest.raises(SystemExit):
         run(tmp_path, "out", f"backgrounds={tmp_path / 'photos'}", "num_images=1", "size=[64,64]", "workers=1")
     assert "green.png" in capsys.readouterr().err

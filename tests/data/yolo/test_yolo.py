@@ -73,7 +73,7 @@ def test_the_tree_is_what_ultralytics_takes(tree, monkeypatch):
     for name, boxes in seen.items():
         truth = np.array([a.box_ltwh for a in expected[name].annotations], np.float64)
         if name == "image_3.jpg":
-            truth[1] = [40, 0, 20, 8]  # cut to the picture
+            truth[1] = [40, 0, 20, 8]  # cut to the image
         assert np.abs(boxes - truth).max() < 1e-4
 
 
@@ -134,7 +134,7 @@ def test_a_bad_label_is_named(tree, complaint, line, message):
     assert message in said
 
 
-def test_pictures_are_linked_or_copied(tree):
+def test_images_are_linked_or_copied(tree):
     assert Path("out/images/train/image_0.jpg").is_symlink()
     main(["annotations=a.jsonl", "images=images", "place=copy", "run_dir=copied"])
     copy = Path("copied/images/train/image_0.jpg")
@@ -154,14 +154,14 @@ def test_a_second_run_leaves_nothing_of_the_first(tree, write_jsonl, entry):
     assert Path("images/image_0.jpg").is_file()
 
 
-def test_pictures_of_others_are_never_removed(toy, complaint, write_jsonl, entry):
+def test_images_of_others_are_never_removed(toy, complaint, write_jsonl, entry):
     write_jsonl(toy / "b.jsonl", [entry(1)])
     said = complaint(main, "annotations=b.jsonl", "images=images", f"run_dir={toy}")
     assert "images: field 'run_dir': exists and is no tree of ours" in said
     assert len(list(Path("images").iterdir())) == 10
 
 
-def test_pictures_in_subfolders_keep_their_place(toy, write_jsonl, entry):
+def test_images_in_subfolders_keep_their_place(toy, write_jsonl, entry):
     entries = [{**entry(0), "image": "a/images/x.jpg"}, {**entry(1), "image": "b/x.jpg"}]
     for e in entries:
         write_image(f"images/{e['image']}", np.zeros((64, 96, 3), np.uint8))
@@ -183,7 +183,7 @@ def test_bad_input_is_named_before_anything_is_written(toy, complaint, write_jso
     write_jsonl(toy / "b.jsonl", [entry(0), entry(0, suffix=".png")])
     shutil.copy("images/image_0.jpg", "images/image_0.png")
     assert "would share one label file" in complaint(main, "annotations=b.jsonl", "images=images", "run_dir=out")
-    Path("images/image_0.jpg").write_bytes(b"no picture")
+    Path("images/image_0.jpg").write_bytes(b"no image")
     said = complaint(main, "annotations=b.jsonl", "images=images", "run_dir=out")
     assert "b.jsonl line 1: field 'image': images/image_0.jpg: is not an image" in said
     assert "images: must be given" in complaint(main, "annotations=b.jsonl")

@@ -64,15 +64,15 @@ def test_meituans_yolov6_gives_its_own_boxes(tmp_path: Path, num_classes: int) -
     height, width = 128, 192
     model = export(tmp_path / "yolov6l6.onnx", height, width, num_classes)
     rng = np.random.default_rng(0)
-    pictures = [rng.integers(0, 256, (90, 150, 3), np.uint8), rng.integers(0, 256, (256, 200, 3), np.uint8)]
-    found = build_detector(DetectorConfig(weights=str(tmp_path / "yolov6l6.onnx"))).propose(pictures)
-    for picture, (view,) in zip(pictures, found, strict=True):
-        h, w = picture.shape[:2]
+    images = [rng.integers(0, 256, (90, 150, 3), np.uint8), rng.integers(0, 256, (256, 200, 3), np.uint8)]
+    found = build_detector(DetectorConfig(weights=str(tmp_path / "yolov6l6.onnx"))).propose(images)
+    for image, (view,) in zip(images, found, strict=True):
+        h, w = image.shape[:2]
         gain = min(height / h, width / w)
         size = round(w * gain), round(h * gain)
         left, top = round((width - size[0]) / 2 - 0.1), round((height - size[1]) / 2 - 0.1)
         filled = np.full((height, width, 3), 114, np.uint8)
-        filled[top : top + size[1], left : left + size[0]] = cv2.resize(picture, size)
+        filled[top : top + size[1], left : left + size[0]] = cv2.resize(image, size)
         with torch.no_grad():
             rows = model(torch.from_numpy(filled).permute(2, 0, 1)[None] / 255)[0].double().numpy()
         assert len(rows) == sum((height // s) * (width // s) for s in (8, 16, 32, 64))

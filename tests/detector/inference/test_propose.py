@@ -40,7 +40,7 @@ def test_candidates_after_nms_are_ultralytics_own(trained: tuple[Path, list[np.n
         kept = cut(candidates, 0.001, 0.7, 1000)
         ours = np.concatenate([kept.boxes_xyxy, kept.confidence[:, None]], axis=1)
         theirs = by_ultralytics(weights, image, 96, augment)
-        # Candidates are cut to the picture before NMS, Ultralytics' after it: a box at the edge may decide otherwise.
+        # Candidates are cut to the image before NMS, Ultralytics' after it: a box at the edge may decide otherwise.
         apart = np.abs(ours[:, None] - theirs[None]) / [1, 1, 1, 1, 1e-3]
         equal = apart.max(-1) < 1e-2
         assert min(equal.any(1).sum(), equal.any(0).sum()) >= 0.8 * max(len(ours), len(theirs)) > 10
@@ -100,7 +100,7 @@ def test_batches_change_nothing(trained: tuple[Path, list[np.ndarray]]) -> None:
 
 
 def test_a_slow_machine_finds_the_same(trained: tuple[Path, list[np.ndarray]], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every look at a clock costs ten seconds here: Ultralytics' own suppression leaves pictures without a box."""
+    """Every look at a clock costs ten seconds here: Ultralytics' own suppression leaves images without a box."""
     import itertools
     import time
 

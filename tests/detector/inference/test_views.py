@@ -23,10 +23,10 @@ def test_boxes_come_back_from_every_view(name: str) -> None:
         height, width = rng.integers(20, 60, 2)
         left, top = rng.integers(0, width - 8), rng.integers(0, height - 8)
         w, h = rng.integers(2, 8, 2)
-        picture = np.zeros((height, width, 3), np.uint8)
-        picture[top : top + h, left : left + w] = 255
+        image = np.zeros((height, width, 3), np.uint8)
+        image[top : top + h, left : left + w] = 255
         view = parse_view(name)
-        seen = view.apply(picture)
+        seen = view.apply(image)
         rows, columns = np.flatnonzero(seen[..., 0].any(1)), np.flatnonzero(seen[..., 0].any(0))
         found = np.array([[columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]], np.float64)
         np.testing.assert_allclose(view.undo(found, int(width), int(height)), [[left, top, left + w, top + h]])
@@ -39,15 +39,15 @@ def test_names_are_checked() -> None:
             parse_view(wrong)
 
 
-@pytest.mark.parametrize(("picture", "imgsz", "stride", "expected"), [
+@pytest.mark.parametrize(("image", "imgsz", "stride", "expected"), [
     ((870, 1520), 1600, 32, (928, 1600)),
     ((870, 1520), 1536, 64, (896, 1536)),
     ((870, 1520), 640, 32, (384, 640)),
     ((870, 1520), (896, 1536), 64, (896, 1536)),
     ((100, 1), 64, 32, (64, 32)),
 ])  # fmt: skip
-def test_input_shapes(picture: tuple[int, int], imgsz: int, stride: int, expected: tuple[int, int]) -> None:
-    assert input_shape(picture, imgsz, stride) == expected
+def test_input_shapes(image: tuple[int, int], imgsz: int, stride: int, expected: tuple[int, int]) -> None:
+    assert input_shape(image, imgsz, stride) == expected
 
 
 def test_letterbox_equals_ultralytics_and_undoes_itself() -> None:
@@ -55,10 +55,10 @@ def test_letterbox_equals_ultralytics_and_undoes_itself() -> None:
 
     rng = np.random.default_rng(0)
     for height, width, imgsz in itertools.product((37, 64, 130), (41, 96, 200), (64, 160)):
-        picture = rng.integers(0, 255, (height, width, 3), dtype=np.uint8)
+        image = rng.integers(0, 255, (height, width, 3), dtype=np.uint8)
         shape = input_shape((height, width), imgsz, 32)
-        ours, back = letterbox(picture, shape)
-        theirs = LetterBox((imgsz, imgsz), auto=True, stride=32)(image=picture)
+        ours, back = letterbox(image, shape)
+        theirs = LetterBox((imgsz, imgsz), auto=True, stride=32)(image=image)
         np.testing.assert_array_equal(ours, theirs)
         corners = np.array([[0, 0, width, height]], np.float64)
         there = corners * back.gain + np.array([back.left, back.top, back.left, back.top])

@@ -1,4 +1,4 @@
-"""Training at the pictures' shape: sides, boxes that stay on their objects, nothing dropped that stock drops."""
+"""Training at the images' shape: sides, boxes that stay on their objects, nothing dropped that stock drops."""
 
 import random
 from collections.abc import Callable
@@ -85,7 +85,7 @@ def test_closing_mosaic_keeps_the_shape(make_tree: Callable) -> None:
 
 
 def test_cropped_boxes_by_hand() -> None:
-    boxes = np.array([[0.5, 0.5, 0.2, 0.2], [0.1, 0.1, 0.1, 0.1], [0.75, 0.5, 0.1, 0.2]])  # in a 100 x 50 picture
+    boxes = np.array([[0.5, 0.5, 0.2, 0.2], [0.1, 0.1, 0.1, 0.1], [0.75, 0.5, 0.1, 0.2]])  # in a 100 x 50 image
     cut, inside = boxes_in_window(boxes, 100, 50, (40, 10, 75, 40))
     assert inside.tolist() == [True, False, True]
     np.testing.assert_allclose(cut[0] * [35, 30, 35, 30], [10, 15, 20, 10], atol=1e-5)
@@ -93,7 +93,7 @@ def test_cropped_boxes_by_hand() -> None:
 
 
 def test_two_gloo_processes_train_rectangles_together(make_tree: Callable, tiny_model: Path, tmp_path: Path) -> None:
-    """Two CPU processes, each with its share of the shuffled pictures, end with one model, and with the same when they
+    """Two CPU processes, each with its share of the shuffled images, end with one model, and with the same when they
     were killed and went on. Not run here: NCCL, GPUs."""
     import json
     import os
@@ -117,9 +117,9 @@ def test_two_gloo_processes_train_rectangles_together(make_tree: Callable, tiny_
         assert all(r["shapes"] == [[3, 64, 96]] for r in both)
         assert all(r["mosaic"] and r["recipe_live"] for r in both)
     assert [r["start"] for r in (*whole, *again)] == [0, 0, 1, 1]
-    pictures = [set(r["pictures"]) for r in whole]
-    assert all(pictures)
-    assert len(pictures[0] | pictures[1]) == 12
-    assert not pictures[0] & pictures[1]
+    images = [set(r["images"]) for r in whole]
+    assert all(images)
+    assert len(images[0] | images[1]) == 12
+    assert not images[0] & images[1]
     tables = [(tmp_path / "run" / name / "results.csv").read_text().splitlines() for name in ("whole", "killed")]
     assert [len(t) for t in tables] == [3, 3]  # a head and two epochs

@@ -163,7 +163,7 @@ def test_a_kept_stage_goes_on_with_optimizer_and_schedule(make_tree: Callable, t
     assert rates == expected[:5]
     first = torch.load(next((run / "stage_1" / "state").glob("epoch_00002")) / "state.pt", weights_only=True)
     second = torch.load(next((run / "stage_2" / "state").glob("epoch_00004")) / "state.pt", weights_only=True)
-    assert second["updates"] > first["updates"] == 9  # the moving average goes on: 12 pictures in batches of 4
+    assert second["updates"] > first["updates"] == 9  # the moving average goes on: 12 images in batches of 4
 
 
 def test_blind_trains_on_both_parts_and_keeps_the_last_epoch(make_tree: Callable, train: Callable) -> None:
@@ -172,7 +172,7 @@ def test_blind_trains_on_both_parts_and_keeps_the_last_epoch(make_tree: Callable
 
     assert len(yaml.safe_load((run / "data.yaml").read_text())["train"]) == 2
     state = torch.load(run / "stage_1" / "state" / "epoch_00001" / "state.pt", weights_only=True)
-    assert state["updates"] == 6  # 12 pictures, both parts, in batches of 4, twice
+    assert state["updates"] == 6  # 12 images, both parts, in batches of 4, twice
     best, last = (torch.load(run / "weights" / f"{n}.pt", weights_only=False)["model"] for n in ("best", "last"))
     assert all(torch.equal(best.state_dict()[k], last.state_dict()[k]) for k in best.state_dict())
 
@@ -213,5 +213,5 @@ def test_wrong_data_and_wrong_starts_are_named(make_tree: Callable, train: Calla
     from core.images import read_image, write_image
 
     write_image(tree / "images" / "train" / "odd.png", read_image(tree / "images" / "train" / "odd.png")[:40])
-    with pytest.raises(InputError, match=r"odd.png: detector.train.rectangle=pictures"):
-        train(tree, training={"rectangle": Rectangle.pictures})
+    with pytest.raises(InputError, match=r"odd.png: detector.train.rectangle=images"):
+        train(tree, training={"rectangle": Rectangle.images})

@@ -84,7 +84,7 @@ def report_of(trainer: TwoProcessTrainer) -> dict[str, Any]:
         "weights": hashlib.sha256(weights).hexdigest(),
         "start": trainer.start_epoch,
         "shapes": sorted(trainer.shapes),
-        "pictures": sorted(trainer.seen),
+        "images": sorted(trainer.seen),
         "mosaic": any(isinstance(t, RectangularMosaic) and t.p == 1.0 for t in transforms[0].transforms),
         "recipe_live": "Flip" in str(transforms[3].transform),
     }

@@ -23,7 +23,7 @@ from eval.sweep import main as sweep
 
 @pytest.fixture
 def chain(made_up, tmp_path):
-    """A chain's folders: an export answered by the plain way, judged by the real commands, with pictures."""
+    """A chain's folders: an export answered by the plain way, judged by the real commands, with images."""
     from core.answering import answer, embeddings_of
     from core.choosing import ChoosingConfig
     from core.cuts import CutConfig, candidates_of
@@ -160,7 +160,7 @@ def test_what_is_missing_is_said_and_the_rest_is_there(chain, tmp_path):
         image.unlink()
     main([f"run={chain}", f"run_dir={tmp_path}/a", "png=false"])
     page = (tmp_path / "a/report.html").read_text()
-    assert "pictures could not be read" in page
+    assert "images could not be read" in page
     assert "Where the errors are made" in page
     main([f"run={chain}/scorer", f"run_dir={tmp_path}/b"])
     page = (tmp_path / "b/report.html").read_text()
@@ -170,20 +170,20 @@ def test_what_is_missing_is_said_and_the_rest_is_there(chain, tmp_path):
     assert "no such truth file" in (tmp_path / "c/report.html").read_text()
 
 
-def test_strange_pictures_are_shown_and_unreadable_ones_named_and_every_caption_stays(chain, tmp_path):
-    """Rotated by EXIF, CMYK, 16 bit, 1x1 and torn pictures: the denominator is the whole truth in every case."""
+def test_strange_images_are_shown_and_unreadable_ones_named_and_every_caption_stays(chain, tmp_path):
+    """Rotated by EXIF, CMYK, 16 bit, 1x1 and torn images: the denominator is the whole truth in every case."""
     from PIL import Image
 
-    pictures = sorted((tmp_path / "images").iterdir())
+    images = sorted((tmp_path / "images").iterdir())
     plain = Image.fromarray(np.full((48, 64, 3), 90, np.uint8))
     exif = Image.Exif()
     exif[0x0112] = 6
     spoiled = {
-        "exif": pictures[0],
-        "cmyk": pictures[1],
-        "sixteen": pictures[2],
-        "dot": pictures[3],
-        "torn": pictures[4],
+        "exif": images[0],
+        "cmyk": images[1],
+        "sixteen": images[2],
+        "dot": images[3],
+        "torn": images[4],
     }
     plain.save(spoiled["exif"], format="JPEG", exif=exif)
     plain.convert("CMYK").save(spoiled["cmyk"], format="JPEG")
@@ -195,7 +195,7 @@ def test_strange_pictures_are_shown_and_unreadable_ones_named_and_every_caption_
     truth = read_annotations(chain / "export/truth.jsonl")
     captions = sum(len(entry.annotations) for entry in truth)
     assert json.loads((tmp_path / "a/metrics.json").read_text())["num_captions"] == captions
-    assert f"1 pictures could not be read: {spoiled['torn'].name}" in page
+    assert f"1 images could not be read: {spoiled['torn'].name}" in page
     for kind in ("exif", "cmyk", "sixteen", "dot"):
         assert page.count(spoiled[kind].name) >= 1
 

@@ -68,7 +68,7 @@ def test_memory_does_not_grow_with_the_number_of_images(export_words, tmp_path, 
         subprocess.run(command([*export_words, *words], tmp_path / f"{some}"), check=True, capture_output=True)
         peaks.append(json.loads((tmp_path / f"{some}/metrics.json").read_text())["peak_memory_mib"])
     print(f"8 images {peaks[0]:.0f} MiB, {number} images {peaks[1]:.0f} MiB")
-    assert peaks[1] - peaks[0] < 24  # the pictures alone are 0.7 MiB each
+    assert peaks[1] - peaks[0] < 24  # the images alone are 0.7 MiB each
 
 
 def test_a_second_export_asks_no_model_and_a_wider_one_only_for_what_is_new(export, tmp_path):
@@ -97,20 +97,20 @@ def test_without_a_scorer_the_most_confident_candidate_answers(export):
     assert not (folder / "candidates/embeddings").exists()
 
 
-def test_pictures_are_held_a_batch_at_a_time(export, monkeypatch):
+def test_images_are_held_a_batch_at_a_time(export, monkeypatch):
     held, most = [], 0
 
     def read(path):
         nonlocal most
         image = read_image(path)
         held.append(weakref.ref(image))
-        most = max(most, sum(picture() is not None for picture in held))
+        most = max(most, sum(alive() is not None for alive in held))
         return image
 
     monkeypatch.setattr("pipeline.export.work.read_image", read)
     export("run", "batch=1")
     assert len(held) == 5
-    assert most <= 2  # the next picture is read before the last one's name is given away
+    assert most <= 2  # the next image is read before the last one's name is given away
 
 
 def test_captions_without_boxes_are_answered_and_not_scored(export, system, tmp_path):

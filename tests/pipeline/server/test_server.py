@@ -76,8 +76,8 @@ def test_an_image_is_detected_once_for_all_its_requests(pipeline, questions, sys
 def test_nothing_found_is_the_fallback_box():
     service = Service(lambda requests: [[None] * len(r) for r in requests], fallback_box=[300, 300, 50, 50])
     with TestClient(make_app(service)) as client:
-        picture = b64(encode_image(np.zeros((8, 8, 3), np.uint8), ".png"))
-        assert ask(client, [("jet", picture)]).json() == {"predictions": [[300, 300, 50, 50]]}
+        image = b64(encode_image(np.zeros((8, 8, 3), np.uint8), ".png"))
+        assert ask(client, [("jet", image)]).json() == {"predictions": [[300, 300, 50, 50]]}
 
 
 def test_no_instances_no_predictions(client):

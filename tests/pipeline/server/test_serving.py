@@ -73,14 +73,14 @@ def stop(process):
 
 
 @pytest.fixture(scope="module")
-def picture():
+def image():
     from core.images import encode_image
 
     return b64(encode_image(np.zeros((9, 9, 3), np.uint8), ".png"))
 
 
-def body(picture, count=1):
-    return json.dumps({"instances": [{"caption": "a", "b64": picture}] * count}).encode()
+def body(image, count=1):
+    return json.dumps({"instances": [{"caption": "a", "b64": image}] * count}).encode()
 
 
 @pytest.fixture(scope="module")
@@ -136,12 +136,12 @@ def test_the_page_shows_the_box(served, exported, system, tmp_path):
 
 @pytest.mark.faults
 @pytest.mark.parametrize("keep_alive", [True, False])
-def test_sigterm_under_load_answers_all_that_was_accepted(picture, keep_alive, count):
+def test_sigterm_under_load_answers_all_that_was_accepted(image, keep_alive, count):
     """Clients that keep their connection and clients that connect anew see answers or a refused connection."""
     for _ in range(count(short=1, full=5)):
         process, url = start("-c", STUB, "0.005")
         answered, broken = [], []
-        threads = [threading.Thread(target=ask_on, args=(url, picture, keep_alive, answered, broken)) for _ in range(8)]
+        threads = [threading.Thread(target=ask_on, args=(url, image, keep_alive, answered, broken)) for _ in range(8)]
         for thread in threads:
             thread.start()
         time.sleep(1)
@@ -153,13 +153,13 @@ def test_sigterm_under_load_answers_all_that_was_accepted(picture, keep_alive, c
         assert not broken
 
 
-def ask_on(url, picture, keep_alive, answered, broken):
+def ask_on(url, image, keep_alive, answered, broken):
     """Ask until the connection is refused."""
     limits = httpx.Limits(max_keepalive_connections=None if keep_alive else 0)
     with httpx.Client(limits=limits, timeout=30) as client:
         while True:
             try:
-                answered.append(client.post(f"{url}/identify", content=body(picture)).status_code)
+                answered.append(client.post(f"{url}/identify", content=body(image)).status_code)
             except httpx.ConnectError:
                 return
             except httpx.TransportError as error:
@@ -173,7 +173,7 @@ EXTENSION = (b"POST /identify HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\
 TRAILERS = (b"POST /identify HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n", b"a: b\r\n" * 9000)
 
 
-def test_what_surrounds_a_body_is_bounded_in_bytes_and_time(picture):
+def test_what_surrounds_a_body_is_bounded_in_bytes_and_time(image):
     """Endless targets, headers and trailers end the connection, as do clients that say nothing, or half a request."""
     process, url = start("-c", f"import pipeline.server.connection as c; c.HEAD_S = 0.7{STUB}", "0.001", "2")
     try:
@@ -189,7 +189,7 @@ def test_what_surrounds_a_body_is_bounded_in_bytes_and_time(picture):
         with httpx.Client() as client:  # its second request comes after the time for a head, as a client may pause
             assert client.get(f"{url}/health", headers={"x": "a" * 60_000}).status_code == 200
             time.sleep(0.8)
-            assert client.post(f"{url}/identify", content=body(picture)).status_code == 200
+            assert client.post(f"{url}/identify", content=body(image)).status_code == 200
     finally:
         stop(process)
 
@@ -210,37 +210,37 @@ def sent_until_closed(url, first, piece, most=32 * 2**20):
     return sent
 
 
-def test_clients_that_leave_free_the_queue(picture):
+def test_clients_that_leave_free_the_queue(image):
     process, url = start("-c", STUB, "0.05")
     try:
         for _ in range(40):
             with pytest.raises(httpx.ReadTimeout):
-                httpx.post(f"{url}/identify", content=body(picture, 8), timeout=httpx.Timeout(5, read=0.02))
+                httpx.post(f"{url}/identify", content=body(image, 8), timeout=httpx.Timeout(5, read=0.02))
         ends = time.monotonic() + 5
         while "grounder_waiting_instances 0.0" not in httpx.get(f"{url}/metrics").text:
             assert time.monotonic() < ends
             time.sleep(0.05)
         started = time.monotonic()
-        assert httpx.post(f"{url}/identify", content=body(picture)).status_code == 200
+        assert httpx.post(f"{url}/identify", content=body(image)).status_code == 200
         assert time.monotonic() - started < 2
     finally:
         stop(process)
 
 
 @pytest.mark.faults
-def test_overload_serves_nine_tenths_of_capacity_with_flat_memory_and_recovers(picture, count):
+def test_overload_serves_nine_tenths_of_capacity_with_flat_memory_and_recovers(image, count):
     """Ten times the capacity is asked for; refusals are 503 with Retry-After."""
     seconds, each = count(short=4, full=60), 0.02
     process, url = start("-c", STUB, str(each))
     try:
-        asyncio.run(flood(url, body(picture), 1.0, 10 / each))  # warm
+        asyncio.run(flood(url, body(image), 1.0, 10 / each))  # warm
         before = rss_mib(process)
-        codes, spent = asyncio.run(flood(url, body(picture), seconds, 10 / each))
+        codes, spent = asyncio.run(flood(url, body(image), seconds, 10 / each))
         assert set(codes) == {200, 503}
         assert codes[200] / spent >= 0.9 / each, codes
         assert rss_mib(process) - before < 64
         started = time.monotonic()
-        while httpx.post(f"{url}/identify", content=body(picture)).status_code != 200:
+        while httpx.post(f"{url}/identify", content=body(image)).status_code != 200:
             assert time.monotonic() - started < 2
         recovered = time.monotonic() - started
         print(f"{codes} in {spent:.1f} s: {codes[200] / spent * each:.3f} of capacity, recovered in {recovered:.2f} s")

@@ -151,7 +151,7 @@ def change(name, array):
         (change("params/img/head/kernel", np.ones((32, 32), np.float32)), "ends in a head of its own"),
         (change("params/b", None), "1 arrays of a SigLIP are missing and 0 are of something else (b)"),
         (change("params/txt/cls", np.ones(1, np.float32)), "0 arrays of a SigLIP are missing and 1 are"),
-        (change("params/img/pos_embedding", np.ones((1, 3, 32), np.float32)), "not square on a square picture"),
+        (change("params/img/pos_embedding", np.ones((1, 3, 32), np.float32)), "not square on a square image"),
         (change("params/txt/head/kernel", np.ones((32, 8), np.float32)), "its embeddings differ in width"),
         (change("params/txt/head/bias", np.ones(3, np.float32)), "tensor 'text_model.head.bias': shape [3]"),
         (change("params/t", np.ones(1, np.int64)), "array 't': holds int64"),

@@ -110,13 +110,13 @@ def relative_error(crops, run_dir):
 
     masks, seen, original = Masks(), {}, steps.Stepper._gradients
 
-    def watched(self, ids, pictures, largest_share):
-        loss = original(self, ids, pictures, largest_share)
+    def watched(self, ids, images, largest_share):
+        loss = original(self, ids, images, largest_share)
         parts = steps.split_batch(ids, -(-largest_share // MICRO), own_captions=False)
         rows = torch.from_numpy(np.unique(ids, return_inverse=True)[1])
         model = getattr(self._model, "module", self._model)
         cached = {name: p.grad.clone() for name, p in model.named_parameters()}
-        shares = gathered((ids, normalise(pictures, self._processor.image_processor), masks.first_passes(parts, rows)))
+        shares = gathered((ids, normalise(images, self._processor.image_processor), masks.first_passes(parts, rows)))
         ids, pixels, drawn = zip(*shares, strict=True)
         masks.given = (torch.cat(layer) for layer in zip(*drawn, strict=True))
         ids = torch.from_numpy(np.concatenate(ids))

@@ -31,7 +31,7 @@ def scores_of(config):
 
 
 def transformers_logits(folder, template, with_mask):
-    """(N, M) what the family's own model says of what the family's own processor makes of pictures and texts."""
+    """(N, M) what the family's own model says of what the family's own processor makes of images and texts."""
     from transformers import AutoModel, AutoProcessor
 
     model, processor = AutoModel.from_pretrained(folder).eval(), AutoProcessor.from_pretrained(folder)

@@ -34,7 +34,7 @@ def begin(make_crops, checkpoint, tmp_path):
 
 
 class Spoilt:
-    """A recipe whose pictures are then spoilt, as the loader of a training meets it."""
+    """A recipe whose images are then spoilt, as the loader of a training meets it."""
 
     def __init__(self, recipe, spoil):
         self._recipe, self._spoil = build_recipe(recipe), spoil
@@ -47,27 +47,27 @@ class Spoilt:
         return {"image": self._spoil(self._recipe(image=image)["image"], self._rng)}
 
 
-def off_scale(picture, rng):
-    """The first broken list: noise of variance 0..2500, meant for 0..255, on a picture of 0..1."""
-    noise = rng.normal(0, rng.uniform(0, 2500) ** 0.5, picture.shape)
-    return np.clip(picture / 255 + noise, 0, 1).astype(np.float32)
+def off_scale(image, rng):
+    """The first broken list: noise of variance 0..2500, meant for 0..255, on an image of 0..1."""
+    noise = rng.normal(0, rng.uniform(0, 2500) ** 0.5, image.shape)
+    return np.clip(image / 255 + noise, 0, 1).astype(np.float32)
 
 
-def whole_numbers(picture, rng):
-    return (off_scale(picture, rng) * 255).astype(np.uint8)
+def whole_numbers(image, rng):
+    return (off_scale(image, rng) * 255).astype(np.uint8)
 
 
-def exchanged(picture, rng):
-    """The second broken list: pictures in OpenCV's order of channels."""
-    return np.ascontiguousarray(picture[..., ::-1])
+def exchanged(image, rng):
+    """The second broken list: images in OpenCV's order of channels."""
+    return np.ascontiguousarray(image[..., ::-1])
 
 
 BROKEN = {
-    "float pictures": ("v1fixed_2500", off_scale, "float32"),
+    "float images": ("v1fixed_2500", off_scale, "float32"),
     "noise off scale": ("v1fixed_2500", whole_numbers, "noise|saturated|brightness"),
     "channels exchanged": ("v1fixed_500", exchanged, "red and blue are exchanged"),
-    "planes first": ("none", lambda picture, rng: picture.transpose(2, 0, 1), "shape"),
-    "darkened": ("none", lambda picture, rng: picture // 2, "brightness|noise"),
+    "planes first": ("none", lambda image, rng: image.transpose(2, 0, 1), "shape"),
+    "darkened": ("none", lambda image, rng: image // 2, "brightness|noise"),
 }
 
 
@@ -81,10 +81,10 @@ def test_every_published_list_passes_and_is_told(name, begin):
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_broken_pictures_stop_before_the_first_step(name, begin):
+def test_broken_images_stop_before_the_first_step(name, begin):
     recipe, spoil, told = BROKEN[name]
     training = begin(recipe)
-    training.pictures._augment = Spoilt(training.pictures.recipe, spoil)
+    training.images._augment = Spoilt(training.images.recipe, spoil)
     with pytest.raises(RecipeNotLiveError, match=told):
         training.run()
     assert training.step == 0

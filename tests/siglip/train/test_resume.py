@@ -179,8 +179,8 @@ def test_a_non_finite_number_stops_before_the_update(words, what, tmp_path, caps
     train.main(words(tmp_path / "good", "epochs=1"))
     original, seen = Stepper._embed, []
 
-    def poisoned(self, part, pictures):
-        made = original(self, part, pictures)
+    def poisoned(self, part, images):
+        made = original(self, part, images)
         seen.append(part)
         if len(seen) == 7:  # the seventh step of the run
             if what == "loss":

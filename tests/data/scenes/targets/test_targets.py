@@ -17,7 +17,7 @@ from data.scenes.targets import ALPHA_SEEN, Light, draw_target, mask_box
 from data.scenes.targets.meshes import normals_of
 from data.scenes.targets.models import VARIANTS, build_mesh
 
-EVEN_LIGHT = Light(ambient=1.12)  # no side in shadow: colours can be read from the picture
+EVEN_LIGHT = Light(ambient=1.12)  # no side in shadow: colours can be read from the image
 
 
 def colour_shares(image: np.ndarray, names: tuple[str, ...]) -> list[float]:
