@@ -79,18 +79,18 @@ plt.show()
 # sheet compared eleven scorers on four captions this way.
 
 # %%
-image = truth[0].image
-sheets = {name: [c for c in captions if c.image == image] for name, captions in scored.items()}
-image = read_image(RUN / "scenes" / "images" / image)
-candidates, _ = sweeper.candidates(next(i for i in sweeper.replay.images(detector) if i.name == image), cut)
+name = truth[0].image
+sheets = {scorer: [c for c in captions if c.image == name] for scorer, captions in scored.items()}
+image = read_image(RUN / "scenes" / "images" / name)
+candidates, _ = sweeper.candidates(next(i for i in sweeper.replay.images(detector) if i.name == name), cut)
 captions = [c.caption for c in next(iter(sheets.values()))]
 fig, axes = plt.subplots(len(captions), len(sheets), figsize=(3 * len(sheets), 1.3 * len(captions)), squeeze=False)
-for column, (name, sheet) in enumerate(sheets.items()):
+for column, (scorer, sheet) in enumerate(sheets.items()):
     for row, caption in enumerate(sheet):
         best = int(caption.scores_N.argmax())
         axes[row, column].imshow(crop_box(image, candidates.boxes_xyxy[best]))
         mark = "right" if caption.is_right_N[best] else "wrong"
-        axes[row, column].set_title(f"{name}\n{caption.caption}: {caption.scores_N[best]:.2g}, {mark}", fontsize=7)
+        axes[row, column].set_title(f"{scorer}\n{caption.caption}: {caption.scores_N[best]:.2g}, {mark}", fontsize=7)
         axes[row, column].axis("off")
 fig.tight_layout()
 plt.show()

@@ -62,8 +62,8 @@ check([f"annotations={RUN}/split/train.jsonl", f"images={images}", f"val={RUN}/s
 
 # %%
 fig, axes = plt.subplots(1, 2, figsize=(9, 3), sharey=True)
-for axis, (name, images) in zip(axes, parts.items(), strict=True):
-    sides = np.asarray([a.box_ltwh[2:] for image in images for a in image.annotations])
+for axis, (name, part) in zip(axes, parts.items(), strict=True):
+    sides = np.asarray([a.box_ltwh[2:] for image in part for a in image.annotations])
     axis.scatter(*sides.T, s=8, alpha=0.4)
     axis.set(title=f"{name}: box sizes", xlabel="width, px", ylabel="height, px")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 from large_batch import relative_error
-from test_batch import Towers
+from test_caching import Towers
 from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
 
