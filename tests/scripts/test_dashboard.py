@@ -35,7 +35,8 @@ def test_tables_are_those_that_the_commands_tell():
     for room, verb in [
         ("eval", v) for v in ("grounding", "coco", "sweep", "compare", "robustness", "correlation", "speed")
     ]:
-        call = re.search(r"tell\(config\.tracking.*", Path(str(importlib.util.find_spec(f"{room}.{verb}").origin)).read_text())
+        source = Path(str(importlib.util.find_spec(f"{room}.{verb}").origin)).read_text()
+        call = re.search(r"tell\(config\.tracking.*", source)
         told = re.findall(r'"(\w+)": ', call.group()) if call else []
         wanted = [t.partition("/")[2] for ts in DASHBOARD["TABLES"].values() for t in ts if t.startswith(f"{verb}/")]
         assert wanted
