@@ -38,7 +38,7 @@ from core.values import AnnotatedImage
 from data.captions import read_annotations, write_annotations
 from eval.statistics import paired_difference
 from eval.sweep import best_row, points_of
-from eval.sweep.points import Point, Sweeper
+from eval.sweep.points import Sweeper, SystemPoint
 from eval.sweep.replay import Replay
 from eval.sweep.settings import SweepConfig
 
@@ -210,10 +210,10 @@ def two_at_a_time(call: Callable[..., Any], jobs: Sequence[tuple[str, ...]]) -> 
         return [done.result() for done in [pool.submit(call, *job) for job in jobs]]
 
 
-def points_at(bench: Bench, part: str, seed: int, cuts: dict[str, Any], full: dict[str, Any]) -> dict[str, Point]:
+def points_at(bench: Bench, part: str, seed: int, cuts: dict[str, Any], full: dict[str, Any]) -> dict[str, SystemPoint]:
     """Every step's point on one graded copy; `cuts` and `full` are tuned rows without and with the choosing."""
     published = bench.detector_key(part, "published")
-    plain = Point(published, cuts["views"], PUBLISHED_CUTS, None, ChoosingConfig())
+    plain = SystemPoint(cuts["views"], PUBLISHED_CUTS, published, None, ChoosingConfig())
     points = {name: replace(plain, scorer=bench.scorer_key(part, name, seed)) for name in SCORERS}
     for step, row in (("settings", cuts), ("choosing", full)):
         cut = CutConfig(row["confidence"], row["nms_iou"], row["max_det"])

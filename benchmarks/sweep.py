@@ -14,11 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
+from core.pixels import pixel_boxes
 from core.stages import View
 from core.store import CandidateStore
 from core.values import Candidates
 from eval.sweep import best_row, sweep
-from eval.sweep.replay import pixel_boxes
 from eval.sweep.settings import SweepConfig
 
 SIZE = (1520, 870)
@@ -45,7 +45,7 @@ def make_cache(folder: Path, num_images: int, raw_boxes: int, num_captions: int,
         confidence = np.append(draw.beta(3, 2, raw_boxes // 2), draw.beta(0.3, 8, raw_boxes - raw_boxes // 2))
         confidence = np.maximum(confidence, 0.001).astype(np.float32)
         store.write_views("detector", digest, [View("yolo/plain", Candidates(xyxy, confidence))])
-        pixels = np.unique(pixel_boxes(xyxy[confidence >= 0.05], *SIZE), axis=0).astype(np.int32)
+        pixels = np.unique(pixel_boxes(xyxy[confidence >= 0.05], *SIZE), axis=0)
         apart = np.abs((pixels[:, :2] + pixels[:, 2:])[:, None] / 2 - boxes[:, :2] - boxes[:, 2:] / 2).sum(axis=2)
         embeddings = vectors[asked[apart.argmin(axis=1)]] + draw.normal(0, 0.1, (len(pixels), width))
         embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)

@@ -1,17 +1,76 @@
-"""An image's answers from the store alone: the half of the way that sweeps and exports share, without any model.
+"""An image's answers from what the models said of it: exports, sweeps, the server and `locate` share every line.
 
 Shapes: N candidates of an image, K stored crops, M captions, D embedding width.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from core.choosing import ChoosingConfig, choose, score_matrix
+from core.boxes import xyxy_to_ltwh
+from core.choosing import NOBODY, ChoosingConfig, choose, score_matrix
 from core.errors import InputError
-from core.values import Candidates
+from core.values import Candidates, Prediction
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the models said of one image: its candidates and their crops' embeddings (None without a scorer)."""
+
+    candidates: Candidates
+    embeddings_ND: NDArray[np.float32] | None = None
+
+    def scores(
+        self, captions: Sequence[str], texts: Mapping[str, NDArray[np.float32]], calibration: Mapping[str, Any] | None
+    ) -> "Scores | None":
+        """The candidates' scores for captions, whose embeddings are `texts`; None without a calibration (no scorer).
+
+        Raises InputError for a caption or a crop whose embedding is not stored.
+        """
+        if calibration is None or not len(self.candidates) or not captions:
+            return None
+        lost = next((c for c in captions if c not in texts), None)
+        if lost is not None or self.embeddings_ND is None:
+            raise InputError(
+                f"candidates: hold no embedding of {'a crop' if lost is None else repr(lost)}; export again"
+            )
+        matrix_NM = score_matrix(dict(calibration), self.embeddings_ND, np.stack([texts[c] for c in captions]))
+        return Scores(matrix_NM, bool(calibration["sigmoid"]))
+
+
+@dataclass(frozen=True)
+class Scores:
+    """(N, M) what a scorer thinks of each candidate for each caption; `sigmoid`: probabilities, not raw logits."""
+
+    matrix_NM: NDArray[np.floating]
+    sigmoid: bool
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one image's captions got: the candidates, their scores, and each caption's choice."""
+
+    candidates: Candidates
+    scores_NM: NDArray[np.floating] | None
+    chosen_M: NDArray[np.intp]
+
+    def predictions(self, image: str, captions: Sequence[str]) -> list[Prediction]:
+        """The answers as predictions, in the captions' order."""
+        boxes = xyxy_to_ltwh(self.candidates.boxes_xyxy.astype(np.float64))
+        found = []
+        for place, caption in enumerate(captions):
+            n = int(self.chosen_M[place])
+            if n == NOBODY:
+                found.append(Prediction(image, caption, None))
+                continue
+            score = None if self.scores_NM is None else float(self.scores_NM[n, place])
+            left, top, width, height = boxes[n].tolist()
+            confidence = float(self.candidates.confidence[n])
+            found.append(Prediction(image, caption, (left, top, width, height), score, confidence))
+        return found
 
 
 def embeddings_of(
@@ -25,25 +84,7 @@ def embeddings_of(
     return embeddings_KD[np.asarray(rows, np.intp)] if rows else embeddings_KD[:0]
 
 
-def answer(
-    candidates: Candidates,
-    embeddings_ND: NDArray[np.float32] | None,
-    captions: Sequence[str],
-    texts: Mapping[str, NDArray[np.float32]],
-    calibration: Mapping[str, Any] | None,
-    choosing: ChoosingConfig,
-) -> tuple[NDArray[np.floating] | None, NDArray[np.intp]]:
-    """(N, M) scores (None without a scorer) and (M,) chosen places of an image's captions.
-
-    Raises InputError for a caption whose embedding is not stored.
-    """
-    scores = None
-    if calibration is not None and len(candidates) and captions:
-        lost = next((c for c in captions if c not in texts), None)
-        if lost is not None or embeddings_ND is None:
-            raise InputError(
-                f"candidates: hold no embedding of {'a crop' if lost is None else repr(lost)}; export again"
-            )
-        scores = score_matrix(dict(calibration), embeddings_ND, np.stack([texts[c] for c in captions]))
-    sigmoid = calibration is None or bool(calibration["sigmoid"])
-    return scores, choose(scores, candidates.confidence, len(captions), choosing, sigmoid)
+def answer(candidates: Candidates, scores: Scores | None, num_captions: int, choosing: ChoosingConfig) -> Answer:
+    """What an image's captions get; without scores (no scorer) the fallback answers."""
+    matrix_NM, sigmoid = (None, True) if scores is None else (scores.matrix_NM, scores.sigmoid)
+    return Answer(candidates, matrix_NM, choose(matrix_NM, candidates.confidence, num_captions, choosing, sigmoid))

@@ -1,16 +1,18 @@
-"""The way from a detector's proposals to an image's candidates; the pipeline and the sweeps share every line of it.
+"""The way from a detector's proposals to an image's candidates, and the grid of settings of that way.
 
 The order of cuts is the same everywhere: per detector and view confidence, NMS, max_det; then fusion; then choosing.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import Any
+from fnmatch import fnmatch
+from itertools import product
+from typing import Any, Protocol
 
 import numpy as np
 
-from core.errors import InputError
+from core.errors import InputError, check_limits, check_shares
 from core.stages import View
 from core.suppression import cut
 from core.values import Candidates
@@ -26,6 +28,22 @@ class FusionMethod(Enum):
     none = "none"  # pool them
 
 
+class ScoreRule(Enum):
+    """What becomes the confidence of a box that weighted boxes fusion made, as in ensemble-boxes."""
+
+    avg = "avg"  # the mean, scaled by how many boxes agree
+    max = "max"  # the highest
+    box_and_model_avg = "box_and_model_avg"
+    absent_model_aware_avg = "absent_model_aware_avg"
+
+
+class MergeMetric(Enum):
+    """What the overlap of two boxes to be merged is a share of."""
+
+    ios = "ios"  # of the smaller box
+    iou = "iou"  # of the union
+
+
 @dataclass
 class FusionConfig:
     """How several views' boxes are brought together; a single view is left as it is."""
@@ -36,8 +54,8 @@ class FusionConfig:
     view_weights: dict[str, float] = field(default_factory=dict)  # by name pattern: {*/slice_*: 0.5}; others 1
     skip: float = 0.0001  # wbf leaves out boxes below this confidence
     min_votes: int = 1  # wbf keeps clusters that at least so many views agree on
-    score_rule: str = "avg"  # wbf's confidence: avg or max, as in ensemble-boxes
-    merge_metric: str = "ios"  # greedy_nmm and nmm: intersection over the smaller box (ios) or over the union (iou)
+    score_rule: ScoreRule = ScoreRule.avg  # wbf's confidence, as in ensemble-boxes
+    merge_metric: MergeMetric = MergeMetric.ios  # greedy_nmm, nmm: intersection over the smaller box or the union
     merge_threshold: float = 0.5  # greedy_nmm and nmm: boxes overlapping so much or more are one
 
 
@@ -60,33 +78,39 @@ def weight_lists(given: Sequence[Sequence[Any]], field_name: str) -> list[list[f
     return [[float(weight) for weight in weights] for weights in given]
 
 
-def candidates_of(views: Sequence[View], config: CutConfig) -> Candidates:
-    """An image's candidates from what its views propose, by descending confidence.
+def cut_and_fuse(views: Sequence[View], config: CutConfig, kept: Sequence[Candidates] | None = None) -> Candidates:
+    """What passes the cuts, the views' boxes brought together, by descending confidence; nothing where none passes.
 
-    When nothing passes the confidence, the single most confident proposal of all views remains, as a fallback (the
-    published code took the least confident one); with no proposals at all the result is empty.
+    kept: each view's boxes after its own cuts, where a caller has them already, as a sweep has.
     """
-    kept = [cut(view.candidates, config.confidence, config.nms_iou, config.max_det) for view in views]
-    if not any(len(k) for k in kept):
-        return most_confident(views)
-    return kept[0] if len(kept) == 1 else fuse(kept, config, [view.name for view in views])
+    if kept is None:
+        kept = [cut(view.candidates, config.confidence, config.nms_iou, config.max_det) for view in views]
+    return kept[0] if len(kept) == 1 else _fuse(kept, config, [view.name for view in views])
 
 
-def fuse(kept: Sequence[Candidates], config: CutConfig, names: Sequence[str] = ()) -> Candidates:
-    """One set of boxes from several, by descending confidence; the sets are those of views after their own cuts.
+def candidates_of(views: Sequence[View], config: CutConfig, kept: Sequence[Candidates] | None = None) -> Candidates:
+    """An image's candidates: what `cut_and_fuse` leaves, or else the one most confident proposal of all views.
 
-    names: the views', which `view_weights` goes by.
+    That is the fallback of an image in which nothing passes (the published code took the least confident one); with no
+    proposals at all the result is empty.
     """
+    found = cut_and_fuse(views, config, kept) if views else Candidates.empty()
+    return found if len(found) else most_confident(views)
+
+
+def _fuse(kept: Sequence[Candidates], config: CutConfig, names: Sequence[str]) -> Candidates:
+    """One set of boxes from those of several views of these names."""
     fusion = config.fusion
     if fusion.method is FusionMethod.wbf:
         from core.fusion import weighted_boxes_fusion, weights_by_name
 
         weights = weights_by_name(names, fusion.view_weights) if fusion.view_weights else list(fusion.weights) or None
-        return weighted_boxes_fusion(kept, weights, fusion.wbf_iou, fusion.skip, fusion.min_votes, fusion.score_rule)
+        rule = fusion.score_rule.value
+        return weighted_boxes_fusion(kept, weights, fusion.wbf_iou, fusion.skip, fusion.min_votes, rule)
     if fusion.method in {FusionMethod.greedy_nmm, FusionMethod.nmm}:
         from core.merging import merge
 
-        return merge(kept, fusion.method.value, fusion.merge_metric, fusion.merge_threshold)
+        return merge(kept, fusion.method.value, fusion.merge_metric.value, fusion.merge_threshold)
     pooled = Candidates(
         np.concatenate([k.boxes_xyxy for k in kept]), np.concatenate([k.confidence for k in kept])
     )  # fmt: skip
@@ -102,3 +126,54 @@ def most_confident(views: Sequence[View]) -> Candidates:
             if not len(best) or top.confidence[0] > best.confidence[0]:
                 best = top
     return best
+
+
+@dataclass(frozen=True)
+class Point:
+    """One way to an image's candidates: which views, by a pattern of their names, and which cuts."""
+
+    views: str
+    cut: CutConfig
+
+    def candidates(self, views: Sequence[View]) -> Candidates:
+        """The candidates of the views that fit the pattern; InputError when none does."""
+        return candidates_of(fitting_views(views, self.views, "sweep.views"), self.cut)
+
+
+def fitting_views(views: Sequence[View], pattern: str, field_name: str) -> list[View]:
+    """The views whose names fit a pattern such as */plain; InputError when none does."""
+    fitting = [view for view in views if fnmatch(view.name, pattern)]
+    if not fitting:
+        raise InputError(f"{field_name}: {pattern!r} fits none of {', '.join(view.name for view in views)}")
+    return fitting
+
+
+class CutLists(Protocol):
+    """Lists of values to try for cuts and fusion; an empty list stands for the one value there is."""
+
+    confidence: list[float]
+    nms_iou: list[float]
+    max_det: list[int]
+    fusion: list[FusionMethod]
+    wbf_iou: list[float]
+    weights: list[list[Any]]
+
+
+def combinations(lists: CutLists, own: CutConfig, prefix: str = "") -> list[CutConfig]:
+    """Every combination of the lists, with `own` for what they leave out; fusion varies slowest, max_det fastest.
+
+    The overlaps and weights of wbf are tried with no other fusion. prefix: what stands before the lists' names on the
+    command line. Raises InputError for values out of range.
+    """
+    check_shares(lists, ("confidence", "nms_iou", "wbf_iou"), prefix)
+    check_limits(lists.max_det, f"{prefix}max_det")
+    ious = lists.wbf_iou or [own.fusion.wbf_iou]
+    weights = weight_lists(lists.weights, f"{prefix}weights") or [list(own.fusion.weights)]
+    fusions = [
+        replace(own.fusion, method=m, wbf_iou=i, weights=w)
+        for m, i, w in product(lists.fusion or [own.fusion.method], ious, weights)
+        if m is FusionMethod.wbf or (i, w) == (ious[0], weights[0])
+    ]
+    limits: Sequence[int | None] = lists.max_det or [own.max_det]
+    confidences, overlaps = lists.confidence or [own.confidence], lists.nms_iou or [own.nms_iou]
+    return [CutConfig(c, i, m, f) for f in fusions for c, i, m in product(confidences, overlaps, limits)]

@@ -95,7 +95,7 @@ def cases_of(
         overlaps_NM = overlaps_of(candidates, image.truth_ltwh)
         for place in range(len(image.captions)):
             outcome = next(by_image)
-            column = None if scores is None else scores[:, place]
+            column = None if scores is None else scores.matrix_NM[:, place]
             cases.append(_case(outcome, image, place, candidates, column, overlaps_NM))
     return cases
 

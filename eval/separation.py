@@ -44,9 +44,10 @@ def scored_captions(sweeper: Sweeper, detector: str, cut: CutConfig, scorer: str
         candidates, _ = sweeper.candidates(image, cut)
         if not len(candidates):
             continue
-        scores_NM = crops.of(candidates.boxes_xyxy)
-        if scores_NM is None:
+        scores = crops.of(candidates.boxes_xyxy)
+        if scores is None:
             raise NotCovered(f"{image.name}: a candidate's crop was never scored by {scorer}")
+        scores_NM = scores.matrix_NM
         hits_NM = hits_of(candidates.boxes_xyxy, image.truth_ltwh)
         for place, caption in enumerate(image.captions):
             best = int(scores_NM[:, place].argmax())

@@ -6,11 +6,11 @@ from pipeline.settings import PipelineConfig
 from siglip.settings import scorer_weights
 
 if TYPE_CHECKING:
-    from pipeline.system import Pipeline
+    from pipeline.system import OnStage, Pipeline
 
 
-def build_pipeline(config: PipelineConfig) -> "Pipeline":
-    """Load the stages.
+def build_pipeline(config: PipelineConfig, on_stage: "OnStage | None" = None) -> "Pipeline":
+    """Load the stages; `on_stage` is told of every batch of their work.
 
     Raises InputError for missing weights, for cuts and shares out of range, and for a scorer trained on crops that were
     enlarged by another policy than this pipeline's, unless `scorer.any_policy` allows it.
@@ -26,7 +26,7 @@ def build_pipeline(config: PipelineConfig) -> "Pipeline":
         raise InputError("detector: must be given: a checkpoint, a run folder or an exported model")
     detector = build_detector(config.detector, config.device)
     if config.scorer is None or not scorer_weights(config.scorer):
-        return Pipeline(config, detector, None, None)
+        return Pipeline(config, detector, None, None, on_stage)
     upscaler = build_upscaler(config.upscaler, config.device) if config.upscaler is not None else None
     scorer = build_scorer(config.scorer, config.device)
     trained_on, here = getattr(scorer, "policy", None), upscaler.policy if upscaler is not None else "none"
@@ -35,7 +35,7 @@ def build_pipeline(config: PipelineConfig) -> "Pipeline":
             f"scorer: was trained on crops enlarged by '{trained_on}', this pipeline enlarges by '{here}'; "
             "scorer.any_policy=true allows it"
         )
-    return Pipeline(config, detector, upscaler, scorer)
+    return Pipeline(config, detector, upscaler, scorer, on_stage)
 
 
 def _check(config: PipelineConfig) -> None:

@@ -9,7 +9,7 @@ from omegaconf import MISSING
 from core.runs import RunConfig, RunFolder
 
 if TYPE_CHECKING:
-    from pipeline.system import Answer
+    from core.answering import Answer
 
 
 @dataclass

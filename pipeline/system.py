@@ -4,20 +4,16 @@ Shapes: N candidates of an image, K distinct crops, M captions, D embedding widt
 """
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from core.answering import answer
-from core.boxes import xyxy_to_ltwh
-from core.choosing import NOBODY
+from core.answering import Answer, Seen, answer
 from core.cuts import candidates_of
-from core.pixels import crop_box, pixel_box
+from core.pixels import crop_box
 from core.stages import Detector, Image, Scorer, Upscaler, View
-from core.values import Candidates, Prediction
 from pipeline.settings import PipelineConfig
 
 # Crops are cut, enlarged and embedded so many pixels at a time (about 700 of a target's usual size): however many there
@@ -25,52 +21,32 @@ from pipeline.settings import PipelineConfig
 CHUNK_PIXELS = 2**21
 
 
-@dataclass
-class Clock:
-    """Seconds each stage took, one entry a batch of work, with the number of things in it."""
-
-    spent: dict[str, list[tuple[float, int]]] = field(default_factory=dict)
-
-    @contextmanager
-    def measure(self, stage: str, count: int) -> Iterator[None]:
-        """Note the time of the block under the stage's name."""
-        started = time.perf_counter()
-        yield
-        self.spent.setdefault(stage, []).append((time.perf_counter() - started, count))
+OnStage = Callable[[str, float, int], None]  # a stage's name, the seconds it took, and of how many things
 
 
-@dataclass(frozen=True)
-class Answer:
-    """What one image's captions got: the candidates, their scores, and each caption's choice."""
-
-    candidates: Candidates
-    scores_NM: NDArray[np.floating] | None
-    chosen_M: NDArray[np.intp]
-
-    def predictions(self, image: str, captions: Sequence[str]) -> list[Prediction]:
-        """The answers as predictions, in the captions' order."""
-        boxes = xyxy_to_ltwh(self.candidates.boxes_xyxy.astype(np.float64))
-        found = []
-        for place, caption in enumerate(captions):
-            n = int(self.chosen_M[place])
-            if n == NOBODY:
-                found.append(Prediction(image, caption, None))
-                continue
-            score = None if self.scores_NM is None else float(self.scores_NM[n, place])
-            left, top, width, height = boxes[n].tolist()
-            confidence = float(self.candidates.confidence[n])
-            found.append(Prediction(image, caption, (left, top, width, height), score, confidence))
-        return found
+def _unnoticed(stage: str, seconds: float, count: int) -> None:
+    """What a pipeline tells its times to when nobody asks."""
 
 
 class Pipeline:
-    """Detector, upscaler and scorer with their settings."""
+    """Detector, upscaler and scorer with their settings; `on_stage` is told of every batch of work and its time."""
 
     def __init__(
-        self, config: PipelineConfig, detector: Detector, upscaler: Upscaler | None, scorer: Scorer | None
+        self,
+        config: PipelineConfig,
+        detector: Detector,
+        upscaler: Upscaler | None,
+        scorer: Scorer | None,
+        on_stage: OnStage | None = None,
     ) -> None:
         self.config, self.detector, self.upscaler, self.scorer = config, detector, upscaler, scorer
-        self.clock = Clock()
+        self.on_stage = on_stage or _unnoticed
+
+    @contextmanager
+    def _timed(self, stage: str, count: int) -> Iterator[None]:
+        began = time.perf_counter()
+        yield
+        self.on_stage(stage, time.perf_counter() - began, count)
 
     @property
     def embeddings_key(self) -> str:
@@ -80,7 +56,7 @@ class Pipeline:
 
     def propose(self, images: Sequence[Image]) -> list[list[View]]:
         """Every view's boxes before NMS, per image."""
-        with self.clock.measure("detector", len(images)):
+        with self._timed("detector", len(images)):
             return self.detector.propose(images)
 
     def embed_crops(self, crops: Iterable[Image]) -> NDArray[np.float32]:
@@ -91,26 +67,27 @@ class Pipeline:
     def _embed_chunk(self, crops: Sequence[Image]) -> NDArray[np.float32]:
         assert self.scorer is not None
         if self.upscaler is not None:
-            with self.clock.measure("upscaler", len(crops)):
+            with self._timed("upscaler", len(crops)):
                 crops = self.upscaler.upscale(crops)
-        with self.clock.measure("scorer", len(crops)):
+        with self._timed("scorer", len(crops)):
             return self.scorer.embed_images(crops)
 
     def embed_texts(self, captions: Sequence[str]) -> NDArray[np.float32]:
         """(M) captions -> (M, D)."""
         assert self.scorer is not None
-        with self.clock.measure("texts", len(captions)):
+        with self._timed("texts", len(captions)):
             return self.scorer.embed_texts(captions)
 
     def locate(self, image: Image, captions: Sequence[str]) -> Answer:
         """The answers to an image's captions, without any store."""
-        candidates = candidates_of(self.propose([image])[0], self.config)
-        embeddings, texts, calibration = None, {}, None
-        if self.scorer is not None and len(candidates):
-            embeddings = self.embed_crops(crop_box(image, box) for box in candidates.boxes_xyxy)
+        seen, texts, calibration = Seen(candidates_of(self.propose([image])[0], self.config)), {}, None
+        if self.scorer is not None and len(seen.candidates):
+            boxes = seen.candidates.boxes_xyxy
+            seen = Seen(seen.candidates, self.embed_crops(crop_box(image, box) for box in boxes))
             texts = dict(zip(captions, self.embed_texts(captions), strict=True))
             calibration = self.scorer.calibration
-        return Answer(candidates, *answer(candidates, embeddings, captions, texts, calibration, self.config.choosing))
+        scores = seen.scores(captions, texts, calibration)
+        return answer(seen.candidates, scores, len(captions), self.config.choosing)
 
 
 def _chunks(crops: Iterable[Image]) -> Iterator[list[Image]]:
@@ -125,9 +102,3 @@ def _chunks(crops: Iterable[Image]) -> Iterator[list[Image]]:
         pixels += area
     if chunk:
         yield chunk
-
-
-def pixel_boxes(candidates: Candidates, width: int, height: int) -> NDArray[np.int32]:
-    """(N, 4) the whole pixels each candidate's crop is cut from; equal ones share an embedding."""
-    boxes = [pixel_box(box, width, height) for box in candidates.boxes_xyxy]
-    return np.asarray(boxes, np.int32).reshape(-1, 4)

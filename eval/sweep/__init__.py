@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from core.choosing import ChoosingConfig
-from core.cuts import CutConfig, FusionConfig, FusionMethod, weight_lists
-from core.errors import InputError, check_limits, check_shares
+from core.cuts import CutConfig, FusionConfig, combinations
+from core.errors import InputError, check_shares
 from core.files import read_json, sha256_bytes, sha256_file, write_json, write_text
 from core.progress import progress
 from core.runs import RunFolder
@@ -17,7 +17,7 @@ from core.store import CandidateStore
 from data.captions import read_annotations
 from eval.ledger import count_look, ledger_path
 from eval.sweep.columns import detector_columns, scorer_columns
-from eval.sweep.points import NotCovered, Point, Sweeper
+from eval.sweep.points import NotCovered, Sweeper, SystemPoint
 from eval.sweep.replay import Replay, find_key
 from eval.sweep.settings import SweepConfig
 from eval.tables import comma_separated, markdown, print_table, varying
@@ -26,7 +26,8 @@ from eval.tracked import tell
 SETTINGS = ("detector", "imgsz", "detector_weights", "views", "confidence", "nms_iou", "max_det", "fusion", "wbf_iou",
             "weights", "scorer", "upscaler", "scorer_weights", "method", "confidence_weight",
             "combine", "absent_below")  # fmt: skip
-SHARES = ("confidence", "nms_iou", "wbf_iou", "confidence_weight")  # axes whose values lie within 0..1
+AXES = ("confidence", "nms_iou", "wbf_iou", "confidence_weight", "max_det", "views", "fusion", "weights", "method",
+        "combine", "absent_below")  # fmt: skip
 RARELY = ("views", "fusion", "wbf_iou", "weights")  # axes that pipeline.export covers only when it is asked to
 FIGURES = ("accuracy", "ceiling", "chance", "AP", "AP50", "precision", "recall", "f1")
 PUBLISHED = {  # the published table's columns; its AP saw only boxes above the confidence
@@ -36,28 +37,20 @@ PUBLISHED = {  # the published table's columns; its AP saw only boxes above the 
 }  # fmt: skip
 
 
-def points_of(config: SweepConfig, store: CandidateStore) -> list[Point]:
+def points_of(config: SweepConfig, store: CandidateStore) -> list[SystemPoint]:
     """Every combination of the lists; InputError for keys that the store does not hold and for empty lists."""
-    for name in (*SHARES, "max_det", "views", "fusion", "weights", "method", "combine", "absent_below"):
+    for name in AXES:
         if not getattr(config, name):
             raise InputError(f"{name}: is an empty list, so there is nothing to try")
-    check_shares(config, SHARES)
-    check_limits(config.max_det, "max_det")
+    check_shares(config, ("confidence_weight",))
     detectors, scorers = _keys(config, store)
-    weights = weight_lists(config.weights, "weights")
-    fusions = [
-        FusionConfig(method=m, wbf_iou=i, weights=w, min_votes=config.min_votes, score_rule=config.score_rule)
-        for m, i, w in product(config.fusion, config.wbf_iou, weights)
-        if m is FusionMethod.wbf or (i, w) == (config.wbf_iou[0], weights[0])
-    ]
+    fusion = FusionConfig(view_weights=config.view_weights, min_votes=config.min_votes, score_rule=config.score_rule)
+    cuts = combinations(config, CutConfig(fusion=fusion))
     choosings = [
         ChoosingConfig(method=m, confidence_weight=w, combine=c, absent_below=a, fallback=config.fallback)
         for m, w, c, a in product(config.method, config.confidence_weight, config.combine, config.absent_below)
     ]
-    cuts = [
-        CutConfig(c, i, m, f) for f in fusions for c, i, m in product(config.confidence, config.nms_iou, config.max_det)
-    ]
-    return [Point(d, v, cut, s, choosing) for d, v, s, choosing, cut in
+    return [SystemPoint(views, cut, detector, scorer, choosing) for detector, views, scorer, choosing, cut in
             product(detectors, config.views, scorers, choosings, cuts)]  # fmt: skip
 
 
@@ -83,8 +76,8 @@ def sweep(config: SweepConfig) -> tuple[list[dict[str, Any]], Sweeper]:
     rows = []
     for point in progress(points, "sweeping (points)", len(points)):
         try:
-            told = detector_columns(detectors, point.detector) | scorer_columns(scorers, point.scorer)
-            rows.append(point.columns() | told | sweeper.row(point))
+            names = detector_columns(detectors, point.detector) | scorer_columns(scorers, point.scorer)
+            rows.append(point.columns() | names | sweeper.figures(point))
         except NotCovered as lacking:
             raise InputError(_how_to_cover(config, store, point, str(lacking))) from None
     return rows, sweeper
@@ -97,7 +90,7 @@ def _word(value: Any) -> str:
     return str(value.value if isinstance(value, Enum) else value)
 
 
-def _how_to_cover(config: SweepConfig, store: CandidateStore, point: Point, image: str) -> str:
+def _how_to_cover(config: SweepConfig, store: CandidateStore, point: SystemPoint, image: str) -> str:
     """One line: what is lacking, and the command that adds it."""
     default = SweepConfig()
     asked = [name for name in RARELY if getattr(config, name) != getattr(default, name)]
@@ -105,9 +98,9 @@ def _how_to_cover(config: SweepConfig, store: CandidateStore, point: Point, imag
     record = store.folder.resolve().parent / "run.json"
     words = ["python", "-m", "pipeline.export", "annotations=...", "images=...", "detector=...", "scorer=..."]
     if record.is_file():
-        told = read_json(record)
-        if told.get("command") == "pipeline.export":
-            settings = [w for w in told["command_line"][1:] if "=" in w and not w.startswith(("sweep.", "run_dir="))]
+        made = read_json(record)
+        if made.get("command") == "pipeline.export":
+            settings = [w for w in made["command_line"][1:] if "=" in w and not w.startswith(("sweep.", "run_dir="))]
             words = ["python", "-m", "pipeline.export", *settings]
     words += [f"candidates={store.folder}", *lists]
     setting = ", ".join(f"{n}={point.columns()[n]}" for n in ("confidence", "nms_iou", "max_det", "fusion"))
@@ -127,10 +120,10 @@ def published_table(rows: Sequence[dict[str, Any]]) -> str:
 
 def run(config: SweepConfig, folder: RunFolder) -> dict[str, Any]:
     """Write `sweep.json`, `sweep.csv`, `sweep.md` and `published.md`; heat maps and curves are the report's."""
-    told = _count_looks(config)
+    looks = _count_looks(config)
     rows, _ = sweep(config)
-    if told:
-        print(told)
+    if looks:
+        print(looks)
     for path in (config.candidates, config.truth):
         folder.add_parent(path)
     columns = [*varying(rows, SETTINGS), *FIGURES]

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core.choosing import NOBODY, ChoosingConfig, choose
-from core.cuts import CutConfig, fuse, most_confident
+from core.answering import Scores, answer
+from core.choosing import NOBODY, ChoosingConfig
+from core.cuts import CutConfig, Point
 from core.values import Candidates
 from eval.boxes.average_precision import MATCH_IOUS, sorted_precision
 from eval.boxes.matching import match_by_confidence, match_pairs, overlap_pairs
@@ -20,12 +21,10 @@ AP_MAX_DET = 100  # COCO's own limit of boxes per image
 
 
 @dataclass(frozen=True)
-class Point:
-    """One setting: which detector and views, which cuts and fusion, which scorer, which choosing."""
+class SystemPoint(Point):
+    """One setting of a whole system: a point, and which detector, scorer and choosing."""
 
     detector: str
-    views: str
-    cut: CutConfig
     scorer: str | None
     choosing: ChoosingConfig
 
@@ -67,18 +66,21 @@ class Sweeper:
     def __post_init__(self) -> None:
         self.truth = truth_table(self.replay.truth)
 
-    def prepare(self, points: Sequence[Point]) -> None:
+    def prepare(self, points: Sequence[SystemPoint]) -> None:
         """Run each NMS that the points will ask for, several overlaps at once."""
         for detector, views in sorted({(p.detector, p.views) for p in points}):
             ious = sorted({p.cut.nms_iou for p in points if (p.detector, p.views) == (detector, views)})
             for image in self.replay.images(detector, views):
                 image.prepare(ious)
 
-    def row(self, point: Point) -> dict[str, Any]:
+    def row(self, point: SystemPoint) -> dict[str, Any]:
         """The point's setting and all its figures."""
+        return point.columns() | self.figures(point)
+
+    def figures(self, point: SystemPoint) -> dict[str, Any]:
+        """How good the point is, by every measure."""
         answers = self.answers(point)
         return {
-            **point.columns(),
             "accuracy": ratio(int(answers.hit.sum()), len(answers.hit)),
             "num_hits": int(answers.hit.sum()),
             "num_captions": len(answers.hit),
@@ -89,7 +91,7 @@ class Sweeper:
 
     # detection
 
-    def detection(self, point: Point) -> dict[str, Any]:
+    def detection(self, point: SystemPoint) -> dict[str, Any]:
         """AP of every box of the point's NMS, fusion and max_det; then AP and counts of those above its confidence."""
         table, matched, pairs = self._table(point)
         passed = table.score >= np.float32(point.cut.confidence)
@@ -113,18 +115,18 @@ class Sweeper:
         precision = sorted_precision(matched[seen][order][:, : len(MATCH_IOUS)], len(self.truth))
         return {f"AP{suffix}": float(precision.mean()), f"AP50{suffix}": float(precision[0].mean())}
 
-    def _is_plain(self, point: Point) -> bool:
+    def _is_plain(self, point: SystemPoint) -> bool:
         """Whether raising the confidence only ever drops boxes: true for one view, not for fused ones."""
         return all(len(image.views) == 1 for image in self.replay.images(point.detector, point.views))
 
-    def _key(self, point: Point, confidence: float) -> Any:
+    def _key(self, point: SystemPoint, confidence: float) -> Any:
         return (
             point.detector,
             point.views,
             repr(replace(point.cut, confidence=confidence)),
         )  # every cut, also a new one
 
-    def _table(self, point: Point) -> Table:
+    def _table(self, point: SystemPoint) -> Table:
         """Every box from the lowest useful confidence on, and what it matches."""
         floor = FLOOR if self._is_plain(point) else point.cut.confidence
         key = self._key(point, floor)
@@ -134,26 +136,19 @@ class Sweeper:
             self._tables[key] = found, matched, overlap_pairs(found, self.truth, 0.5)
         return self._tables[key]
 
-    def _boxes(self, point: Point, floor: float) -> BoxTable:
-        sets = [self._cut(image, replace(point.cut, confidence=floor)) for image in self._images(point)]
+    def _boxes(self, point: SystemPoint, floor: float) -> BoxTable:
+        sets = [image.cut_and_fuse(replace(point.cut, confidence=floor)) for image in self._images(point)]
         boxes = np.concatenate([s.boxes_xyxy for s in sets]).astype(np.float64)
         boxes[:, 2:] -= boxes[:, :2]
         image = np.repeat(np.arange(len(sets)), [len(s) for s in sets])
         return make_table(image, boxes, np.concatenate([s.confidence for s in sets]), len(sets))
 
-    def _images(self, point: Point) -> list[ImageReplay]:
+    def _images(self, point: SystemPoint) -> list[ImageReplay]:
         return self.replay.images(point.detector, point.views)
-
-    @staticmethod
-    def _cut(image: ImageReplay, cut: CutConfig) -> Candidates:
-        """The image's candidates without the fallback that grounding has."""
-        kept = image.cut_views(cut.confidence, cut.nms_iou, cut.max_det)
-        sets = [Candidates(image.boxes_xyxy[k], image.confidence[k]) for k in kept]
-        return sets[0] if len(sets) == 1 else fuse(sets, cut)
 
     # grounding
 
-    def answers(self, point: Point) -> Answers:
+    def answers(self, point: SystemPoint) -> Answers:
         """What every caption gets at this point.
 
         Raises NotCovered when a crop that the point needs has never been scored.
@@ -165,30 +160,25 @@ class Sweeper:
         hit, reachable, chance = (np.concatenate(part) for part in zip(*said, strict=True))
         return Answers(hit, reachable, chance)
 
-    def _answer(self, image: ImageReplay, crops: CropScores | None, point: Point) -> tuple[Any, Any, Any]:
+    def _answer(self, image: ImageReplay, crops: CropScores | None, point: SystemPoint) -> tuple[Any, Any, Any]:
         """One image's hits, reachable captions and chances; neighbouring points often leave the same candidates."""
         kept = image.cut_views(point.cut.confidence, point.cut.nms_iou, point.cut.max_det)
-        chosen_by = point.choosing
         if len(kept) != 1:
             candidates, hits_NM = self.candidates(image, point.cut)
-            return _judged(candidates, hits_NM, _scored(crops, candidates, image), crops, chosen_by)
-        key = (id(image), id(crops), chosen_by.method.value, chosen_by.confidence_weight, chosen_by.combine.value,
-               chosen_by.absent_below, chosen_by.fallback.value, kept[0].tobytes())  # fmt: skip
+            return _judged(candidates, hits_NM, _scored(crops, candidates, image), point.choosing)
+        key = (id(image), id(crops), repr(point.choosing), kept[0].tobytes())
         if key not in self._answered:
             candidates, hits_NM = self.candidates(image, point.cut)
             scores = _scored_raw(crops, image, kept[0]) if len(kept[0]) else _scored(crops, candidates, image)
-            self._answered[key] = _judged(candidates, hits_NM, scores, crops, chosen_by)
+            self._answered[key] = _judged(candidates, hits_NM, scores, point.choosing)
         return self._answered[key]
 
     def candidates(self, image: ImageReplay, cut: CutConfig) -> tuple[Candidates, NDArray[np.bool_]]:
-        """As core.cuts.candidates_of, with each candidate's hits."""
+        """The image's candidates at a cut, with each candidate's hits."""
         kept = image.cut_views(cut.confidence, cut.nms_iou, cut.max_det)
-        if len(kept) == 1 and len(kept[0]):
+        if len(kept) == 1 and len(kept[0]):  # nothing is fused: the raw boxes' hits are known
             return Candidates(image.boxes_xyxy[kept[0]], image.confidence[kept[0]]), image.hits[kept[0]]
-        if any(len(k) for k in kept):
-            candidates = self._cut(image, cut)
-        else:
-            candidates = most_confident(image.views)
+        candidates = image.candidates(cut)
         return candidates, hits_of(candidates.boxes_xyxy, image.truth_ltwh)
 
 
@@ -197,22 +187,17 @@ class NotCovered(Exception):  # noqa: N818 (it is an answer, not a defect)
 
 
 def _judged(
-    candidates: Candidates,
-    hits_NM: NDArray[np.bool_],
-    scores_NM: NDArray[np.floating] | None,
-    crops: CropScores | None,
-    choosing: ChoosingConfig,
+    candidates: Candidates, hits_NM: NDArray[np.bool_], scores: Scores | None, choosing: ChoosingConfig
 ) -> tuple[Any, Any, Any]:
     """Hits, reachable captions and chances of one image's candidates."""
-    sigmoid = crops is None or crops.sigmoid
-    chosen = choose(scores_NM, candidates.confidence, hits_NM.shape[1], choosing, sigmoid)
+    chosen = answer(candidates, scores, hits_NM.shape[1], choosing).chosen_M
     found = np.zeros(len(chosen), bool)
     somebody = chosen != NOBODY
     found[somebody] = hits_NM[chosen[somebody], np.flatnonzero(somebody)]
     return found, hits_NM.any(axis=0), hits_NM.sum(axis=0) / max(1, len(candidates))
 
 
-def _scored_raw(crops: CropScores | None, image: ImageReplay, places: NDArray[np.intp]) -> NDArray[np.floating] | None:
+def _scored_raw(crops: CropScores | None, image: ImageReplay, places: NDArray[np.intp]) -> Scores | None:
     """As `_scored` for raw boxes of the image, whose crops are looked up once for all points."""
     if crops is None:
         return None
@@ -222,7 +207,7 @@ def _scored_raw(crops: CropScores | None, image: ImageReplay, places: NDArray[np
     return scores
 
 
-def _scored(crops: CropScores | None, candidates: Candidates, image: ImageReplay) -> NDArray[np.floating] | None:
+def _scored(crops: CropScores | None, candidates: Candidates, image: ImageReplay) -> Scores | None:
     if crops is None or not len(candidates):
         return None
     scores = crops.of(candidates.boxes_xyxy)

@@ -5,16 +5,18 @@ Shapes: R raw boxes of an image (all views, before NMS), N candidates at one set
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from fnmatch import fnmatch
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from core.answering import Scores
 from core.boxes import xyxy_to_ltwh
 from core.choosing import score_matrix
+from core.cuts import CutConfig, candidates_of, cut_and_fuse, fitting_views
 from core.errors import InputError
 from core.files import read_json
+from core.pixels import pixel_boxes
 from core.stages import View
 from core.store import CandidateStore
 from core.values import AnnotatedImage, Candidates
@@ -72,6 +74,18 @@ class ImageReplay:
             for kept in self._suppressed[nms_iou]
         ]
 
+    def cut_and_fuse(self, cut: CutConfig) -> Candidates:
+        """As core.cuts.cut_and_fuse, with the suppression that is known already."""
+        return cut_and_fuse(self.views, cut, self._kept(cut))
+
+    def candidates(self, cut: CutConfig) -> Candidates:
+        """As core.cuts.candidates_of, with the suppression that is known already."""
+        return candidates_of(self.views, cut, self._kept(cut))
+
+    def _kept(self, cut: CutConfig) -> list[Candidates]:
+        kept = self.cut_views(cut.confidence, cut.nms_iou, cut.max_det)
+        return [Candidates(self.boxes_xyxy[k], self.confidence[k]) for k in kept]
+
 
 def suppress_at(
     boxes_xyxy: NDArray[np.float32], confidence: NDArray[np.float32], nms_ious: Sequence[float]
@@ -88,47 +102,35 @@ def hits_of(boxes_xyxy: NDArray[np.floating], truth_ltwh: NDArray[np.float64]) -
     return iou_ltwh(truth_ltwh[None], np.asarray(boxes_ltwh, np.float64)[:, None]) > HIT_IOU
 
 
-def pixel_boxes(boxes_xyxy: NDArray[np.floating], width: int, height: int) -> NDArray[np.int64]:
-    """(N, 4) whole pixels each box's crop is cut from; `core.pixels.pixel_box` for many boxes at once."""
-    boxes = boxes_xyxy.astype(np.float64)
-    sides = []
-    for start, end, size in ((boxes[:, 0], boxes[:, 2], width), (boxes[:, 1], boxes[:, 3], height)):
-        first, last = np.clip(np.rint(start), 0, size), np.clip(np.rint(end), 0, size)
-        nearest = np.clip(np.floor((start + end) / 2), 0, size - 1)
-        sides.append((np.where(last > first, first, nearest), np.where(last > first, last, nearest + 1)))
-    (left, right), (top, bottom) = sides
-    return np.stack([left, top, right, bottom], axis=1).astype(np.int64)
-
-
 class CropScores:
     """One scorer's scores of an image's stored crops for its captions, found by pixel box."""
 
     def __init__(
         self, stored_K4: NDArray[np.int32], scores_KM: NDArray[np.floating], size: tuple[int, int], sigmoid: bool
     ) -> None:
-        self.sigmoid = sigmoid  # scores are probabilities, not raw logits
+        self._sigmoid = sigmoid  # scores are probabilities, not raw logits
         self._place = {box: k for k, box in enumerate(map(tuple, stored_K4.tolist()))}
         self._scores_KM, self._size = scores_KM, size
         self._known: dict[bytes, int] = {}
         self._raw: tuple[NDArray[np.float32], NDArray[np.intp]] | None = None  # an image's raw boxes and their rows
 
-    def of(self, boxes_xyxy: NDArray[np.float32]) -> NDArray[np.floating] | None:
-        """(N, M) scores of the boxes' crops, or None when a crop has never been scored."""
+    def of(self, boxes_xyxy: NDArray[np.float32]) -> Scores | None:
+        """The scores of N boxes' crops, or None when a crop has never been scored."""
         keys = [box.tobytes() for box in boxes_xyxy]
         fresh = [n for n, key in enumerate(keys) if key not in self._known]
         if fresh:
             for n, box in zip(fresh, pixel_boxes(boxes_xyxy[fresh], *self._size).tolist(), strict=True):
                 self._known[keys[n]] = self._place.get(tuple(box), -1)
         rows = [self._known[key] for key in keys]
-        return None if -1 in rows else self._scores_KM[rows]
+        return None if -1 in rows else Scores(self._scores_KM[rows], self._sigmoid)
 
-    def of_raw(self, boxes_xyxy: NDArray[np.float32], places: NDArray[np.intp]) -> NDArray[np.floating] | None:
+    def of_raw(self, boxes_xyxy: NDArray[np.float32], places: NDArray[np.intp]) -> Scores | None:
         """As `of(boxes_xyxy[places])`; all boxes are looked up at the first call, later calls only take rows."""
         if self._raw is None or self._raw[0] is not boxes_xyxy:
             pixels = pixel_boxes(boxes_xyxy, *self._size).tolist()
             self._raw = boxes_xyxy, np.asarray([self._place.get(tuple(box), -1) for box in pixels], np.intp)
         rows = self._raw[1][places]
-        return None if len(rows) and rows.min() < 0 else self._scores_KM[rows]
+        return None if len(rows) and rows.min() < 0 else Scores(self._scores_KM[rows], self._sigmoid)
 
 
 class Replay:
@@ -150,9 +152,7 @@ class Replay:
     def _image(self, entry: AnnotatedImage, detector: str, pattern: str) -> ImageReplay:
         digest = self._digests[entry.image]
         said = [view for key in detector.split("+") for view in self.store.read_views(key, digest)]
-        views = [view for view in said if fnmatch(view.name, pattern)]
-        if not views:
-            raise InputError(f"views: {pattern!r} fits none of {', '.join(v.name for v in said)}")
+        views = fitting_views(said, pattern, "views")
         boxes = np.asarray([a.box_ltwh for a in entry.annotations], np.float64).reshape(-1, 4)
         captions = [a.caption for a in entry.annotations]
         return ImageReplay(entry.image, digest, self._sizes[digest], captions, boxes, views)

@@ -6,7 +6,7 @@ from typing import Any
 from omegaconf import MISSING
 
 from core.choosing import ChoosingMethod, Combining, Fallback
-from core.cuts import FusionMethod
+from core.cuts import FusionMethod, ScoreRule
 from core.runs import RunConfig
 from core.tracking import TrackingConfig
 
@@ -26,7 +26,8 @@ class SweepConfig(RunConfig):
     wbf_iou: list[float] = field(default_factory=lambda: [0.5])  # clusters of wbf
     weights: list[list[Any]] = field(default_factory=lambda: [[]])  # of the views in wbf; empty: all equal
     min_votes: int = 1  # wbf keeps clusters that so many views agree on
-    score_rule: str = "avg"  # wbf's confidence: avg or max
+    view_weights: dict[str, float] = field(default_factory=dict)  # by name pattern, as the export's fusion.view_weights
+    score_rule: ScoreRule = ScoreRule.avg  # wbf's confidence, as in ensemble-boxes
     scorers: list[str] = field(default_factory=list)  # keys in the store (upscaler-scorer), or none; empty: each
     method: list[ChoosingMethod] = field(default_factory=lambda: [ChoosingMethod.best])  # best or assignment
     confidence_weight: list[float] = field(default_factory=lambda: [0.0])  # of the detector in the choice

@@ -1,32 +1,31 @@
 """The work of `pipeline.export`: batches of images through every stage into the store, then answers from the store."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from core.answering import answer, embeddings_of
-from core.cuts import CutConfig, candidates_of
+from core.answering import Seen, answer, embeddings_of
+from core.cuts import CutConfig, Point, candidates_of, cut_and_fuse
 from core.images import read_image
-from core.pixels import crop_box
+from core.pixels import crop_box, pixel_boxes
 from core.progress import progress
 from core.records import Detection, read_predictions, write_detections, write_predictions
 from core.runs import RunFolder
 from core.stages import Image
 from core.store import CandidateStore, image_digest
-from core.suppression import cut
 from core.values import Prediction
 from data.captions import CaptionedImage, read_annotations, read_captions
 from eval.grounding import grounding_metrics, score_keyed
 from eval.tracked import tell
 from pipeline.build import build_pipeline
-from pipeline.export.points import SweepPoint, points
+from pipeline.export.points import points
 from pipeline.export.settings import ExportConfig
 from pipeline.export.share import Share
 from pipeline.memory import peak_memory
-from pipeline.system import Answer, Pipeline, pixel_boxes
+from pipeline.system import Pipeline
 from siglip.settings import scorer_weights
 
 # AP wants the whole curve: detections go out uncut by confidence, after the export's own NMS.
@@ -37,8 +36,10 @@ def export(config: ExportConfig, folder: RunFolder) -> dict[str, Any]:
     """Fill the store, then write answers and detections from it; returns the metrics."""
     captioned = read_captions(config.annotations)
     share = Share.of_this_process(config.device)
-    config.device = share.device
-    pipeline = build_pipeline(config)
+    spent: dict[str, list[tuple[float, int]]] = {}  # of each stage, (seconds, things) a batch
+    pipeline = build_pipeline(
+        replace(config, device=share.device), lambda stage, *batch: spent.setdefault(stage, []).append(batch)
+    )
     for path in (config.annotations, config.detector.weights if config.detector else None,
                  *scorer_weights(config.scorer)):  # fmt: skip
         if path is not None:
@@ -47,7 +48,7 @@ def export(config: ExportConfig, folder: RunFolder) -> dict[str, Any]:
     _describe(store, pipeline, config)
     digests, sizes = _fill(store, pipeline, captioned, config, share)
     digests, sizes = share.union(digests), share.union(sizes)
-    spent = share.joined(pipeline.clock.spent)
+    spent = share.joined(spent)
     peaks = share.joined({name: [mib] for name, mib in peak_memory().items()})
     share.end()
     if not share.is_first:
@@ -57,7 +58,7 @@ def export(config: ExportConfig, folder: RunFolder) -> dict[str, Any]:
     write_predictions(folder.path / "predictions.jsonl", predictions)
     image_ids = {entry.image: entry.line for entry in captioned}
     write_detections(folder.path / "detections.json", _detections(store, pipeline, captioned, digests), image_ids)
-    metrics = _metrics(captioned, predictions, folder, config)
+    metrics = _metrics(captioned, folder, config)
     metrics |= {"stages": {stage: stage_times(times) for stage, times in spent.items()}}
     metrics |= {name: max(mib, *peaks[name]) for name, mib in peak_memory().items()}
     metrics |= {"detector_key": pipeline.detector.key}  # what the store calls them
@@ -131,13 +132,13 @@ def _fill_embeddings(
     pipeline: Pipeline,
     images: dict[str, Image],
     digests: dict[str, str],
-    wanted: Sequence[SweepPoint],
+    wanted: Sequence[Point],
 ) -> None:
     """Embed the union of the distinct crops that the points need and the store lacks, all images' crops together."""
     jobs: list[tuple[str, np.ndarray]] = []
     for name, image in images.items():
         views = store.read_views(pipeline.detector.key, digests[name])
-        needed = [pixel_boxes(p.candidates(views), image.shape[1], image.shape[0]) for p in wanted]
+        needed = [pixel_boxes(p.candidates(views).boxes_xyxy, image.shape[1], image.shape[0]) for p in wanted]
         boxes = np.unique(np.concatenate(needed), axis=0)
         stored, _ = store.read_embeddings(pipeline.embeddings_key, digests[name])
         known = set(map(tuple, stored.tolist()))
@@ -165,14 +166,15 @@ def _answer_all(
     predictions: list[Prediction] = []
     for entry in captioned:
         digest = digests[entry.image]
-        candidates = candidates_of(store.read_views(pipeline.detector.key, digest), pipeline.config)
-        embeddings = None
+        seen = Seen(candidates_of(store.read_views(pipeline.detector.key, digest), pipeline.config))
         if calibration is not None:
             stored = store.read_embeddings(pipeline.embeddings_key, digest)
-            embeddings = embeddings_of(pixel_boxes(candidates, *sizes[entry.image]), *stored)
+            pixels = pixel_boxes(seen.candidates.boxes_xyxy, *sizes[entry.image])
+            seen = Seen(seen.candidates, embeddings_of(pixels, *stored))
         captions = list(entry.captions)
-        scores, chosen = answer(candidates, embeddings, captions, texts, calibration, pipeline.config.choosing)
-        predictions += Answer(candidates, scores, chosen).predictions(entry.image, captions)
+        scores = seen.scores(captions, texts, calibration)
+        answered = answer(seen.candidates, scores, len(captions), pipeline.config.choosing)
+        predictions += answered.predictions(entry.image, captions)
     return predictions
 
 
@@ -181,20 +183,16 @@ def _detections(
 ) -> Iterator[Detection]:
     everything = CutConfig(AP_CONFIDENCE, pipeline.config.nms_iou, AP_MAX_DET, pipeline.config.fusion)
     for entry in captioned:
-        found = candidates_of(store.read_views(pipeline.detector.key, digests[entry.image]), everything)
-        kept = cut(found, AP_CONFIDENCE, None, None)
-        for (x1, y1, x2, y2), score in zip(kept.boxes_xyxy.tolist(), kept.confidence.tolist(), strict=True):
+        found = cut_and_fuse(store.read_views(pipeline.detector.key, digests[entry.image]), everything)
+        found = found.take(found.confidence >= np.float32(AP_CONFIDENCE))  # an average of views may lie below it
+        for (x1, y1, x2, y2), score in zip(found.boxes_xyxy.tolist(), found.confidence.tolist(), strict=True):
             yield Detection(entry.image, (x1, y1, x2 - x1, y2 - y1), score)
 
 
-def _metrics(
-    captioned: Sequence[CaptionedImage],
-    predictions: list[Prediction],
-    folder: RunFolder,
-    config: ExportConfig,
-) -> dict[str, Any]:
+def _metrics(captioned: Sequence[CaptionedImage], folder: RunFolder, config: ExportConfig) -> dict[str, Any]:
     metrics: dict[str, Any] = {"num_images": len(captioned), "num_captions": sum(len(c.captions) for c in captioned)}
     if all(box is not None for entry in captioned for box in entry.boxes_ltwh) and metrics["num_captions"]:
+        # the file is read again: what is judged is what others will read
         entries = read_predictions(folder.path / "predictions.jsonl")
         metrics |= grounding_metrics(score_keyed(read_annotations(config.annotations), entries))
     return metrics

@@ -24,7 +24,7 @@ def run(config: ServerConfig, folder: RunFolder) -> dict[str, Any]:
     warm_up(pipeline)
     answering = Answering(pipeline, config.image_batch, config.remembered_images)
     service = Service(answering.answer, config.limits, config.queue, config.fallback_box)
-    answering.on_stage = lambda stage, seconds: service.measures.stage.labels(stage).observe(seconds)
+    pipeline.on_stage = lambda stage, seconds, count: service.measures.stage.labels(stage).observe(seconds)
     serve(service, config.host, config.port, config.linger_s)
     return {"num_answered": service.answered}
 
@@ -38,7 +38,6 @@ def warm_up(pipeline: "Pipeline") -> None:
     if pipeline.scorer is not None:
         pipeline.embed_crops([grey[:32, :32]])
         pipeline.embed_texts(["warm-up"])
-    pipeline.clock.spent.clear()
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -4,22 +4,21 @@ Shapes: N candidates of an image, M captions, D embedding width.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from core.answering import answer
+from core.answering import Seen, answer
 from core.cuts import candidates_of
 from core.errors import InputError
 from core.images import decode_image
 from core.pixels import crop_box
 from core.stages import Image
-from core.values import Box, Candidates
+from core.values import Box
 from pipeline.server.limits import Instance
-from pipeline.system import Answer, Pipeline
+from pipeline.system import Pipeline
 
 T = TypeVar("T")
 Boxes = list[Box | None]  # one answer an instance; None: nothing in the image answers the caption
@@ -46,14 +45,6 @@ class Recent(Generic[T]):
             self._values.popitem(last=False)
 
 
-@dataclass(frozen=True)
-class Seen:
-    """What the models said of one image: its candidates and their crops' embeddings (None without a scorer)."""
-
-    candidates: Candidates
-    embeddings_ND: NDArray[np.float32] | None
-
-
 class Answering:
     """Answers requests together; remembers recent images and captions by content.
 
@@ -65,7 +56,6 @@ class Answering:
         self._pipeline, self._batch = pipeline, batch
         self._images: Recent[Seen] = Recent(images)
         self._captions: Recent[NDArray[np.float32]] = Recent(captions)
-        self.on_stage: Callable[[str, float], None] = lambda stage, seconds: None
 
     def answer(self, requests: Sequence[Sequence[Instance]]) -> list[Boxes | InputError]:
         """Each request's boxes in the order of its instances, or the error that one of its images causes."""
@@ -78,10 +68,6 @@ class Answering:
                 answers.append(InputError(f"instances[{broken}]: {errors[request[broken].digest]}"))
             else:
                 answers.append(self._choose(request, seen, texts))
-        for stage, spent in self._pipeline.clock.spent.items():
-            for seconds, _ in spent:
-                self.on_stage(stage, seconds)
-        self._pipeline.clock.spent.clear()  # a server's clock would grow for ever
         return answers
 
     def _look(self, requests: Sequence[Sequence[Instance]]) -> tuple[dict[str, Seen], dict[str, str]]:
@@ -109,7 +95,7 @@ class Answering:
         views = self._pipeline.propose(list(images.values()))
         candidates = {d: candidates_of(v, self._pipeline.config) for d, v in zip(images, views, strict=True)}
         if self._pipeline.scorer is None or not any(len(found) for found in candidates.values()):
-            return {digest: Seen(found, None) for digest, found in candidates.items()}
+            return {digest: Seen(found) for digest, found in candidates.items()}
         embeddings = self._pipeline.embed_crops(
             crop_box(images[digest], box) for digest, found in candidates.items() for box in found.boxes_xyxy
         )
@@ -136,10 +122,10 @@ class Answering:
         for digest in dict.fromkeys(i.digest for i in request):
             places = [n for n, i in enumerate(request) if i.digest == digest]
             captions = [request[n].caption for n in places]
-            candidates, embeddings, scorer = seen[digest].candidates, seen[digest].embeddings_ND, self._pipeline.scorer
-            calibration = None if embeddings is None or scorer is None else scorer.calibration
-            said = answer(candidates, embeddings, captions, texts, calibration, self._pipeline.config.choosing)
-            told = Answer(candidates, *said).predictions("", captions)
-            for n, prediction in zip(places, told, strict=True):
+            scorer, known = self._pipeline.scorer, seen[digest]
+            calibration = None if known.embeddings_ND is None or scorer is None else scorer.calibration
+            scores = known.scores(captions, texts, calibration)
+            answered = answer(known.candidates, scores, len(captions), self._pipeline.config.choosing)
+            for n, prediction in zip(places, answered.predictions("", captions), strict=True):
                 boxes[n] = prediction.box_ltwh
         return boxes

@@ -1,10 +1,12 @@
+import math
+
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from core.pixels import crop_box, pixel_box
+from core.pixels import crop_box, pixel_box, pixel_boxes
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (37, 53, 3)).astype(np.uint8)
 edges = st.floats(-20, 80, allow_nan=False)
@@ -53,3 +55,18 @@ def test_a_crop_does_not_hold_on_to_its_image():
 def test_no_crop_of_what_is_no_box(box):
     with pytest.raises(ValueError, match="not a box"):
         crop_box(IMAGE, box)
+
+
+def spans(start, end, size):
+    """The rule in plain Python, one side of one box."""
+    first, last = (min(max(round(v), 0), size) for v in (start, end))
+    nearest = min(max(math.floor((start + end) / 2), 0), size - 1)
+    return (first, last) if last > first else (nearest, nearest + 1)
+
+
+def test_many_boxes_at_once_follow_the_rule_of_one():
+    boxes = np.random.default_rng(0).uniform(-20, 90, (3000, 4))
+    boxes[:1000] = np.round(boxes[:1000] * 2) / 2  # halves, where rounding matters
+    sides = [(spans(b[0], b[2], 64), spans(b[1], b[3], 48)) for b in boxes.tolist()]
+    assert pixel_boxes(boxes, 64, 48).tolist() == [[x[0], y[0], x[1], y[1]] for x, y in sides]
+    assert pixel_boxes(np.zeros((0, 4)), 64, 48).shape == (0, 4)

@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 
-from core.answering import answer, embeddings_of
+from core.answering import Seen, answer, embeddings_of
 from core.choosing import ChoosingConfig
 from core.errors import InputError
 from core.stages import View
@@ -127,8 +127,10 @@ def test_a_replayed_answer_needs_no_model():
     embeddings = np.array([[1.0, 0.0], [0.0, 1.0]], np.float32)
     texts = {"red drone": np.array([0.0, 1.0], np.float32)}
     calibration = {"scale": 10.0, "bias": 0.0, "sigmoid": True}
-    scores, chosen = answer(candidates, embeddings, ["red drone"], texts, calibration, ChoosingConfig())
+    seen = Seen(candidates, embeddings)
+    answered = answer(candidates, seen.scores(["red drone"], texts, calibration), 1, ChoosingConfig())
+    scores, chosen = answered.scores_NM, answered.chosen_M
     assert chosen.tolist() == [1]
     assert scores.shape == (2, 1)
     with pytest.raises(InputError, match="hold no embedding of 'grey missile'"):
-        answer(candidates, embeddings, ["grey missile"], texts, calibration, ChoosingConfig())
+        seen.scores(["grey missile"], texts, calibration)

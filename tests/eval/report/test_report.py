@@ -24,7 +24,7 @@ from eval.sweep import main as sweep
 @pytest.fixture
 def chain(made_up, tmp_path):
     """A chain's folders: an export answered by the plain way, judged by the real commands, with images."""
-    from core.answering import answer, embeddings_of
+    from core.answering import Seen, answer, embeddings_of
     from core.choosing import ChoosingConfig
     from core.cuts import CutConfig, candidates_of
     from core.pixels import pixel_box
@@ -44,7 +44,8 @@ def chain(made_up, tmp_path):
         pixels = np.asarray([pixel_box(b, *made_up.size) for b in kept.boxes_xyxy], np.int32)
         embeddings = embeddings_of(pixels, *store.read_embeddings("none-scorerkey", digests[entry.image]))
         captions = [a.caption for a in entry.annotations]
-        _, chosen = answer(kept, embeddings, captions, texts, made_up.calibration, ChoosingConfig())
+        scores = Seen(kept, embeddings).scores(captions, texts, made_up.calibration)
+        chosen = answer(kept, scores, len(captions), ChoosingConfig()).chosen_M
         for caption, place in zip(captions, chosen, strict=True):
             x1, y1, x2, y2 = kept.boxes_xyxy[place].tolist()
             predictions.append(Prediction(entry.image, caption, (x1, y1, x2 - x1, y2 - y1), 0.5, 0.5))

@@ -1,13 +1,12 @@
 """eval.sweep: every point equal to the plain way through core, one after the other, whatever points share."""
 
 import json
-from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from core.answering import answer, embeddings_of
-from core.choosing import ChoosingConfig, ChoosingMethod, Combining
+from core.answering import Seen, answer, embeddings_of
+from core.choosing import ChoosingMethod, Combining
 from core.cuts import CutConfig, FusionConfig, FusionMethod, candidates_of
 from core.pixels import pixel_box
 from core.suppression import nms
@@ -18,7 +17,7 @@ from eval.boxes.table import make_table, truth_table
 from eval.grounding import iou_ltwh
 from eval.sweep import main, points_of, sweep
 from eval.sweep.points import Sweeper
-from eval.sweep.replay import Replay, pixel_boxes, suppress_at
+from eval.sweep.replay import Replay, suppress_at
 from eval.sweep.settings import SweepConfig
 
 
@@ -34,7 +33,8 @@ def plain_way(made_up, store, truth_path, point):
         boxes = np.asarray([pixel_box(b, *made_up.size) for b in candidates.boxes_xyxy], np.int32).reshape(-1, 4)
         embeddings = embeddings_of(boxes, *store.read_embeddings("none-scorerkey", digests[entry.image]))
         captions = [a.caption for a in entry.annotations]
-        _, chosen = answer(candidates, embeddings, captions, texts, calibration, point.choosing)
+        scores = Seen(candidates, embeddings).scores(captions, texts, calibration)
+        chosen = answer(candidates, scores, len(captions), point.choosing).chosen_M
         for place, annotation in zip(chosen, entry.annotations, strict=True):
             x1, y1, x2, y2 = candidates.boxes_xyxy[place].tolist()
             hits += iou_ltwh(annotation.box_ltwh, (x1, y1, x2 - x1, y2 - y1)) > 0.5
@@ -108,8 +108,14 @@ def test_a_point_alone_equals_the_point_in_a_sweep(made_up, tmp_path, methods, s
 def test_fused_candidates_equal_the_plain_way(made_up, tmp_path):
     store, truth = made_up.store(tmp_path, num_views=3)
     replay = Replay(store, read_annotations(truth))
+    by_name = FusionConfig(method=FusionMethod.wbf, wbf_iou=0.55, view_weights={"*/v1": 0.25})
+    equally = FusionConfig(method=FusionMethod.wbf, wbf_iou=0.55)
+    image = replay.images("detectorkey")[0]
+    weighted, plain = (image.candidates(CutConfig(0.1, 0.5, 10, f)) for f in (by_name, equally))
+    assert not np.array_equal(weighted.confidence, plain.confidence)  # the weights matter here
     for fusion in (
-        FusionConfig(method=m, wbf_iou=0.55, weights=w) for m in FusionMethod for w in ([], [1.0, 2.0, 0.5])
+        by_name,
+        *(FusionConfig(method=m, wbf_iou=0.55, weights=w) for m in FusionMethod for w in ([], [1.0, 2.0, 0.5])),
     ):
         for confidence in (0.1, 0.5, 0.99):
             cut = CutConfig(confidence, 0.5, 10, fusion)
@@ -136,14 +142,6 @@ def test_suppression_at_many_overlaps_equals_the_single_one(made_up):
         limits = [0.0, 0.1, 0.5, 0.7, 1.0]
         for limit, kept in zip(limits, suppress_at(boxes, confidence, limits), strict=True):
             assert np.array_equal(kept, nms(boxes, confidence, limit))
-
-
-def test_pixel_boxes_equal_the_cropping_rule():
-    draw = np.random.default_rng(0)
-    boxes = draw.uniform(-20, 90, (3000, 4))
-    boxes[:1000] = np.round(boxes[:1000] * 2) / 2  # halves, where rounding matters
-    ours = pixel_boxes(boxes, 64, 48)
-    assert [tuple(b) for b in ours.tolist()] == [pixel_box(b, 64, 48) for b in boxes]
 
 
 def test_chance_and_ceiling_by_hand(made_up, tmp_path):
@@ -241,4 +239,7 @@ def test_two_detectors_together_are_one_ensemble(made_up, tmp_path):
     assert [r["detector"] for r in rows] == ["detectorkey+second", "detectorkey"]
     assert rows[0]["num_predictions"] > rows[1]["num_predictions"] * 0.8
     assert [v.name for v in sweeper.replay.images("detectorkey+second")[0].views] == ["yolo/v0", "yolo2/plain"]
-    assert replace(ChoosingConfig(), confidence_weight=0.5).confidence_weight == 0.5
+    for image in sweeper.replay.images("detectorkey+second"):
+        digest = store.find_digests([image.name])[image.name]
+        views = [view for key in ("detectorkey", "second") for view in store.read_views(key, digest)]
+        assert np.array_equal(image.candidates(CutConfig()).boxes_xyxy, candidates_of(views, CutConfig()).boxes_xyxy)
