@@ -1,16 +1,23 @@
 """Find targets in images: the detector alone, into a COCO results file."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from omegaconf import MISSING
 
-from core.cuts import CutConfig, candidates_of
-from core.errors import InputError
+from core.boxes import xyxy_to_ltwh
+from core.cuts import CutConfig, cut_and_fuse
+from core.errors import InputError, check_limits
+from core.images import IMAGE_SUFFIXES, read_image
+from core.progress import progress
 from core.published import Published, beside
+from core.records import Detection, write_detections
 from core.runs import RunConfig, RunFolder
+from core.stages import Detector
+from data.captions import read_annotations
 from detector.build import build_detector
 from detector.settings import DetectorConfig
 
@@ -30,47 +37,54 @@ class PredictConfig(RunConfig):
 
 def run(config: PredictConfig, folder: RunFolder) -> dict[str, Any]:
     """Write `detections.json`: every image's boxes after the cuts and the fusion of views. Raises InputError."""
-    import time
-
-    from core.boxes import xyxy_to_ltwh
-    from core.images import read_image
-    from core.progress import progress
-    from core.records import Detection, write_detections
-
+    check_limits([config.chunk], "chunk")
     names = _names(config)
     device = config.device or _best_device()
     detector = build_detector(config.detector, device)
     for member in [config.detector, *config.detector.members]:
         if member.weights is not None and Path(member.weights).exists():
             folder.add_parent(member.weights)
-    detections: list[Detection] = []
-    elapsed_s, num_without = 0.0, 0
-    for some in _chunks(list(progress(names, "finding targets")), config.chunk):
-        images = [read_image(Path(config.images) / name) for name in some]
-        began = time.perf_counter()
-        proposals = detector.propose(images)
-        elapsed_s += time.perf_counter() - began
-        for name, views in zip(some, proposals, strict=True):
-            found = candidates_of(views, config.cut)
-            num_without += len(found) == 0
-            boxes = xyxy_to_ltwh(found.boxes_xyxy).tolist()
-            detections += [Detection(name, tuple(b), float(c)) for b, c in zip(boxes, found.confidence, strict=True)]
-    write_detections(folder.path / "detections.json", detections, {name: i for i, name in enumerate(names, start=1)})
+    found = Found(detector, config)
+    write_detections(folder.path / "detections.json", found.boxes(names), {n: i for i, n in enumerate(names, start=1)})
     metrics: dict[str, Any] = {
         "num_images": len(names),
-        "num_detections": len(detections),
-        "num_images_without": num_without,
+        "num_detections": found.num_detections,
+        "num_images_without": found.num_without,
         "detector_key": detector.key,
         "device": device,
-        "detector_ms": round(1000 * elapsed_s / max(1, len(names)), 2),
+        "detector_ms": round(1000 * found.elapsed_s / max(1, len(names)), 2),
     }
     return metrics | beside(config.published, metrics)
 
 
-def _names(config: PredictConfig) -> list[str]:
-    from core.images import IMAGE_SUFFIXES
-    from data.captions import read_annotations
+@dataclass
+class Found:
+    """What a detector finds in images, a chunk of them in memory at a time, and how much that was so far."""
 
+    detector: Detector
+    config: PredictConfig
+    num_detections: int = 0
+    num_without: int = 0  # images without a box
+    elapsed_s: float = 0.0  # the detector's own time
+
+    def boxes(self, names: Sequence[str]) -> Iterator[Detection]:
+        """Every image's boxes that pass the cuts."""
+        chunks = [names[start : start + self.config.chunk] for start in range(0, len(names), self.config.chunk)]
+        for some in progress(chunks, "finding targets (chunks)"):
+            images = [read_image(Path(self.config.images) / name) for name in some]
+            began = time.perf_counter()
+            proposals = self.detector.propose(images)
+            self.elapsed_s += time.perf_counter() - began
+            for name, views in zip(some, proposals, strict=True):
+                kept = cut_and_fuse(views, self.config.cut)
+                self.num_detections += len(kept)
+                self.num_without += len(kept) == 0
+                boxes = xyxy_to_ltwh(kept.boxes_xyxy).tolist()
+                for box, confidence in zip(boxes, kept.confidence, strict=True):
+                    yield Detection(name, tuple(box), float(confidence))
+
+
+def _names(config: PredictConfig) -> list[str]:
     root = Path(config.images)
     if not root.is_dir():
         raise InputError(f"images: {root} is no folder")
@@ -80,11 +94,6 @@ def _names(config: PredictConfig) -> list[str]:
     if not names:
         raise InputError(f"images: {root} holds no images")
     return names
-
-
-def _chunks(names: list[str], size: int) -> Iterator[list[str]]:
-    for start in range(0, len(names), max(1, size)):
-        yield names[start : start + max(1, size)]
 
 
 def _best_device() -> str:

@@ -1,6 +1,6 @@
 """A trained network's candidates: against Ultralytics' own inference, across views, slices, members and ONNX."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +9,11 @@ import pytest
 
 from core.cuts import CutConfig, candidates_of
 from core.errors import InputError
+from core.images import write_image
 from core.runs import RunFolder
+from core.stages import View
 from core.suppression import cut
+from core.values import Candidates
 from detector.build import build_detector
 from detector.settings import DetectorConfig, MemberConfig, SliceConfig, SliceMode
 
@@ -201,3 +204,31 @@ def test_predict_writes_detections(trained: tuple[Path, list[np.ndarray]], make_
     assert metrics["num_detections"] == len(found) > 10
     assert {d.image for d in found} == {p.name for p in images.iterdir()}
     assert folder.parents[0]["command"] == "detector.train"
+    config.cut.confidence = 0.9999  # no box passes, so none is written, also not the most confident one
+    metrics = run(config, RunFolder(tmp_path / "none", "detector.predict"))
+    assert read_detections(tmp_path / "none" / "detections.json") == []
+    assert (metrics["num_detections"], metrics["num_images_without"]) == (0, 4)
+
+
+def test_the_bar_of_predict_moves_with_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from detector import predict
+
+    events: list[str] = []
+
+    class Silent:
+        def propose(self, images: list[np.ndarray]) -> list[list[View]]:
+            events.append(f"propose {len(images)}")
+            return [[View("v", Candidates.empty())] for _ in images]
+
+    def told(chunks: list[list[str]], label: str) -> Iterator[list[str]]:
+        for chunk in chunks:
+            yield chunk
+            events.append(f"done {len(chunk)}")
+
+    monkeypatch.setattr(predict, "progress", told)
+    for name in "abc":
+        write_image(tmp_path / f"{name}.png", np.zeros((8, 8, 3), np.uint8))
+    found = predict.Found(Silent(), predict.PredictConfig(images=str(tmp_path), chunk=2))
+    assert list(found.boxes(["a.png", "b.png", "c.png"])) == []
+    assert events == ["propose 2", "done 2", "propose 1", "done 1"]
+    assert found.num_without == 3
