@@ -14,8 +14,8 @@ from core.errors import InputError
 class RecipeConfig:
     """A recipe as configs/recipe/*.yaml give it; `steps` are mappings with `op`, `p` and the operation's settings."""
 
-    name: str = "none"
-    steps: list[dict[str, Any]] = field(default_factory=list)
+    name: str = "none"  # what the run is said to be trained by
+    steps: list[dict[str, Any]] = field(default_factory=list)  # operations in their order: {op: ..., p: ..., ...}
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ class RecipesConfig(RunConfig):
     grid: list[int] = field(default_factory=lambda: [4, 4])  # columns and rows; the first image is the original
     tile: int = 320  # side of a grid image in pixels
     draws: int = 4000  # images that the figures are taken over
-    seed: int = 0
+    seed: int = 0  # of the drawn scene and of what is done to it
 
 
 def run(config: RecipesConfig, folder: RunFolder) -> dict[str, Any]:

@@ -76,12 +76,13 @@ def _dispatch(command: str, schema: type, run: Run, words: list[str]) -> None:
 def _help(command: str, schema: type, run: Run, config_name: str, config_dir: str | None) -> str:
     from hydra import compose, initialize_config_module
 
+    from grounder.compose import CONFIGS, search_path
     from grounder.help import help_text
 
-    with initialize_config_module("configs", version_base="1.3"):
-        config = compose(config_name)
+    with initialize_config_module(CONFIGS, version_base="1.3"):
+        config = compose(config_name, overrides=search_path(config_dir))
     doc = sys.modules[run.__module__].__doc__ or ""
-    return help_text(command, doc, schema, config)
+    return help_text(command, doc, schema, config, config_dir)
 
 
 def execute(command: str, run: Run, config: DictConfig, words: Sequence[str]) -> dict[str, Any] | None:

@@ -38,7 +38,7 @@ def compose_config(config_name: str, overrides: Sequence[str], config_dir: str |
     nearest valid one.
     """
     GlobalHydra.instance().clear()
-    search = _search_path(config_dir)
+    search = search_path(config_dir)
     with initialize_config_module(CONFIGS, version_base="1.3"):
         parsed = _parse(overrides)
         last = {o.key_or_group: o for o in parsed}  # of two choices for one group or setting the later one counts
@@ -66,7 +66,8 @@ def first_of_sweeps(overrides: Sequence[str]) -> list[str]:
     return words
 
 
-def _search_path(config_dir: str | None) -> list[str]:
+def search_path(config_dir: str | None) -> list[str]:
+    """Hydra's word that adds a user's folder of presets, if there is one; InputError when it is missing."""
     if config_dir is None:
         return []
     if not Path(config_dir).is_dir():

@@ -7,6 +7,7 @@ import inspect
 import re
 import typing
 from collections.abc import Iterator
+from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -16,14 +17,14 @@ flags (Hydra's): --cfg job shows the composed settings; -m runs every combinatio
 your own presets. Exit status: 0 done, 2 wrong use or bad input (one line says what), 1 a defect of ours."""
 
 
-def help_text(command: str, doc: str, schema: type, config: DictConfig) -> str:
-    """The whole help of one command; `config` holds the default values."""
-    rows = list(_rows(schema, config, ""))
+def help_text(command: str, doc: str, schema: type, config: DictConfig, config_dir: str | None = None) -> str:
+    """The whole help of one command; `config` holds the default values, `config_dir` a user's own presets."""
+    rows = list(settings_rows(schema, config))
     width = min(34, max((len(name) for name, _, _ in rows), default=0))
     lines = [f"{command}: {doc.strip()}", "", f"usage: python -m {command} key=value ...", "", "settings:"]
     for name, value, comment in rows:
         lines.append(f"  {name:<{width}}  {value:<24}  {comment}".rstrip())
-    groups = [f"  {group}=  {', '.join(options)}" for group, options in _groups(schema)]
+    groups = [f"  {group}=  {', '.join(options)}" for group, options in _groups(schema, config_dir)]
     groups += [
         f"  {group}=  {count} runs of the published log (docs/experiments.csv)" for group, count in _runs(command)
     ]
@@ -42,7 +43,8 @@ def _comments(schema: type) -> dict[str, str]:
     return comments
 
 
-def _rows(schema: type, config: DictConfig | None, prefix: str) -> Iterator[tuple[str, str, str]]:
+def settings_rows(schema: type, config: DictConfig | None, prefix: str = "") -> Iterator[tuple[str, str, str]]:
+    """Name, default value and comment of every setting of a command."""
     comments = _comments(schema)
     hints = typing.get_type_hints(schema)
     for field in dataclasses.fields(schema):
@@ -50,7 +52,7 @@ def _rows(schema: type, config: DictConfig | None, prefix: str) -> Iterator[tupl
         node = None if missing or config is None else config[field.name]
         nested = _dataclass_of(hints[field.name])
         if nested is not None and OmegaConf.is_dict(node):
-            yield from _rows(nested, node, f"{prefix}{field.name}.")
+            yield from settings_rows(nested, node, f"{prefix}{field.name}.")
             continue
         value = "(required)" if missing else _show(node)
         comment = comments.get(field.name, "")
@@ -82,12 +84,13 @@ def _enum_of(hint: object) -> list[str] | None:
     return None if found is None else [member.name for member in found]
 
 
-def _groups(schema: type) -> Iterator[tuple[str, list[str]]]:
-    root = importlib.resources.files("configs")
+def _groups(schema: type, config_dir: str | None) -> Iterator[tuple[str, list[str]]]:
+    roots = [importlib.resources.files("configs"), *([Path(config_dir)] if config_dir is not None else [])]
     for field in dataclasses.fields(schema):
-        folder = root.joinpath(field.name)
-        if folder.is_dir():
-            yield field.name, sorted(f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name.endswith(".yaml"))
+        folders = [folder for root in roots if (folder := root.joinpath(field.name)).is_dir()]
+        if folders:
+            names = {file.name for folder in folders for file in folder.iterdir() if file.name.endswith(".yaml")}
+            yield field.name, sorted(name.removesuffix(".yaml") for name in names)
 
 
 def _runs(command: str) -> Iterator[tuple[str, int]]:

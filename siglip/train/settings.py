@@ -65,9 +65,7 @@ class LossConfig:
     """The loss's choices."""
 
     same_caption: SameCaption = SameCaption.positive  # another pair with the same caption; published: negative
-    negatives: Negatives = (
-        Negatives.batch
-    )  # pairs that meet: all of the batch, of a process, of a micro-batch (published)
+    negatives: Negatives = Negatives.batch  # pairs that meet: all of the batch, of a process, or a micro-batch's
 
 
 @dataclass

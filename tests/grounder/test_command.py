@@ -135,3 +135,8 @@ def test_a_users_own_folder_of_presets_is_searched(tmp_path, capsys):
     (tmp_path / "mine" / "extra" / "half.yaml").write_text("# @package _global_\nfraction: 0.5\n")
     call("annotations=a", "--config-dir", str(tmp_path / "mine"), "+extra=half", "--cfg", "job")
     assert "fraction: 0.5" in capsys.readouterr().out
+    (tmp_path / "mine" / "inner").mkdir()
+    (tmp_path / "mine" / "inner" / "large.yaml").write_text("size: 9\n")
+    call("--help", "--config-dir", str(tmp_path / "mine"))
+    assert "  inner=  large\n" in capsys.readouterr().out
+    assert "nowhere: no such folder" in refused(capsys, "--help", "--config-dir", "nowhere")

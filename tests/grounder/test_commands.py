@@ -1,12 +1,15 @@
 """Every command of the list: its help, its schema, and how fast it answers."""
 
 import importlib
+import re
 import subprocess
 import sys
 
 import pytest
+from omegaconf import OmegaConf
 
 from grounder.commands import COMMANDS, help_line
+from grounder.help import settings_rows
 
 HEAVY = ("torch", "transformers", "ultralytics", "albumentations", "sahi", "wandb", "datasets", "matplotlib", "fastapi")
 
@@ -22,6 +25,16 @@ def test_help_imports_nothing_heavy(command):
     assert not imported & set(HEAVY)
     assert f"usage: python -m {command} key=value" in done.stdout
     assert help_line(command) in done.stdout
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_setting_has_its_comment_in_the_help(command, monkeypatch):
+    asked = {}
+    monkeypatch.setattr("grounder.command.run_command", lambda name, schema, run, argv: asked.update({name: schema}))
+    importlib.import_module(command).main([])
+    rows = list(settings_rows(asked[command], OmegaConf.structured(asked[command])))
+    assert len(rows) > 1
+    assert [name for name, _, comment in rows if re.fullmatch(r"(\[[\w| ]+\])?", comment)] == []
 
 
 @pytest.mark.parametrize("command", COMMANDS)
