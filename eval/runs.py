@@ -1,30 +1,19 @@
 """The run folders a report is about: found by their `run.json`, read with tolerance for what is missing."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from core.errors import InputError
+from core.errors import InputError, reason
 from core.files import read_json, read_text
+from eval.figures import HEADLINES
+
+T = TypeVar("T")
 
 _DEPTH = 3  # folders below the given one that are searched
-
-# the figures worth a place in the table of runs, by command
-HEADLINES = {
-    "data.scenes": ("num_images", "num_boxes", "num_captions"),
-    "data.split": ("num_train", "num_val"),
-    "data.crops": ("num_crops",),
-    "data.yolo": ("num_images", "num_boxes", "num_train", "num_val"),
-    "upscale.crops": ("num_crops",),
-    "detector.train": ("AP50", "AP", "best/AP50", "best/AP"),
-    "siglip.train": ("loss", "samples_per_s"),
-    "pipeline.export": ("accuracy", "num_captions", "peak_memory_mib"),
-    "eval.coco": ("AP", "AP50", "f1", "best_f1"),
-    "eval.grounding": ("accuracy", "num_hits", "num_captions"),
-    "eval.sweep": ("num_points", "best_accuracy"),
-}
 
 
 @dataclass(frozen=True)
@@ -50,22 +39,57 @@ class FoundRun:
         """The entries of its `history.jsonl`; a torn last line is passed over."""
         return list(_entries(self.path / "history.jsonl"))
 
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """Its `config.yaml`, read once; empty where there is none."""
+        return read_settings(self.path)
+
     def setting(self, name: str) -> Any:
         """A value of its `config.yaml`, None where there is none."""
-        from omegaconf import OmegaConf
-
-        path = self.path / "config.yaml"
-        return OmegaConf.to_container(OmegaConf.load(path)).get(name) if path.is_file() else None  # type: ignore[union-attr,call-overload]
+        return self.settings.get(name)
 
     def figures(self) -> str:
         """The figures worth a place in a table."""
         chosen = [(n, self.metrics[n]) for n in HEADLINES.get(self.command, ()) if n in self.metrics]
         if not chosen:
             chosen = [(n, v) for n, v in self.metrics.items() if isinstance(v, int | float)][:3]
-        return ", ".join(f"{_plain(name)} {_short(value)}" for name, value in chosen)
+        return ", ".join(f"{_words(name)} {_short(value)}" for name, value in chosen)
 
 
-def _plain(name: str) -> str:
+def read_settings(folder: Path) -> dict[str, Any]:
+    """The `config.yaml` of a run folder, empty where there is none; InputError when it is no mapping in valid YAML."""
+    from omegaconf import OmegaConf
+
+    path = folder / "config.yaml"
+    if not path.is_file():
+        return {}
+    try:
+        settings = OmegaConf.to_container(OmegaConf.load(path))
+    except Exception as error:  # yaml's and OmegaConf's own kinds, for a file edited by hand
+        raise InputError(f"{path}: not valid YAML: {reason(error)}") from error
+    if not isinstance(settings, dict):
+        raise InputError(f"{path}: not a mapping of settings")
+    return {str(name): value for name, value in settings.items()}
+
+
+def typed(settings: Mapping[str, Any], schema: type[T], folder: Path) -> T:
+    """Those of a run's settings that a dataclass has, as one; its defaults stand for what an older run did not know.
+
+    Raises InputError, which names the `config.yaml` of `folder`, for a value that does not fit.
+    """
+    from omegaconf import OmegaConf
+
+    structured = OmegaConf.structured(schema)
+    given = {name: settings[name] for name in structured if name in settings}
+    try:
+        found = OmegaConf.to_object(OmegaConf.merge(structured, given))
+    except Exception as error:  # OmegaConf's own kinds, for a file edited by hand or of another version
+        raise InputError(f"{folder / 'config.yaml'}: {reason(error)}") from error
+    assert isinstance(found, schema)
+    return found
+
+
+def _words(name: str) -> str:
     return name.removeprefix("num_").replace("_", " ")
 
 

@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.errors import InputError, reason
+from core.errors import InputError
+from eval.runs import read_settings, typed
 from pipeline.build import build_pipeline
 from pipeline.settings import PipelineConfig
 
@@ -27,22 +28,14 @@ def stored_config(run_folder: str) -> PipelineConfig:
 
     Relative paths of its checkpoints are looked for in the run folder first, then from the working folder.
     """
-    from omegaconf import OmegaConf
-
-    path = Path(run_folder) / "config.yaml"
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; pipeline= wants the run folder of pipeline.export")
-    try:
-        stored = OmegaConf.load(path)
-        schema = OmegaConf.structured(PipelineConfig)
-        known = {key: stored[key] for key in schema if key in stored}
-        config = OmegaConf.to_object(OmegaConf.merge(schema, known))
-    except Exception as error:  # yaml's and OmegaConf's own kinds, for a file edited by hand or of another version
-        raise InputError(f"{path}: {reason(error)}") from error
-    if "detector" not in known:
-        raise InputError(f"{path}: field 'detector': missing, so this is no run of pipeline.export")
-    assert isinstance(config, PipelineConfig)
-    replace_weights(config, lambda stage, weights: _inside(Path(run_folder), weights))
+    folder = Path(run_folder)
+    if not (folder / "config.yaml").is_file():
+        raise InputError(f"{folder / 'config.yaml'}: no such file; pipeline= wants the run folder of pipeline.export")
+    settings = read_settings(folder)
+    config = typed(settings, PipelineConfig, folder)
+    if "detector" not in settings:
+        raise InputError(f"{folder / 'config.yaml'}: field 'detector': missing, so this is no run of pipeline.export")
+    replace_weights(config, lambda stage, weights: _inside(folder, weights))
     return config
 
 

@@ -10,16 +10,21 @@ import json
 import sys
 from typing import Any
 
+from eval.figures import (
+    ACCURACIES,
+    BOXES,
+    DETECTOR_LOSSES,
+    DETECTOR_VALIDATION,
+    MEMORY,
+    SCORER_LOSS,
+    SCORER_STEPS,
+    SWEEP_TABLES,
+    TABLES,
+)
+
 FIELDS = {"entity": "", "project": "grounder", "send": "false"}
-SCORER = ("loss", "lr", "scale", "bias", "samples_per_s", "detected_accuracy", "ranking_accuracy")
-DETECTOR = ("AP", "AP50", "precision", "recall", "train/box_loss", "train/cls_loss", "train/dfl_loss")
-ACCURACIES = ("grounding/accuracy", "export/accuracy", "report/accuracy", "report/ceiling", "sweep/best_accuracy")
-BOXES = ("coco/AP", "coco/AP50", "coco/best_f1", "coco/precision", "coco/recall")
-TABLES = {
-    "evaluation": ("grounding/outcomes", "coco/curves", "export/stages", "compare/differences", "robustness/grades",
-                   "correlation/correlations", "speed/systems"),
-    "sweeps": ("sweep/points",),
-}  # fmt: skip
+SCORER = (*SCORER_LOSS, *SCORER_STEPS, "detected_accuracy", "ranking_accuracy")
+DETECTOR = (*DETECTOR_VALIDATION, *DETECTOR_LOSSES)
 CHOICES = (
     "lr",
     "weight_decay",
@@ -57,10 +62,10 @@ def _evaluation() -> list[Any]:
     return [
         wr.BarPlot(title="Captions answered right", metrics=list(ACCURACIES)),
         wr.BarPlot(title="Boxes", metrics=list(BOXES)),
-        wr.ScatterPlot(title="Accuracy against memory", x=wr.SummaryMetric("export/peak_memory_mib"),
+        wr.ScatterPlot(title="Accuracy against memory", x=wr.SummaryMetric(MEMORY),
                        y=wr.SummaryMetric("export/accuracy")),
         wr.MediaBrowser(title="Report and charts", media_keys=["report/page"], num_columns=1),
-        *(wr.WeavePanelSummaryTable(table_name=name) for name in TABLES["evaluation"]),
+        *(wr.WeavePanelSummaryTable(table_name=name) for name in TABLES),
     ]  # fmt: skip
 
 
@@ -73,7 +78,7 @@ def _sweeps() -> list[Any]:
         wr.ParallelCoordinatesPlot(title="Settings and accuracy", columns=[*columns, *judged]),
         wr.ParameterImportancePlot(with_respect_to="export/accuracy"),
         wr.ParameterImportancePlot(with_respect_to="detected_accuracy"),
-        *(wr.WeavePanelSummaryTable(table_name=name) for name in TABLES["sweeps"]),
+        *(wr.WeavePanelSummaryTable(table_name=name) for name in SWEEP_TABLES),
     ]
 
 

@@ -4,7 +4,7 @@ Shapes: N candidates of an image, K candidates of all images, M captions of an i
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core.cuts import CutConfig, candidates_of
-from core.errors import InputError, reason
+from core.cuts import CutConfig
+from core.errors import InputError
 from core.images import read_image
 from core.pixels import crop_box
 from core.stages import Image, Scorer
 from core.store import CandidateStore
 from data.captions import read_annotations
+from eval.runs import read_settings, typed
 from eval.sweep.replay import ImageReplay, Replay, find_key, hits_of
 from siglip.ranking import Opened
 
@@ -47,7 +48,7 @@ def read_detected(path: str, annotations: str | None = None, images: str | None 
     begins with, if the folder holds several, or several joined by `+`. The cuts are the run's. Raises InputError.
     """
     place = Path(path)
-    store, settings = _store(place)
+    store, settings, run = _store(place)
     truth_file, folder = annotations or settings.get("annotations"), images or settings.get("images")
     for name, value in (("annotations", truth_file), ("images", folder)):
         if value is None:
@@ -55,41 +56,21 @@ def read_detected(path: str, annotations: str | None = None, images: str | None 
     truth = [entry for entry in read_annotations(str(truth_file)) if entry.annotations]
     key = find_key(list(store.known("proposals")), detectors, "detectors")
     replayed = Replay(store, truth).images(key)
-    cuts = _cuts(settings)
-    boxes = [candidates_of(image.views, cuts).boxes_xyxy for image in replayed]
+    cuts = typed(settings, CutConfig, run)
+    boxes = [image.candidates(cuts).boxes_xyxy for image in replayed]
     if not any(len(b) for b in boxes):
         raise InputError(f"{path}: holds no candidate in any image of {truth_file}")
     return DetectedCrops(Path(str(folder)), replayed, boxes)
 
 
-def _store(place: Path) -> tuple[CandidateStore, dict[str, Any]]:
+def _store(place: Path) -> tuple[CandidateStore, dict[str, Any], Path]:
     """The store, and the settings of the run it lies in (empty if it lies in none)."""
-    import yaml
-
     run = place if (place / "config.yaml").is_file() else place.parent
-    file = run / "config.yaml"
-    try:
-        settings = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{file}: not valid YAML: {reason(error)}") from error
-    settings = settings if isinstance(settings, dict) else {}
+    settings = read_settings(run)
     inside = Path(str(settings.get("candidates") or place / "candidates")) if run == place else place
     if not (inside / "proposals").is_dir():
         raise InputError(f"candidates: {inside} is no candidates folder of pipeline.export")
-    return CandidateStore(inside), settings
-
-
-def _cuts(settings: dict[str, Any]) -> CutConfig:
-    from omegaconf import OmegaConf
-
-    known = {f.name for f in fields(CutConfig)}
-    given = {name: value for name, value in settings.items() if name in known}
-    try:
-        cuts = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(CutConfig), given))
-    except Exception as error:  # OmegaConf's own kinds, for a file edited by hand or of another version
-        raise InputError(f"candidates: the run's cuts cannot be read: {reason(error)}") from error
-    assert isinstance(cuts, CutConfig)
-    return cuts
+    return CandidateStore(inside), settings, run
 
 
 def detected_metrics(scorer: Scorer, detected: DetectedCrops) -> dict[str, Any]:

@@ -25,6 +25,7 @@ class LineChart:
     marks: Sequence[tuple[float, float, str]] = ()
     y_range: tuple[float, float] | None = None
     note: str = ""
+    x_range: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)

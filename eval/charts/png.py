@@ -32,6 +32,8 @@ def _lines(chart: LineChart, axes: Any) -> None:
         axes.plot([x], [y], "o", color="#222222", markersize=5)
         axes.annotate(text, (x, y), xytext=(6, 6), textcoords="offset points", fontsize=8)
     axes.set(xlabel=chart.x_label, ylabel=chart.y_label)
+    if chart.x_range:
+        axes.set_xlim(*chart.x_range)
     if chart.y_range:
         axes.set_ylim(*chart.y_range)
     axes.grid(axis="y", color="#e4e4e0")

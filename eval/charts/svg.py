@@ -34,7 +34,7 @@ def number(value: float) -> str:
 
 
 def _lines(chart: LineChart) -> str:
-    low_x, high_x = span([v for line in chart.lines for v in line.x], 0)
+    low_x, high_x = chart.x_range or span([v for line in chart.lines for v in line.x], 0)
     low_y, high_y = chart.y_range or span([v for line in chart.lines for v in line.y])
     if high_x == low_x:
         high_x = low_x + 1

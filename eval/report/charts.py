@@ -5,14 +5,11 @@ from typing import Any
 
 from core.files import read_json
 from eval.charts.kinds import Bars, Chart, HeatMap, Line, LineChart
+from eval.figures import DETECTOR_LOSSES, DETECTOR_VALIDATION, SCORER_LOSS, SCORER_VALIDATION
 from eval.runs import FoundRun
 
 HEAT = {"accuracy": "Grounding accuracy", "f1": "F1 of the boxes", "AP50_cut": "AP50 above the confidence"}
-LOSSES = ("train/box_loss", "train/cls_loss", "train/dfl_loss")
-VALIDATION = ("metrics/mAP50(B)", "metrics/mAP50-95(B)", "metrics/precision(B)", "metrics/recall(B)")
-NAMES = {"metrics/mAP50(B)": "AP50", "metrics/mAP50-95(B)": "AP", "metrics/precision(B)": "precision",
-         "metrics/recall(B)": "recall", "train/box_loss": "box", "train/cls_loss": "class",
-         "train/dfl_loss": "distribution"}  # fmt: skip
+SHARE = (0.0, 1.02)  # the range of an axis of shares, with room for the line at 1
 
 
 def curve_charts(coco: FoundRun) -> list[Chart]:
@@ -29,10 +26,10 @@ def curve_charts(coco: FoundRun) -> list[Chart]:
     return [
         LineChart("precision-recall", "Precision against recall", "recall", "precision",
                   [Line("precision", recall, precision)], [(recall[best], precision[best], f"best F1 {f1:.3f}")],
-                  (0, 1.02)),
+                  SHARE),
         LineChart("confidence", "What a confidence cut does", "confidence", "share",
                   [Line(name, curves["confidence"], curves[name]) for name in ("precision", "recall", "f1")],
-                  [(confidence, f1, f"F1 {f1:.3f} at {confidence:.2f}")], (0, 1.02)),
+                  [(confidence, f1, f"F1 {f1:.3f} at {confidence:.2f}")], SHARE),
     ]  # fmt: skip
 
 
@@ -64,28 +61,37 @@ def training_charts(runs: Sequence[FoundRun]) -> list[Chart]:
         if run.command == "detector.train":
             epochs = [entry for entry in history if "epoch" in entry]
             epochs = [{**entry, "step": place} for place, entry in enumerate(epochs, start=1)]  # stages in one row
-            charts += _curves(run, "Detector: losses", "epoch", epochs, LOSSES)
+            charts += _curves(run, "Detector: losses", "epoch", epochs, DETECTOR_LOSSES)
             judged = [entry for entry in epochs if entry.get("val/box_loss") != 0]  # 0: this epoch was not validated
-            charts += _curves(run, "Detector: validation", "epoch", judged, VALIDATION)
+            charts += _curves(run, "Detector: validation", "epoch", judged, _as_they_are(DETECTOR_VALIDATION), SHARE)
         elif run.command == "siglip.train":
-            charts += _curves(run, "Scorer: loss", "step", history, ("loss", "val_loss", "loss/train", "loss/val"))
-            charts += _curves(run, "Scorer: validation", "step", history, ("val_accuracy", "accuracy", "recall_at_1"))
+            charts += _curves(run, "Scorer: loss", "step", history, _as_they_are(SCORER_LOSS))
+            charts += _curves(run, "Scorer: validation", "step", history, SCORER_VALIDATION, SHARE)
     return charts
 
 
+def _as_they_are(names: Sequence[str]) -> dict[str, str]:
+    return {name: name for name in names}
+
+
 def _curves(
-    run: FoundRun, title: str, x_label: str, entries: Sequence[Mapping[str, Any]], wanted: Sequence[str]
+    run: FoundRun,
+    title: str,
+    x_label: str,
+    entries: Sequence[Mapping[str, Any]],
+    wanted: Mapping[str, str],
+    y_range: tuple[float, float] | None = None,
 ) -> list[Chart]:
+    """A chart of the wanted figures, by the names that a line's legend gives them; none where none was kept."""
     lines = []
-    for name in wanted:
+    for name, title_of_line in wanted.items():
         kept = [(entry.get("step") or place, entry[name]) for place, entry in enumerate(entries, start=1)
                 if isinstance(entry.get(name), int | float)]  # fmt: skip
         if len(kept) > 1 and any(value for _, value in kept):
-            lines.append(Line(NAMES.get(name, name), [float(x) for x, _ in kept], [float(y) for _, y in kept]))
+            lines.append(Line(title_of_line, [float(x) for x, _ in kept], [float(y) for _, y in kept]))
     if not lines:
         return []
     whole = f"{title} ({run.path.name})"
-    y_range = (0.0, 1.02) if "validation" in title else None
     key = "training-" + "".join(c if c.isalnum() else "-" for c in whole.lower())
     return [LineChart(key, whole, x_label, "", lines, y_range=y_range)]
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from core.cuts import CutConfig, FusionConfig, FusionMethod
+from core.cuts import CutConfig
 from core.errors import InputError
 from core.files import read_json
 from core.records import read_detections, read_predictions
@@ -20,7 +20,7 @@ from eval.charts.pareto import pareto_charts
 from eval.grounding import Outcome, grounding_metrics, score_keyed
 from eval.report.charts import breakdown_charts, curve_charts, sweep_charts, training_charts
 from eval.report.gallery import Images, card, spread
-from eval.runs import FoundRun, latest
+from eval.runs import FoundRun, latest, typed
 from eval.speed import systems_of
 from eval.sweep.points import NotCovered, Sweeper
 from eval.sweep.replay import Replay
@@ -171,26 +171,10 @@ def _cases(
         return []
     try:
         sweeper = Sweeper(Replay(store, annotated))
-        return cases_of(outcomes, sweeper, detector, cut_of(export), scorer)
+        return cases_of(outcomes, sweeper, detector, typed(export.settings, CutConfig, export.path), scorer)
     except (InputError, NotCovered) as error:
         contents.notes.append(f"Nothing is said about the stages: {error}")
         return []
-
-
-def cut_of(export: FoundRun) -> CutConfig:
-    """The cuts an export answered with, from its `config.yaml`."""
-    cut = CutConfig()
-    for name in ("confidence", "nms_iou"):
-        value = export.setting(name)
-        if value is not None:
-            setattr(cut, name, float(value))
-    cut.max_det = export.setting("max_det")
-    fusion = export.setting("fusion") or {}
-    known = {k: v for k, v in fusion.items() if k in FusionConfig.__dataclass_fields__}
-    if "method" in known:
-        known["method"] = FusionMethod[str(known["method"])]
-    cut.fusion = FusionConfig(**known)
-    return cut
 
 
 def _images(contents: Contents, cases: list[Case], limits: Limits) -> None:

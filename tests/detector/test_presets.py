@@ -14,6 +14,7 @@ from detector.build import build_detector
 from detector.settings import DetectorConfig, SliceMode, StageState
 from detector.train.arguments import check_arguments
 from detector.train.settings import TrainConfig
+from eval.figures import DETECTOR_LOSSES, DETECTOR_VALIDATION, HEADLINES
 
 PRESETS = sorted(
     p.name.removesuffix(".yaml") for p in importlib.resources.files("configs").joinpath("detector").iterdir()
@@ -157,7 +158,9 @@ def test_tracking_carries_settings_epochs_and_batches(make_tree: Callable, train
     lines = [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
     epochs = [line for line in lines if "epoch" in line]
     assert [line["epoch"] for line in epochs] == [1, 2]
-    assert {"AP", "AP50", "train/box_loss", "lr/pg0"} <= set(epochs[0])
+    assert {*DETECTOR_VALIDATION, *DETECTOR_LOSSES, "lr/pg0"} <= set(epochs[0])
+    (best,) = [line for line in lines if "epoch" not in line]  # the best epoch's, which are the command's metrics
+    assert {f"best/{name}" for name in HEADLINES["detector.train"]} <= set(best)
     from core.images import read_image
 
     assert read_image(run / "stage_1" / "sample_0.jpg").shape == (128, 128, 3)  # four inputs of 64x64

@@ -9,6 +9,7 @@ import pytest
 from core.pixels import pixel_box
 from core.stages import View
 from core.store import CandidateStore
+from core.tracking import Tracker
 from core.values import Candidates
 
 SIZE = (320, 200)
@@ -64,6 +65,19 @@ def embed(store, draw, digest, raw_xyxy, true_ltwh, vectors):
     embeddings = (vectors[nearest] + draw.normal(0, 0.25, (len(pixels), 16))).astype(np.float32)
     embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
     store.add_embeddings("none-scorerkey", digest, pixels, embeddings)
+
+
+@pytest.fixture
+def told_tables(monkeypatch):
+    """The names of the tables that commands tell Weights & Biases, as they tell them."""
+    told, tell = [], Tracker.log_table
+
+    def log_table(self, name, columns, rows):
+        told.append(name)
+        tell(self, name, columns, rows)
+
+    monkeypatch.setattr(Tracker, "log_table", log_table)
+    return told
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ from eval.charts.pareto import pareto
 from eval.compare import main as compare
 from eval.correlation import CorrelationConfig, correlations, read_pairs
 from eval.correlation import main as correlate
+from eval.figures import TABLES
 from eval.grounding import main as judge
 from eval.ledger import count_look, ledger_path
 from eval.robustness import main as robustness
@@ -145,11 +146,12 @@ def timed(folder, accuracy, detector_s, scorer_s, weights):
     (folder / "config.yaml").write_text(f"scorer:\n  weights: {weights}\nconfidence: 0.1\n")
 
 
-def test_systems_are_ranked_by_the_total_of_accuracy_and_speed(tmp_path, capsys):
+def test_systems_are_ranked_by_the_total_of_accuracy_and_speed(tmp_path, capsys, told_tables):
     timed(tmp_path / "runs/slow", 0.80, 6.0, 2.0, "large")
     timed(tmp_path / "runs/fast", 0.78, 1.0, 1.0, "base")
     timed(tmp_path / "runs/poor", 0.70, 5.0, 4.0, "small")
     measure_speed([f"runs=[{tmp_path}/runs]", "num_images=1000", "budget_s=1000", f"run_dir={tmp_path}/speed"])
+    assert [name for name in TABLES if name.startswith("speed/")] == told_tables == ["speed/systems"]
     rows = json.loads((tmp_path / "speed/speed.json").read_text())
     assert [row["folder"] for row in rows] == ["fast", "slow", "poor"]
     assert [row["elapsed_s"] for row in rows] == pytest.approx([200, 800, 900])
@@ -186,11 +188,12 @@ def test_the_published_pairs_say_what_the_page_says():
     assert rows["val", "fine-tuned"]["kendall_low"] < 0 < rows["val", "fine-tuned"]["kendall_high"]
 
 
-def test_a_table_of_ones_own(tmp_path, capsys):
+def test_a_table_of_ones_own(tmp_path, capsys, told_tables):
     (tmp_path / "pairs.csv").write_text(
         "run,ap,noise,test\n" + "".join(f"r{i},{i},{-i % 3},{i * i}\n" for i in range(9))
     )
     correlate([f"pairs={tmp_path}/pairs.csv", "group=null", "above=null", "run_dir=run"])
+    assert [name for name in TABLES if name.startswith("correlation/")] == told_tables
     rows = {r["metric"]: r for r in json.loads((tmp_path / "run/correlation.json").read_text())}
     assert rows["ap"]["kendall"] == pytest.approx(1)
     assert rows["ap"]["agreement"] == 1
@@ -224,7 +227,7 @@ def exported(tmp_path, name, grade, accuracy, weights="runs/a/weights/best.pt", 
     (folder / "predictions.jsonl").write_text(json.dumps(line) + "\n")
 
 
-def test_accuracy_is_set_against_grades_of_noise(tmp_path):
+def test_accuracy_is_set_against_grades_of_noise(tmp_path, told_tables):
     for name, grade, accuracy in (
         ("1", None, 0.9),
         ("2", "gauss500", 0.8),
@@ -234,6 +237,7 @@ def test_accuracy_is_set_against_grades_of_noise(tmp_path):
         exported(tmp_path, name, grade, accuracy)
     exported(tmp_path, "5", "gauss2500", 0.75, weights="runs/b/weights/best.pt")
     robustness([f"runs=[{tmp_path}/runs]", "run_dir=run"])
+    assert [name for name in TABLES if name.startswith("robustness/")] == told_tables == ["robustness/grades"]
     rows = json.loads((tmp_path / "run/robustness.json").read_text())
     mine = [r for r in rows if r["system"].startswith("a/weights/best.pt")]
     assert [(r["grade"], r["accuracy"]) for r in mine] == [

@@ -10,6 +10,7 @@ from offline_runs import told as read_back
 from core.files import write_json
 from eval.coco import main as coco
 from eval.compare import main as compare
+from eval.figures import ACCURACIES, BOXES, SWEEP_TABLES, TABLES
 from eval.grounding import main as grounding
 from eval.sweep import main as sweep
 from eval.tracked import artifact_name, judged_runs
@@ -51,6 +52,13 @@ def judged(made_up, tmp_path, offline, capsys):
 
 
 def test_offline_runs_carry_numbers_tables_files_and_their_parents(judged):
+    tables = {table for run in ("a", "coco", "sweep", "compare") for table in told(judged / run)["history"]}
+    verbs = ("grounding/", "coco/", "sweep/", "compare/")
+    asked = [name for name in (*TABLES, *SWEEP_TABLES) if name.startswith(verbs)]
+    assert len(asked) == len(verbs)
+    assert {f"{name}/nrows" for name in asked} <= tables  # what the dashboard asks for
+    numbers = [name for name in (*ACCURACIES, *BOXES) if name.startswith(verbs)]
+    assert set(numbers) <= tables
     found = told(judged / "a")
     assert found["project"] == "grounder"
     assert found["history"]["grounding/accuracy"] == found["summary"]["grounding/accuracy"] == 1.0

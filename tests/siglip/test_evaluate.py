@@ -11,6 +11,7 @@ from core.stages import View
 from core.store import CandidateStore, image_digest
 from core.values import Candidates
 from data.crops import main as cut_crops
+from eval.figures import HEADLINES, SCORER_VALIDATION
 from siglip.evaluate import main
 from siglip.ranking import Opened
 
@@ -87,6 +88,7 @@ def test_training_validates_on_detected_crops(make_crops, scenes, architecture_w
     train([f"crops={make_crops('set')}", f"candidates={run}", *words, "tracking.mode=disabled", "run_dir=trained"])
     metrics = json.loads((tmp_path / "trained/metrics.json").read_text())
     assert metrics["best_detected_ceiling"] == 1.0
+    assert "detected_accuracy" in {*HEADLINES["siglip.train"]} & {*SCORER_VALIDATION} & metrics.keys()
     assert metrics["best_detected_accuracy"] >= metrics["detected_accuracy"]
     best = evaluate(f"scorer={tmp_path / 'trained/best'}", f"candidates={run}")
     assert best["detected_accuracy"] == metrics["best_detected_accuracy"]

@@ -107,6 +107,7 @@ def test_the_report_says_what_the_runs_say(chain, tmp_path):
     assert metrics["chance"] == pytest.approx(row["chance"])
     numbers = json.loads((tmp_path / "report/report.json").read_text())
     stages = numbers["stages"]
+    assert list(stages["fates"]) == list(FATES)
     assert sum(stages["fates"].values()) == grounding["num_captions"]
     assert (
         stages["num_errors_detector"] + stages["num_errors_scorer"] == grounding["num_captions"] - grounding["num_hits"]
@@ -236,7 +237,6 @@ def test_detection_errors_by_hand():
     boxes = [[0, 0, 10, 10], [0, 0, 10, 9], [55, 0, 10, 10], [200, 0, 10, 10]]
     found = make_table([0, 0, 0, 1], boxes, [0.9, 0.8, 0.7, 0.6], 2)
     assert detection_errors(found, truth) == {"right": 1, "duplicate": 1, "mislocated": 1, "background": 1, "missed": 2}
-    assert set(FATES) >= {"right", "missed", "mislocated"}
 
 
 def test_axes_are_round_numbers_within_the_range():

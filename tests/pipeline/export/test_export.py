@@ -14,7 +14,9 @@ import pytest
 
 from core.images import read_image
 from core.records import read_detections, read_predictions
+from core.tracking import Tracker
 from data.captions import read_annotations
+from eval.figures import ACCURACIES, HEADLINES, MEMORY, TABLES
 from pipeline.export import main
 from pipeline.export.work import stage_times
 
@@ -81,6 +83,16 @@ def test_a_second_export_asks_no_model_and_a_wider_one_only_for_what_is_new(expo
     stages = json.loads((wider / "metrics.json").read_text())["stages"]
     assert set(stages) == {"upscaler", "scorer"}
     assert (first / "predictions.jsonl").read_bytes() == (wider / "predictions.jsonl").read_bytes()
+
+
+def test_reports_and_the_dashboard_ask_for_what_an_export_writes(export, monkeypatch):
+    told, tell = [], Tracker.log_table
+    monkeypatch.setattr(Tracker, "log_table", lambda self, name, *table: (told.append(name), tell(self, name, *table)))
+    folder = export("told")
+    assert set(HEADLINES["pipeline.export"]) <= json.loads((folder / "metrics.json").read_text()).keys()
+    asked = {name for name in (*ACCURACIES, MEMORY) if name.startswith("export/")}
+    assert asked <= json.loads((folder / "history.jsonl").read_text()).keys()
+    assert [name for name in TABLES if name.startswith("export/")] == told
 
 
 def test_detections_are_not_cut_by_confidence(export, exported):

@@ -5,6 +5,9 @@ import json
 import pytest
 from safetensors.torch import load_file
 
+from eval.figures import HEADLINES, SCORER_LOSS, SCORER_STEPS, SCORER_VALIDATION
+from eval.report.charts import training_charts
+from eval.runs import find_runs
 from siglip import evaluate, train
 
 SETTINGS = ["batch.size=12", "lr=3e-3", "weight_decay=0.01"]
@@ -22,6 +25,14 @@ def test_it_learns_colours_and_judges_itself_by_them(make_crops, architecture_wo
     history = [json.loads(line) for line in (tmp_path / "run/history.jsonl").read_text().splitlines()]
     validated = [entry["ranking_accuracy"] for entry in history if "ranking_accuracy" in entry]
     assert len(validated) == 20
+    (found,) = find_runs(f"{tmp_path}/run")
+    titles = [chart.title.partition(" (")[0] for chart in training_charts([found])]
+    assert titles == ["Scorer: loss", "Scorer: validation"]
+    assert {*HEADLINES["siglip.train"], *SCORER_LOSS, *SCORER_STEPS, *SCORER_VALIDATION} - {"detected_accuracy"} <= {
+        name for entry in history for name in entry
+    }
+    assert found.figures().startswith("loss ")
+    assert "ranking accuracy" in found.figures()
     assert validated[-1] == metrics["ranking_accuracy"]
     assert len(set(validated)) > 1  # or best/ shows nothing
     told = json.loads((tmp_path / "run/metrics.json").read_text())
