@@ -1,6 +1,7 @@
 """The one error that means "the input is wrong", as opposed to "this program is wrong"."""
 
-from collections.abc import Sequence
+import difflib
+from collections.abc import Iterable, Sequence
 
 
 class InputError(ValueError):
@@ -17,6 +18,12 @@ def reason(error: BaseException, line: int = 0) -> str:
     """One line, by default the first, of what another library's error says; its kind's name when it says nothing."""
     lines = str(error).strip().splitlines()
     return lines[line] if lines else type(error).__name__
+
+
+def nearest(word: str, known: Iterable[str], least: float = 0.5) -> str | None:
+    """Of the known words the one most like `word`, None when none is as like as `least` (0..1)."""
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=least)
+    return close[0] if close else None
 
 
 def check_shares(settings: object, names: Sequence[str], prefix: str = "") -> None:

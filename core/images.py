@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
 from core.errors import InputError
-from core.files import open_atomic
+from core.files import open_atomic, read_bytes
 
 MAX_PIXELS = 100_000_000
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
@@ -22,21 +22,17 @@ _EXIF_ORIENTATION = 0x0112
 _SIDEWAYS = {5, 6, 7, 8}  # EXIF orientations that exchange width and height
 
 
-def read_image(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
+def read_image(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
     """Decode an image file to (H, W, 3) uint8 RGB with its EXIF rotation applied; InputError names the file."""
-    try:
-        data = Path(path).read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
-    return decode_image(data, str(path), max_pixels)
+    return decode_image(read_bytes(path), str(path))
 
 
-def decode_image(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
+def decode_image(data: bytes, name: str) -> NDArray[np.uint8]:
     """Decode an encoded image to (H, W, 3) uint8 RGB; 16 bit becomes 8, grey and CMYK become RGB, alpha is dropped.
 
     The header's size is checked before a pixel is decoded. Raises InputError naming `name`.
     """
-    _header_size(data, name, max_pixels)
+    _header_size(data, name)
     if _is_truncated(data):  # decoders fill the rest with grey and say nothing
         raise InputError(f"{name}: the image is truncated")
     try:
@@ -55,7 +51,7 @@ def _is_truncated(data: bytes) -> bool:
     return data.startswith(b"\x89PNG") and b"IEND" not in data[-64:]
 
 
-def _header_size(data: bytes, name: str, max_pixels: int) -> tuple[int, int]:
+def _header_size(data: bytes, name: str) -> tuple[int, int]:
     """(width, height) as shown, from the header alone."""
     if not data:
         raise InputError(f"{name}: is empty")
@@ -68,19 +64,14 @@ def _header_size(data: bytes, name: str, max_pixels: int) -> tuple[int, int]:
         raise InputError(f"{name}: is not an image in a known format") from error
     finally:
         PillowImage.MAX_IMAGE_PIXELS = previous
-    if width * height > max_pixels:
-        raise InputError(f"{name}: {width} x {height} pixels are more than the limit of {max_pixels}")
+    if width * height > MAX_PIXELS:
+        raise InputError(f"{name}: {width} x {height} pixels are more than the limit of {MAX_PIXELS}")
     return (height, width) if orientation in _SIDEWAYS else (width, height)
 
 
 def image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
     """(width, height) of an image file as `read_image` would give it, from its header alone."""
-    try:
-        with open(path, "rb") as stream:
-            data = stream.read()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
-    return _header_size(data, str(path), MAX_PIXELS)
+    return _header_size(read_bytes(path), str(path))
 
 
 def encode_image(image: NDArray[np.uint8], suffix: str, quality: int = 95) -> bytes:

@@ -22,11 +22,11 @@ def beside(published: Published, metrics: dict[str, Any]) -> dict[str, Any]:
     """
     if published.value is None:
         return {}
-    told: dict[str, Any] = {f"published_{published.metric}": published.value}
+    figures: dict[str, Any] = {f"published_{published.metric}": published.value}
     right = published.value
     if published.corrected is not None:
-        right = told[f"published_{published.metric}_corrected"] = published.corrected
-    told["published_on"] = f"{published.split} ({published.place})"
+        right = figures[f"published_{published.metric}_corrected"] = published.corrected
+    figures["published_on"] = f"{published.split} ({published.place})"
     if isinstance(metrics.get(published.metric), float):
-        told[f"{published.metric}_minus_published"] = metrics[published.metric] - right
-    return told
+        figures[f"{published.metric}_minus_published"] = metrics[published.metric] - right
+    return figures

@@ -44,24 +44,24 @@ def _entries(path: StrPath) -> Iterator[tuple[str, Any]]:
 
 def _entry(value: Any, place: str, box_format: str) -> PredictedImage:
     if not isinstance(value, dict) or not isinstance(value.get("image"), str):
-        raise InputError(f"{place}: field 'image': a prediction entry needs an image name{_told(value)}")
+        raise InputError(f"{place}: field 'image': a prediction entry needs an image name{_instead(value)}")
     if not isinstance(value.get("annotations"), list):
-        raise InputError(f"{place}: field 'annotations': not a list{_told(value)}")
+        raise InputError(f"{place}: field 'annotations': not a list{_instead(value)}")
     image = value["image"]
     found = []
     for number, item in enumerate(value["annotations"]):
         field = f"annotations[{number}]"
         if not isinstance(item, dict) or not isinstance(item.get("caption"), str):
-            raise InputError(f"{place}: field '{field}.caption': not a text{_told(item)}")
+            raise InputError(f"{place}: field '{field}.caption': not a text{_instead(item)}")
         if "bbox" not in item:
-            raise InputError(f"{place}: field '{field}.bbox': missing; null says that there is no box{_told(item)}")
+            raise InputError(f"{place}: field '{field}.bbox': missing; null says that there is no box{_instead(item)}")
         box = _box(item.get("bbox"), place, f"{field}.bbox", box_format)
         numbers = [_optional(item.get(name), place, f"{field}.{name}") for name in ("score", "confidence")]
         found.append(Prediction(image, item["caption"], box, *numbers))
     return PredictedImage(place, image, tuple(found))
 
 
-def _told(value: Any) -> str:
+def _instead(value: Any) -> str:
     """What stands there instead, in few words."""
     if not isinstance(value, dict):
         return f", not {json.dumps(value)[:40]}"

@@ -54,7 +54,7 @@ class Tracker:
     def log(self, values: Mapping[str, float | int | str | None], step: int | None = None) -> None:
         """Record named numbers at a step."""
         if self._history is not None:
-            entry = {"step": step, **{k: _plain(v) for k, v in values.items()}}
+            entry = {"step": step, **{k: _number(v) for k, v in values.items()}}
             self._history.write(json.dumps(entry) + "\n")
             self._history.flush()
         self._quietly(lambda run: run.log(dict(values), step=step))
@@ -139,7 +139,7 @@ class Tracker:
             print(f"tracking: W&B refused an entry and the run goes on: {error}", file=sys.stderr)
 
 
-def _plain(value: Any) -> Any:
+def _number(value: Any) -> Any:
     number = value.item() if isinstance(value, np.generic) else value
     return None if isinstance(number, float) and not np.isfinite(number) else number
 

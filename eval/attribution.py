@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from core.boxes import xyxy_to_ltwh
 from core.cuts import CutConfig
 from core.values import Box, Candidates
+from data.scenes.palette import KINDS
+from eval.boxes.average_precision import AREAS
 from eval.boxes.matching import iou_ltwh, match_by_confidence
 from eval.boxes.operating_point import ratio
 from eval.boxes.table import BoxTable
@@ -34,9 +36,7 @@ FATES = {
     "background": ("scorer", "the answer is no described target at all"),
     "no answer": ("scorer", "a good candidate was there and nothing was answered"),
 }
-KINDS = ("fighter jet", "fighter plane", "light aircraft", "commercial aircraft", "cargo aircraft", "helicopter",
-         "missile", "drone")  # fmt: skip
-SIZES = {"small": 32.0**2, "medium": 96.0**2, "large": float("inf")}  # COCO's areas in square pixels
+SIZES = {"small": "s", "medium": "m", "large": "l"}  # by COCO's areas
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,6 @@ class Case:
     best_iou: float  # of the candidate that overlaps the target most
     num_candidates: int
     chance: float  # probability that a random candidate is right
-    look_alikes: int  # other captions of the image that name the same kind of target
     distance: float | None  # pixels between the centres of the target and its nearest look-alike
     candidates: Candidates
     scores: NDArray[np.floating] | None  # (N,) of the candidates for this caption
@@ -74,7 +73,7 @@ def colour_of(caption: str) -> str:
 def size_of(box_ltwh: Box) -> str:
     """COCO's size of a box: small, medium or large."""
     area = box_ltwh[2] * box_ltwh[3]
-    return next(name for name, limit in SIZES.items() if area < limit or limit == float("inf"))
+    return next((name for name, letter in SIZES.items() if area < AREAS[letter][1]), "large")
 
 
 def cases_of(
@@ -125,7 +124,6 @@ def _case(
         best_iou=best,
         num_candidates=len(candidates),
         chance=float((overlaps_NM[:, place] > HIT_IOU).mean()) if len(candidates) else 0.0,
-        look_alikes=len(alike),
         distance=min(apart, default=None),
         candidates=candidates,
         scores=scores,

@@ -192,9 +192,9 @@ def run(config: GroundingConfig, folder: RunFolder) -> dict[str, Any]:
         folder.add_parent(path)
     outcomes = _scored(config, truth, entries)
     digests = {"truth_sha256": sha256_file(config.truth), "predictions_sha256": sha256_file(config.predictions)}
-    told = count_look(config.truth, digests["predictions_sha256"], folder.command, config.looks)
-    if told:
-        print(told)
+    looks = count_look(config.truth, digests["predictions_sha256"], folder.command, config.looks)
+    if looks:
+        print(looks)
     _tell_missing(outcomes)
     _tell_other_format(config, truth, outcomes)
     write_outcomes(folder, outcomes)

@@ -43,13 +43,13 @@ def comma_separated(rows: Sequence[Row]) -> str:
     return stream.getvalue()
 
 
-def print_table(rows: Sequence[Row], columns: Sequence[str], title: str | None = None, digits: int = 4) -> None:
+def print_table(rows: Sequence[Row], columns: Sequence[str], digits: int = 4) -> None:
     """Print to the terminal by rich, as wide as the terminal allows."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
+    table = Table(box=box.SIMPLE_HEAD)
     for column in columns:
         numeric = all(isinstance(row.get(column), int | float | None) for row in rows)
         table.add_column(column, justify="right" if numeric else "left", overflow="fold")

@@ -79,8 +79,8 @@ def judged_runs(parents: Sequence[Mapping[str, str]]) -> list[Mapping[str, str]]
 def _settings(folder: RunFolder) -> dict[str, Any]:
     from omegaconf import OmegaConf
 
-    told = folder.path / "config.yaml"
-    settings = OmegaConf.to_container(OmegaConf.load(told)) if told.is_file() else {}
+    path = folder.path / "config.yaml"
+    settings = OmegaConf.to_container(OmegaConf.load(path)) if path.is_file() else {}
     return {**(settings if isinstance(settings, dict) else {}), "parents": folder.parents}
 
 

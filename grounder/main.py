@@ -1,9 +1,9 @@
 """The console script: `grounder` lists the commands, `grounder <room>.<verb> key=value ...` runs one."""
 
-import difflib
 import importlib
 import sys
 
+from core.errors import nearest
 from grounder.commands import ALIASES, COMMANDS, help_line
 
 
@@ -15,8 +15,8 @@ def main() -> None:
         return
     name = ALIASES.get(words[0], words[0])
     if name not in COMMANDS:
-        close = difflib.get_close_matches(words[0], [*COMMANDS, *ALIASES], n=1, cutoff=0.4)
-        hint = f"; did you mean {close[0]}?" if close else ""
+        close = nearest(words[0], [*COMMANDS, *ALIASES], 0.4)
+        hint = f"; did you mean {close}?" if close is not None else ""
         print(f"grounder: unknown command '{words[0]}'{hint} ('grounder' alone lists them)", file=sys.stderr)
         raise SystemExit(2)
     importlib.import_module(name).main(words[1:])

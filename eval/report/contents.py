@@ -25,6 +25,7 @@ from eval.speed import systems_of
 from eval.sweep.points import NotCovered, Sweeper
 from eval.sweep.replay import Replay
 
+STORED = (("proposals", "detector_key", "detector"), ("embeddings", "embeddings_key", "scorer"))  # in which folder
 BREAKDOWNS = ("kind", "colour", "size", "look-alikes", "caption")
 
 
@@ -144,10 +145,10 @@ def _maker(runs: Sequence[FoundRun], predictions: Path) -> FoundRun | None:
     return next((run for run in runs if run.command == "pipeline.export" and run.path.resolve() == folder), None)
 
 
-def _key_of(known: dict[str, dict[str, Any]], told: Any, name: str, weights: Any) -> str | None:
-    """The store's key that the export told; of an older export the one of its weights, or else the last."""
-    if told in known:
-        return str(told)
+def _key_of(known: dict[str, dict[str, Any]], noted: Any, name: str, weights: Any) -> str | None:
+    """The store's key that the export noted; of an older export the one of its weights, or else the last."""
+    if noted in known:
+        return str(noted)
     for key, about in known.items():
         held = about.get(name)
         if weights is not None and (held.get("weights") if isinstance(held, dict) else held) == weights:
@@ -163,8 +164,11 @@ def _cases(
         return []
     store = CandidateStore(str(export.setting("candidates") or export.path / "candidates"))
     detector, scorer = (
-        _key_of(store.known(kind), export.metrics.get(told), stage, (export.setting(stage) or {}).get("weights"))
-        for kind, told, stage in (("proposals", "detector_key", "detector"), ("embeddings", "embeddings_key", "scorer"))
+        _key_of(store.known(kind), export.metrics.get(figure), stage, (export.setting(stage) or {}).get("weights"))
+        for kind, figure, stage in (
+            ("proposals", "detector_key", "detector"),
+            ("embeddings", "embeddings_key", "scorer"),
+        )
     )
     if detector is None:
         contents.notes.append(f"{store.folder}: holds no proposals, so nothing is said about the stages.")

@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 
 from core.boxes import xyxy_to_ltwh
 from core.errors import InputError
-from core.images import read_image
+from core.images import encode_image, read_image
 from core.pixels import crop_box
 from core.values import Box
 from eval.attribution import FATES, Case, colour_of, kind_of, size_of, slug
 
 SCENE_WIDTH = 640  # pixels of a scene in the page
+CROPS = 5  # of a caption's candidates, those shown
 CROP_SIDE = 72  # pixels of a crop in the page
 
 
@@ -91,14 +92,10 @@ def _resized(image: NDArray[np.uint8], width: int, height: int) -> NDArray[np.ui
 
 
 def _jpeg(image: NDArray[np.uint8], quality: int) -> str:
-    import cv2
-
-    done, data = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
-    assert done
-    return "data:image/jpeg;base64," + base64.b64encode(data.tobytes()).decode("ascii")
+    return "data:image/jpeg;base64," + base64.b64encode(encode_image(image, ".jpg", quality)).decode("ascii")
 
 
-def card(case: Case, images: Images, most_crops: int = 5) -> dict[str, Any]:
+def card(case: Case, images: Images) -> dict[str, Any]:
     """One caption for the gallery: its scene, its boxes, and the candidates' crops by falling score."""
     outcome = case.outcome
     answer = None if outcome.prediction is None else outcome.prediction.box_ltwh
@@ -119,7 +116,7 @@ def card(case: Case, images: Images, most_crops: int = 5) -> dict[str, Any]:
         "colour": colour_of(outcome.caption),
         "size": size_of(outcome.truth_ltwh),
         "truth_crop": images.crop(outcome.image, _xyxy(outcome.truth_ltwh)),
-        "crops": _crops(case, images, most_crops),
+        "crops": _crops(case, images),
         "num_candidates": case.num_candidates,
     }
 
@@ -128,13 +125,13 @@ def _xyxy(box: Box) -> tuple[float, float, float, float]:
     return box[0], box[1], box[0] + box[2], box[1] + box[3]
 
 
-def _crops(case: Case, images: Images, most: int) -> list[dict[str, Any]]:
+def _crops(case: Case, images: Images) -> list[dict[str, Any]]:
     worth = case.candidates.confidence if case.scores is None else case.scores
     boxes_ltwh = xyxy_to_ltwh(case.candidates.boxes_xyxy.astype(np.float64))
     prediction = case.outcome.prediction
     answer = None if prediction is None else prediction.box_ltwh
     crops = []
-    for place in np.argsort(-np.asarray(worth), kind="stable")[:most]:
+    for place in np.argsort(-np.asarray(worth), kind="stable")[:CROPS]:
         box = case.candidates.boxes_xyxy[place]
         crops.append(
             {

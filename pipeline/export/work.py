@@ -72,7 +72,7 @@ def export(config: ExportConfig, folder: RunFolder) -> dict[str, Any]:
 def _describe(store: CandidateStore, pipeline: Pipeline, config: ExportConfig) -> None:
     detector = {"detector": asdict(config.detector)} if config.detector is not None else {}
     detector.get("detector", {}).pop("train", None)
-    store.describe("proposals", pipeline.detector.key, _plain(detector))
+    store.describe("proposals", pipeline.detector.key, _json_value(detector))
     if pipeline.scorer is not None:
         about = {"scorer": " + ".join(scorer_weights(config.scorer)), "scorer_key": pipeline.scorer.key,
                  "upscaler": pipeline.upscaler.policy if pipeline.upscaler else "none",
@@ -80,11 +80,11 @@ def _describe(store: CandidateStore, pipeline: Pipeline, config: ExportConfig) -
         store.describe("embeddings", pipeline.embeddings_key, about)
 
 
-def _plain(value: Any) -> Any:
+def _json_value(value: Any) -> Any:
     if isinstance(value, dict):
-        return {k: _plain(v) for k, v in value.items()}
+        return {k: _json_value(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
+        return [_json_value(v) for v in value]
     return value if isinstance(value, str | int | float | None) else str(getattr(value, "name", value))
 
 

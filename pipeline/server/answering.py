@@ -21,6 +21,7 @@ from pipeline.server.limits import Instance
 from pipeline.system import Pipeline
 
 T = TypeVar("T")
+CAPTIONS = 4096  # whose embeddings are remembered, a few kB each
 Boxes = list[Box | None]  # one answer an instance; None: nothing in the image answers the caption
 
 
@@ -52,10 +53,10 @@ class Answering:
     their own request.
     """
 
-    def __init__(self, pipeline: Pipeline, batch: int = 8, images: int = 256, captions: int = 4096) -> None:
+    def __init__(self, pipeline: Pipeline, batch: int = 8, images: int = 256) -> None:
         self._pipeline, self._batch = pipeline, batch
         self._images: Recent[Seen] = Recent(images)
-        self._captions: Recent[NDArray[np.float32]] = Recent(captions)
+        self._captions: Recent[NDArray[np.float32]] = Recent(CAPTIONS)
 
     def answer(self, requests: Sequence[Sequence[Instance]]) -> list[Boxes | InputError]:
         """Each request's boxes in the order of its instances, or the error that one of its images causes."""

@@ -40,9 +40,9 @@ class DrainingServer(uvicorn.Server):
 
     def _stop_newcomers(self) -> None:
         program = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in DROP_SYN))
-        told = struct.pack("HP", len(DROP_SYN), ctypes.addressof(program))
+        filter_program = struct.pack("HP", len(DROP_SYN), ctypes.addressof(program))
         with contextlib.suppress(OSError):  # not Linux: a connection made in the last moment may be reset
-            self._listener.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, told)
+            self._listener.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, filter_program)
         self._loop.call_later(SETTLE_S, self._close)
 
     def _close(self) -> None:

@@ -1,4 +1,4 @@
-"""What an earlier commit wrote still opens and answers the same: a run folder, its store, a packed system, a detector."""
+"""What an earlier commit wrote opens and answers the same: a run folder, its store, a packed system, a detector."""
 
 import json
 import shutil
@@ -59,7 +59,6 @@ def test_the_detector_finds_what_it_found_and_its_recipe_can_be_made_again(earli
     import albumentations
 
     import data.augment  # noqa: F401 (registers its transforms)
-
     from detector.predict import main as predict
     from detector.weights import load_model
 
