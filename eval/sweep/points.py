@@ -156,17 +156,21 @@ class Sweeper:
         scores: Sequence[CropScores | None] = [None] * len(self.replay.truth)
         if point.scorer is not None:
             scores = self.replay.scores(point.scorer)
-        said = [self._answer(image, crops, point) for image, crops in zip(self._images(point), scores, strict=True)]
+        chosen_by = repr(point.choosing)  # every setting of it, also a new one; once a point, as it takes its time
+        pairs = zip(self._images(point), scores, strict=True)
+        said = [self._answer(image, crops, point, chosen_by) for image, crops in pairs]
         hit, reachable, chance = (np.concatenate(part) for part in zip(*said, strict=True))
         return Answers(hit, reachable, chance)
 
-    def _answer(self, image: ImageReplay, crops: CropScores | None, point: SystemPoint) -> tuple[Any, Any, Any]:
+    def _answer(
+        self, image: ImageReplay, crops: CropScores | None, point: SystemPoint, chosen_by: str
+    ) -> tuple[Any, Any, Any]:
         """One image's hits, reachable captions and chances; neighbouring points often leave the same candidates."""
         kept = image.cut_views(point.cut.confidence, point.cut.nms_iou, point.cut.max_det)
         if len(kept) != 1:
             candidates, hits_NM = self.candidates(image, point.cut)
             return _judged(candidates, hits_NM, _scored(crops, candidates, image), point.choosing)
-        key = (id(image), id(crops), repr(point.choosing), kept[0].tobytes())
+        key = (id(image), id(crops), chosen_by, kept[0].tobytes())
         if key not in self._answered:
             candidates, hits_NM = self.candidates(image, point.cut)
             scores = _scored_raw(crops, image, kept[0]) if len(kept[0]) else _scored(crops, candidates, image)
