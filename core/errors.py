@@ -14,6 +14,10 @@ class InputError(ValueError):
         super().__init__(" ".join(message.split()))
 
 
+class RefusedChangeError(InputError):
+    """Settings other than those that a run was begun with; its folder keeps the record it had."""
+
+
 def reason(error: BaseException, line: int = 0) -> str:
     """One line, by default the first, of what another library's error says; its kind's name when it says nothing."""
     lines = str(error).strip().splitlines()

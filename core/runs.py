@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from core.errors import InputError
-from core.files import read_json, write_json, write_text
+from core.files import read_json, write_bytes, write_json, write_text
 
 RECORDED_PACKAGES = (
     "grounder", "torch", "torchvision", "ultralytics", "transformers", "accelerate", "albumentations",
@@ -45,6 +45,7 @@ class RunFolder:
     started: float = field(default_factory=time.time)
     seed: int | None = None
     _lock: IO[str] | None = field(default=None, init=False, repr=False)
+    _earlier: dict[Path, bytes] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def id(self) -> str:
@@ -68,8 +69,16 @@ class RunFolder:
             if earlier != self.command:
                 raise InputError(f"{self.path}: field 'run_dir': already holds a run of {earlier}; name another folder")
         self._lock = _take(self.path)
+        self._earlier = {p: p.read_bytes() for p in (self.path / "config.yaml", record) if p.is_file()}
         write_text(self.path / "config.yaml", config_yaml)
         self.record("running")
+
+    def give_back(self) -> None:
+        """Put back the record that an earlier run left here: this one was refused before it did anything."""
+        if self.is_main:
+            for path, held in self._earlier.items():
+                write_bytes(path, held)
+            self._release()
 
     def add_parent(self, path: str | os.PathLike[str]) -> None:
         """Record that this run used something of the run folder that holds `path`, if one does."""
@@ -107,7 +116,11 @@ class RunFolder:
                 "parents": self.parents,
             },
         )
-        if state != "running" and self._lock is not None:
+        if state != "running":
+            self._release()
+
+    def _release(self) -> None:
+        if self._lock is not None:
             with contextlib.suppress(OSError):
                 os.unlink(self._lock.name)
             self._lock.close()

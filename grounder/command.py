@@ -9,7 +9,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from core.errors import InputError
+from core.errors import InputError, RefusedChangeError
 from core.runs import RunFolder, choose_run_dir
 
 Run = Callable[[Any, RunFolder], dict[str, Any] | None]
@@ -76,8 +76,9 @@ def _dispatch(command: str, schema: type, run: Run, words: list[str]) -> None:
 def _help(command: str, schema: type, run: Run, config_name: str, config_dir: str | None) -> str:
     from hydra import compose, initialize_config_module
 
-    from grounder.compose import CONFIGS, search_path
+    from grounder.compose import search_path
     from grounder.help import help_text
+    from grounder.presets import CONFIGS
 
     with initialize_config_module(CONFIGS, version_base="1.3"):
         config = compose(config_name, overrides=search_path(config_dir))
@@ -95,6 +96,9 @@ def execute(command: str, run: Run, config: DictConfig, words: Sequence[str]) ->
     folder.open(OmegaConf.to_yaml(config))
     try:
         metrics = run(settings, folder)
+    except RefusedChangeError:
+        folder.give_back()
+        raise
     except BaseException:
         folder.record("failed")
         raise
@@ -124,7 +128,11 @@ def _hydra(command: str, run: Run, config_name: str, words: list[str]) -> None:
     def job(config: DictConfig) -> Any:
         from hydra.core.hydra_config import HydraConfig
 
+        from grounder.presets import use_config_dir
+
         config.run_dir = HydraConfig.get().runtime.output_dir
+        sources = [s.path for s in HydraConfig.get().runtime.config_sources if s.schema == "file"]
+        use_config_dir(next((path for path in sources if path), None))
         try:
             return execute(command, run, config, HydraConfig.get().overrides.task)
         except InputError as error:

@@ -16,8 +16,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from core.errors import InputError, nearest, reason
+from grounder.presets import CONFIGS, use_config_dir
 
-CONFIGS = "configs"  # the package that ships the YAML values
 MOST_NAMED = 40  # presets of a group that a message names one by one
 
 
@@ -37,6 +37,7 @@ def compose_config(config_name: str, overrides: Sequence[str], config_dir: str |
     nearest valid one.
     """
     GlobalHydra.instance().clear()
+    use_config_dir(config_dir)
     search = search_path(config_dir)
     with initialize_config_module(CONFIGS, version_base="1.3"):
         parsed = _parse(overrides)

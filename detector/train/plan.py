@@ -28,6 +28,7 @@ class StagePlan:
     crop: tuple[int, int] | None = None  # (width, height) of random crops
     crop_share: float = 0.0  # share of the training images that are crops
     best_metric: str = "AP"
+    extended: bool = False  # the stage was complete with fewer epochs and goes on from its last
     run_dir: str = ""  # the command's run folder, where rank 0 of a multi-GPU stage tracks
     tracking: dict[str, Any] = field(default_factory=dict)  # core.tracking's settings, for the same
 

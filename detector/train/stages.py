@@ -6,10 +6,11 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.errors import InputError
+from core.errors import InputError, RefusedChangeError
 from core.files import open_atomic, read_json, write_json, write_text
 from core.images import read_image
 from core.runs import RunFolder
+from core.settings import BEGUN, differences, plain, refuse_changes
 from core.tracking import Tracker, start_tracker
 from data.recipe import RecipeConfig
 from detector.settings import Rectangle, StageConfig, StageState
@@ -37,35 +38,78 @@ def train_stages(config: "TrainConfig", folder: RunFolder) -> dict[str, object]:
         raise InputError(
             f"detector.train.best_metric: {config.detector.train.best_metric!r} is none of {list(METRICS)}"
         )
+    plans = [_plan(config, stage, index, rectangle, folder.path) for index, stage in enumerate(stages, start=1)]
+    made_by = [_made_by(plan, values, tree) for plan, values in zip(plans, arguments, strict=True)]
+    settings = _settings(config, tree)
+    refuse_changes(folder.path, settings, config.allow_changes, write=False)
+    plans = _extended(folder.path, plans, made_by, settings)
     folder.add_parent(tree.path)
-    _refuse_changes(config, folder.path, tree)
+    refuse_changes(folder.path, settings, allow=True)
     data_yaml = tree.write_yaml(folder.path / "data.yaml", blind=config.detector.train.blind)
     # With several GPUs the training is another process's, and so is its tracking.
     alone = not (isinstance(config.device, list) and len(config.device) > 1)
-    tracker = start_tracker(config.tracking, folder, "detector.train", _settings(config, tree)) if alone else None
-    began, previous, metrics = time.monotonic(), None, {}
+    tracker = start_tracker(config.tracking, folder, "detector.train", settings) if alone else None
+    began, metrics = time.monotonic(), {}
     try:
-        for index, stage in enumerate(stages, start=1):
-            path = folder.path / f"stage_{index}"
-            plan = _plan(config, stage, index, previous, rectangle)
-            overrides = {**arguments[index - 1], "data": str(data_yaml), "save_dir": str(path), "model": str(start)}
-            metrics = _train_stage(path, plan, overrides, tracker)
-            previous, start = path, path / "weights" / "best.pt"
+        for plan, values, made in zip(plans, arguments, made_by, strict=True):
+            path = _stage_folder(folder.path, plan.index)
+            overrides = {**values, "data": str(data_yaml), "save_dir": str(path), "model": str(start)}
+            metrics = _train_stage(path, plan, overrides, made, tracker)
+            start = path / "weights" / "best.pt"
         if tracker is not None:
             tracker.log_artifact(Path(start), artifact_name(folder.id, "detector.train"), "detector")
     finally:
         if tracker is not None:
             tracker.finish()
-    assert previous is not None
-    _publish(previous, folder.path)
+    _publish(_stage_folder(folder.path, len(stages)), folder.path)
     return {**metrics, "num_stages": len(stages), "train_s": round(time.monotonic() - began, 1)}
 
 
-def _train_stage(path: Path, plan: StagePlan, overrides: dict[str, Any], tracker: Tracker | None) -> dict[str, object]:
+def _stage_folder(run: Path, index: int) -> Path:
+    return run / f"stage_{index}"
+
+
+def _made_by(plan: StagePlan, arguments: dict[str, Any], tree: Tree) -> dict[str, Any]:
+    """Everything that a stage's weights depend on, beside where they start."""
+    about = {k: v for k, v in asdict(plan).items() if k not in {"previous", "extended", "run_dir", "tracking"}}
+    told = {k: v for k, v in arguments.items() if k not in {"device", "workers"}}
+    return dict(plain({"plan": about, "arguments": told, "data": tree.digest()}))
+
+
+def _extended(
+    run: Path, plans: list[StagePlan], made_by: list[dict[str, Any]], settings: dict[str, Any]
+) -> list[StagePlan]:
+    """The plans, of which a complete last stage may now ask for more epochs.
+
+    Raises RefusedChangeError for a complete stage that other settings made: they cannot be put into its weights.
+    """
+    checked = []
+    for plan, now in zip(plans, made_by, strict=True):
+        done = _stage_folder(run, plan.index) / DONE
+        was = read_json(done).get("made_by") if done.is_file() else None
+        if was is None and done.is_file():  # an earlier version's, which kept its settings for the whole run alone
+            was, now = read_json(run / BEGUN), settings
+        changed = differences(was, now) if was is not None else []
+        grown = {"plan.num_epochs", "arguments.epochs"}
+        only_epochs = bool(changed) and {name for name, _, _ in changed} <= grown
+        is_longer = only_epochs and plan.previous is None and all(before < after for _, before, after in changed)
+        if changed and not (is_longer and plan.index == len(plans)):
+            name, before, after = changed[0]
+            raise RefusedChangeError(
+                f"{done.parent}: is complete, made with {name} {before!r}, and {after!r} cannot be put into it; "
+                "another run_dir starts anew"
+            )
+        checked.append(replace(plan, extended=is_longer))
+    return checked
+
+
+def _train_stage(
+    path: Path, plan: StagePlan, overrides: dict[str, Any], made_by: dict[str, Any], tracker: Tracker | None
+) -> dict[str, object]:
     """Train one stage, or go on with it, or reuse it; returns the metrics of its best epoch."""
-    if (path / DONE).is_file():
+    if (path / DONE).is_file() and not plan.extended:
         print(f"stage {plan.index}: already done, reused ({path})")
-        return dict(read_json(path / DONE))
+        return {name: value for name, value in read_json(path / DONE).items() if name != "made_by"}
     from detector.train.trainer import StageTrainer
 
     path.mkdir(parents=True, exist_ok=True)
@@ -74,7 +118,7 @@ def _train_stage(path: Path, plan: StagePlan, overrides: dict[str, Any], tracker
     trainer.tracker = tracker
     trainer.train()
     metrics = _named_metrics(path)
-    write_json(path / DONE, metrics)
+    write_json(path / DONE, {**metrics, "made_by": made_by})
     if tracker is not None:
         for image in sorted([*path.glob("val_batch*_pred.jpg"), *path.glob("results.png")]):  # where plots are on
             tracker.log_images(f"stage_{plan.index}/{image.stem}", [read_image(image)])
@@ -99,8 +143,8 @@ def _publish(stage: Path, root: Path) -> None:
     write_text(root / "results.csv", (stage / "results.csv").read_text())
 
 
-def _plan(config: "TrainConfig", stage: StageConfig, index: int, previous: Path | None, rectangle: bool) -> StagePlan:
-    if stage.state is StageState.kept and previous is None:
+def _plan(config: "TrainConfig", stage: StageConfig, index: int, rectangle: bool, run: Path) -> StagePlan:
+    if stage.state is StageState.kept and index == 1:
         raise InputError("stages[0].state: the first stage has nothing to keep; use fresh")
     crop = stage.crop or config.detector.train.crop
     if crop is not None and (len(crop) != 2 or min(crop) < 1):
@@ -109,13 +153,13 @@ def _plan(config: "TrainConfig", stage: StageConfig, index: int, previous: Path 
     return StagePlan(
         index=index,
         num_epochs=stage.epochs,
-        previous=str(previous) if stage.state is StageState.kept else None,
+        previous=str(_stage_folder(run, index - 1)) if stage.state is StageState.kept else None,
         rectangle=rectangle,
         crop=None if crop is None else (crop[0], crop[1]),
         crop_share=0.0 if crop is None else share,
         best_metric=config.detector.train.best_metric,
         run_dir=str(config.run_dir),
-        tracking=_plain(asdict(config.tracking)),
+        tracking=plain(asdict(config.tracking)),
     )
 
 
@@ -148,14 +192,13 @@ def _recipe(default: RecipeConfig, name: str | None) -> RecipeConfig:
     """A stage's own recipe, by the name or path of its YAML file, or else the command's."""
     if name is None:
         return default
-    import importlib.resources
-
     from omegaconf import OmegaConf
 
-    shipped = importlib.resources.files("configs").joinpath("recipe", f"{name}.yaml")
-    source = Path(name) if Path(name).is_file() else shipped
-    if not source.is_file():
-        raise InputError(f"stages[].recipe: {name!r} is neither a recipe in configs/recipe nor a file")
+    from grounder.presets import find_preset
+
+    source = Path(name) if Path(name).is_file() else find_preset("recipe", name)
+    if source is None:
+        raise InputError(f"stages[].recipe: {name!r} is neither a recipe, shipped or of --config-dir, nor a file")
     values = OmegaConf.merge(OmegaConf.structured(RecipeConfig), OmegaConf.create(source.read_text()))
     return RecipeConfig(**OmegaConf.to_container(values))  # type: ignore[arg-type]
 
@@ -174,34 +217,4 @@ def _settings(config: "TrainConfig", tree: Tree) -> dict[str, Any]:
     values = asdict(replace(config, tracking=None))  # type: ignore[arg-type]
     for name in ("run_dir", "tracking", "allow_changes", "data", "published"):
         values.pop(name)
-    return {**_plain(values), "data": tree.digest()}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    return value.name if hasattr(value, "name") and hasattr(value, "value") else value
-
-
-def _refuse_changes(config: "TrainConfig", root: Path, tree: Tree) -> None:
-    """Compare with the settings that the run folder was begun with; InputError names the first that differs."""
-    path, now = root / "settings.json", _settings(config, tree)
-    if path.is_file() and not config.allow_changes:
-        for name, was, value in _differences(read_json(path), now):
-            raise InputError(
-                f"{root}: {name} was {was!r} when this training began and is {value!r} now; "
-                "allow_changes=true goes on all the same, another run_dir starts anew"
-            )
-    write_json(path, now)
-
-
-def _differences(was: Any, now: Any, prefix: str = "") -> list[tuple[str, Any, Any]]:
-    if isinstance(was, dict) and isinstance(now, dict):
-        names = sorted(set(was) | set(now))
-        return [d for n in names for d in _differences(was.get(n), now.get(n), f"{prefix}.{n}" if prefix else n)]
-    if isinstance(was, list) and isinstance(now, list) and len(was) == len(now):
-        pairs = enumerate(zip(was, now, strict=True))
-        return [d for i, (a, b) in pairs for d in _differences(a, b, f"{prefix}[{i}]")]
-    return [] if was == now else [(prefix, was, now)]
+    return {**plain(values), "data": tree.digest()}

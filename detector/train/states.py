@@ -7,57 +7,42 @@
 Random state needs no place in it: every epoch is seeded from (seed, epoch).
 """
 
-import shutil
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from core.errors import InputError
-from core.manifest import latest_verified, write_manifest
-
-KEPT = 2  # complete states on disk; the older one serves if the newer is damaged
+from core.states import States
 
 
 class StateFolder:
     """The states of one training stage."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self._states = States(path, "epoch", 5)
+
+    @property
+    def path(self) -> Path:
+        """The folder of the states."""
+        return self._states.path
 
     def save(self, state: dict[str, Any], results_csv: bytes) -> None:
         """Add the state of a complete epoch; a kill at any moment leaves the ones before it as they were."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        name = f"epoch_{state['epoch']:05d}"
-        partial = self.path / f"{name}.partial"
-        for stale in (partial, self.path / name):
-            shutil.rmtree(stale, ignore_errors=True)
-        partial.mkdir()
+        partial = self._states.partial(state["epoch"])
         torch.save(state, partial / "state.pt")
         (partial / "results.csv").write_bytes(results_csv)
-        write_manifest(partial)
-        partial.rename(self.path / name)
-        for old in self._folders()[:-KEPT]:
-            shutil.rmtree(old, ignore_errors=True)
+        self._states.complete(state["epoch"])
 
     def load(self) -> tuple[dict[str, Any], bytes] | None:
         """The newest complete state and its results.csv; None when no epoch was ever completed.
 
         Raises InputError when there are states but each is damaged, so that work is never silently begun anew.
         """
-        folders = self._folders()
-        found, complaints = latest_verified(folders)
-        for complaint in complaints:
-            print(f"passed over a damaged state: {complaint}")
+        found = self._states.newest()
         if found is None:
-            if folders:
-                raise InputError(f"{self.path}: no state verifies ({complaints[0]}); remove the folder to start anew")
             return None
         state = torch.load(found / "state.pt", map_location="cpu", weights_only=True)
         return state, (found / "results.csv").read_bytes()
-
-    def _folders(self) -> list[Path]:
-        return sorted(p for p in self.path.glob("epoch_*") if p.is_dir() and not p.name.endswith(".partial"))
 
 
 def capture(trainer: Any, finished: bool) -> dict[str, Any]:

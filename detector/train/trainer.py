@@ -150,7 +150,8 @@ class StageTrainer(DetectionTrainer):
 
     def _do_train(self) -> None:
         self._open_tracker()
-        if self.state is None or not self.state["finished"]:
+        goes_on = self.plan.extended and self.state is not None and self.state["epoch"] + 1 < self.plan.num_epochs
+        if self.state is None or not self.state["finished"] or goes_on:
             super()._do_train()
             return
         if self.world_size > 1:  # killed after its last epoch: only the closing remains

@@ -31,36 +31,35 @@ from torch.distributed.checkpoint.state_dict import (
 
 from core.errors import InputError, reason
 from core.files import read_json, write_json
-from core.manifest import latest_verified, write_manifest
+from core.manifest import write_manifest
+from core.states import PARTIAL, States
 from siglip.loss.gathering import num_processes, rank
-
-KEPT = 2  # complete states on disk; the older one serves if the newer is damaged
 
 
 class StateFolder:
     """The states of one training; all its processes call each method together."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self._states = States(path, "step", 7)
+
+    @property
+    def path(self) -> Path:
+        """The folder of the states."""
+        return self._states.path
 
     def save(self, model: nn.Module, optimizer: torch.optim.Optimizer, progress: dict[str, Any]) -> None:
         """Add the state of a step; a kill at any moment leaves the ones before it as they were."""
-        target = self.path / f"step_{progress['step']:07d}"
-        partial = target.with_suffix(".partial")
+        step = int(progress["step"])
+        target = self._states.target(step)
         if target.is_dir():  # the same step is the same state, and replacing it would leave a moment without
             return
-        if rank() == 0:
-            shutil.rmtree(partial, ignore_errors=True)
-            partial.mkdir(parents=True)
+        partial = self._states.partial(step) if rank() == 0 else target.with_suffix(PARTIAL)
         _meet()
         _save(partial / "model", {"model": get_model_state_dict(model)})
         _save(partial / "optimizer", {"optimizer": get_optimizer_state_dict(model, optimizer)})
         if rank() == 0:
             write_json(partial / "progress.json", progress)
-            write_manifest(partial)
-            partial.rename(target)
-            for old in self._folders()[:-KEPT]:
-                shutil.rmtree(old, ignore_errors=True)
+            self._states.complete(step)
         _meet()
 
     def load(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any] | None:
@@ -68,14 +67,8 @@ class StateFolder:
 
         Raises InputError when there are states but each is damaged, so that work is never silently begun anew.
         """
-        folders = self._folders()
-        found, complaints = latest_verified(folders)
-        for complaint in complaints:
-            if rank() == 0:
-                print(f"passed over a damaged state: {complaint}", flush=True)
+        found = self._states.newest(tell=rank() == 0)
         if found is None:
-            if folders:
-                raise InputError(f"{self.path}: no state verifies ({complaints[0]}); remove the folder to start anew")
             return None
         moments = {"optimizer": get_optimizer_state_dict(model, optimizer)}
         _load(found / "optimizer", moments)
@@ -85,13 +78,8 @@ class StateFolder:
         set_model_state_dict(model, weights["model"])
         _meet()  # nobody clears a damaged state away while another still reads
         if rank() == 0:
-            unfinished = self.path.glob("*.partial")
-            for rest in (*(f for f in folders if f.name > found.name), *unfinished):
-                shutil.rmtree(rest, ignore_errors=True)
+            self._states.clear_after(found)
         return dict(read_json(found / "progress.json"))
-
-    def _folders(self) -> list[Path]:
-        return sorted(p for p in self.path.glob("step_*") if p.is_dir() and p.suffix != ".partial")
 
 
 def _meet() -> None:

@@ -12,6 +12,7 @@ from omegaconf import MISSING
 from core.errors import InputError
 from core.runs import RunConfig, RunFolder
 from grounder.command import run_command
+from grounder.presets import find_preset
 
 
 class Order(Enum):
@@ -140,3 +141,8 @@ def test_a_users_own_folder_of_presets_is_searched(tmp_path, capsys):
     call("--help", "--config-dir", str(tmp_path / "mine"))
     assert "  inner=  large\n" in capsys.readouterr().out
     assert "nowhere: no such folder" in refused(capsys, "--help", "--config-dir", "nowhere")
+    call("annotations=a", "--config-dir", str(tmp_path / "mine"), "--cfg", "job")
+    assert find_preset("inner", "large") == tmp_path / "mine" / "inner" / "large.yaml"
+    call("annotations=a", "--cfg", "job")
+    assert find_preset("inner", "large") is None
+    assert find_preset("recipe", "v3") is not None

@@ -1,6 +1,7 @@
 """detector.train in this process: stages, files, the live recipe, changed settings, arguments."""
 
 import csv
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -9,9 +10,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from core.errors import InputError
+from core.errors import InputError, RefusedChangeError
 from data.recipe import RecipeConfig
 from detector.settings import Rectangle, StageConfig, StageState
+from grounder.presets import use_config_dir
 
 ROOT = Path(__file__).resolve().parents[3]
 NOISY = RecipeConfig(
@@ -142,8 +144,27 @@ def test_a_changed_setting_is_named_and_refused(make_tree: Callable, train: Call
     with pytest.raises(InputError, match="data was"):
         train(tree, stages=[StageConfig(imgsz=64, epochs=1)])
     before = (run / "weights" / "best.pt").read_bytes()
-    train(tree, stages=[StageConfig(imgsz=64, epochs=1)], allow_changes=True)  # the stage is done: it is reused
+    with pytest.raises(RefusedChangeError, match=r"stage_1: is complete, made with data .* cannot be put into it"):
+        train(tree, stages=[StageConfig(imgsz=64, epochs=1)], allow_changes=True)
     assert (run / "weights" / "best.pt").read_bytes() == before
+
+
+def test_a_finished_training_takes_more_epochs_and_nothing_else(make_tree: Callable, train: Callable) -> None:
+    """With allow_changes a complete stage goes on to its new length; other changes leave folder and record alone."""
+    tree, args = make_tree(), {"lrf": 1.0, "close_mosaic": 0}  # a constant rate: both ways see the same schedule
+    run = train(tree, stages=[StageConfig(imgsz=64, epochs=1)], args=args)
+    with pytest.raises(RefusedChangeError, match="allow_changes=true goes on"):
+        train(tree, stages=[StageConfig(imgsz=64, epochs=3)], args=args)
+    train(tree, stages=[StageConfig(imgsz=64, epochs=3)], args=args, allow_changes=True)
+    assert len(rows(run / "stage_1")) == 3
+    whole = train(tree, "whole", stages=[StageConfig(imgsz=64, epochs=3)], args=args)
+    states = [next((r / "stage_1" / "state").glob("epoch_00002")) / "state.pt" for r in (run, whole)]
+    one, other = (torch.load(path, weights_only=True)["model"] for path in states)
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    kept = {path: path.read_bytes() for path in (run / "settings.json", run / "weights" / "best.pt")}
+    with pytest.raises(RefusedChangeError, match="imgsz 64, and 96 cannot be put into it"):
+        train(tree, stages=[StageConfig(imgsz=96, epochs=3)], args=args, allow_changes=True)
+    assert all(path.read_bytes() == held for path, held in kept.items())
 
 
 def test_a_kept_stage_goes_on_with_optimizer_and_schedule(make_tree: Callable, train: Callable) -> None:
@@ -189,6 +210,18 @@ def test_blind_trains_on_both_parts_and_keeps_the_last_epoch(make_tree: Callable
 def test_wrong_arguments_are_named(make_tree: Callable, train: Callable, args: dict, message: str) -> None:
     with pytest.raises(InputError, match=message):
         train(make_tree(), args=args)
+
+
+def test_a_stages_recipe_may_be_of_the_users_own_folder(make_tree: Callable, train: Callable, tmp_path: Path) -> None:
+    (tmp_path / "own" / "recipe").mkdir(parents=True)
+    (tmp_path / "own" / "recipe" / "mine.yaml").write_text("name: mine\nsteps: [{op: horizontal_flip, p: 0.25}]\n")
+    use_config_dir(tmp_path / "own")  # what --config-dir does
+    try:
+        run = train(make_tree(), stages=[StageConfig(imgsz=64, epochs=1, recipe="mine")])
+    finally:
+        use_config_dir(None)
+    made_by = json.loads((run / "stage_1" / "done.json").read_text())["made_by"]
+    assert "HorizontalFlip" in json.dumps(made_by["arguments"]["augmentations"])
 
 
 def test_wrong_data_and_wrong_starts_are_named(make_tree: Callable, train: Callable, tmp_path: Path) -> None:
