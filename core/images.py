@@ -1,4 +1,4 @@
-"""The one image decoder: RGB uint8 (H, W, 3), whatever the file held, and never more pixels than allowed."""
+"""Decode an image to RGB uint8 (H, W, 3), whatever the file held, and never more pixels than allowed."""
 
 import io
 import os

@@ -1,4 +1,4 @@
-"""What the published log says of a preset, told beside what this run measured."""
+"""What the published log says of a preset, shown beside what this run measured."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -1,4 +1,4 @@
-"""How this house lets Ultralytics run: nothing executed from a weights file, nothing installed, nobody called."""
+"""How Ultralytics runs here: nothing executed from a weights file, nothing installed, no server called."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""Show an augmentation recipe as a grid of images, with how often each step fired and what it drew."""
+"""Show an augmentation recipe as a grid of images, how often each step fired, and what it drew."""
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any

@@ -1,4 +1,4 @@
-"""Set accuracy against time: speed scores and totals as published, and the systems that no other beats."""
+"""Compare accuracy with speed: speed scores and totals as published, and the systems that no other beats."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Fast smooth noise and colour ramps, the cloth that drawn landscapes are cut from."""
+"""Fast smooth noise and colour ramps, which drawn landscapes are made of."""
 
 import cv2
 import numpy as np
