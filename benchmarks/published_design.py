@@ -21,6 +21,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -267,6 +268,8 @@ def result_of(hits: dict[str, np.ndarray], images: list[str], about: dict[str, A
         row["error_ratio"] = error_ratio(hits[STEPS[0]], hits[step], images)
         rows.append(row)
     return {
+        "command": "python benchmarks/published_design.py ANNOTATIONS WORK RESULT.json",
+        "date": time.strftime("%Y-%m-%d"), "steps_now": list(STEPS), "not_run": [],
         "answers": len(images), "images": len(set(images)), "grades": list(GRADES), "seeds": list(SEEDS),
         "training": {"images": NUM_TRAIN, "batch": BATCH, "scorers": SCORERS, "rates": list(RATES),
                      "detector": list(DETECTOR), "stages": STAGES},

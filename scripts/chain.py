@@ -17,7 +17,8 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from chain_steps import SIZES, Step, plan  # beside this script
+from chain_record import write_record  # beside this script, like the next
+from chain_steps import SIZES, Step, plan
 
 from core.runs import owner
 
@@ -32,7 +33,7 @@ def main() -> None:
     steps = plan(SIZES[size], root, settings.pop("annotations", None), settings.pop("images", None))
     if settings:
         _stop(f"{next(iter(settings))}: no such setting; size, annotations, images and run_dir are")
-    Chain(root).run(steps)
+    Chain(root, size).run(steps)
 
 
 def _settings(words: list[str]) -> dict[str, str]:
@@ -55,6 +56,8 @@ class Chain:
     """The steps of one chain and what became of them."""
 
     root: Path
+    size: str = "demo"
+    reused: int = 0  # steps that an earlier chain had made
     # What runs beside the others: the step, its process (None: an earlier chain's) and when it began.
     beside: list[tuple[Step, subprocess.Popen[bytes] | None, float]] = field(default_factory=list)
 
@@ -72,6 +75,7 @@ class Chain:
                 _await_earlier(step)
                 if not redo and self._complete(step):
                     print(f"{head}: already done, reused ({step.folder})", flush=True)
+                    self.reused += 1
                     continue
                 redo = redo or not step.beside  # only what waits for it depends on what runs beside
                 self._join(step)
@@ -81,8 +85,9 @@ class Chain:
             for _, process, _ in self.beside:
                 if process is not None:
                     process.terminate()
-        print(f"the chain took {time.monotonic() - started:.0f} s\n")
-        self._summary()
+        wall_s = time.monotonic() - started
+        print(f"the chain took {wall_s:.0f} s\n")
+        self._summary(wall_s)
 
     def _complete(self, step: Step) -> bool:
         try:
@@ -120,10 +125,11 @@ class Chain:
                     _check(other, subprocess.run(other.argv, check=False).returncode)
             print(f"    {other.command}: {time.monotonic() - begun:.0f} s", flush=True)
 
-    def _summary(self) -> None:
+    def _summary(self, wall_s: float) -> None:
         report = self.root / "report"
         print((report / "report.md").read_text().split("\n## ")[0].rstrip() + "\n")
         print(f"report: {(report / 'report.html').resolve()}")
+        print(f"figures: {write_record(self.root, self.size, wall_s, self.reused).resolve()}")
 
 
 def _await_earlier(step: Step) -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from reflow import reflow  # beside this script
 
 ROOT = Path(__file__).resolve().parents[1]
 TABLE = ROOT / "docs" / "experiments.csv"
@@ -259,6 +260,12 @@ def designs() -> list[str]:
         "([published_design.json](results/published_design.json), `benchmarks/published_design.py`). "
         f"Goal: at most {goal} of the errors; **{met}**. The intervals are over images, not over trainings."
     )
+    if result["not_run"]:
+        about += (
+            f"\n\nMeasured on {result['date']} at {result['commit']}, by the benchmark as it was then, with the detector as a "
+            f"step of its own. Its steps now are {', '.join(result['steps_now'])}. **Not run** in this form: "
+            f"{', '.join(result['not_run'])}."
+        )
     lines = [*_head(("step", "accuracy", "gave, points", "errors over the published design's"))]
     for step in result["steps"]:
         gave, (low, high) = step["over_previous"]["difference"], step["over_previous"]["ci95"]
@@ -273,7 +280,7 @@ def designs() -> list[str]:
 def page(runs: str | None = None) -> str:
     """The whole page."""
     rows = read_rows()
-    return "\n".join([HEAD, *takeaways(rows), *measured(), *designs(), *table(rows, ours(runs))]) + "\n"
+    return reflow("\n".join([HEAD, *takeaways(rows), *measured(), *designs(), *table(rows, ours(runs))]) + "\n")
 
 
 def main() -> None:

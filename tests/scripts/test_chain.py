@@ -35,7 +35,7 @@ def data_steps(root):
 
 
 def test_finished_steps_are_reused_and_what_follows_a_new_one_is_not(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(chain.Chain, "_summary", lambda self: None)
+    monkeypatch.setattr(chain.Chain, "_summary", lambda self, wall_s: None)
     root = tmp_path / "run"
     for expected in (0, 2):
         chain.Chain(root).run(data_steps(root))
@@ -46,7 +46,7 @@ def test_finished_steps_are_reused_and_what_follows_a_new_one_is_not(tmp_path, c
 
 
 def test_a_step_that_a_kill_left_half_way_runs_again(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(chain.Chain, "_summary", lambda self: None)
+    monkeypatch.setattr(chain.Chain, "_summary", lambda self, wall_s: None)
     root = tmp_path / "run"
     chain.Chain(root).run(data_steps(root))
     record = root / "split" / "run.json"
@@ -68,7 +68,7 @@ def steps_beside(root):
 
 
 def test_a_step_beside_that_a_killed_chain_left_running_is_waited_for_last(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(chain.Chain, "_summary", lambda self: None)
+    monkeypatch.setattr(chain.Chain, "_summary", lambda self, wall_s: None)
     root = tmp_path / "run"
     steps = steps_beside(root)
     chain.Chain(root).run(steps)
@@ -87,7 +87,7 @@ def test_a_step_beside_that_a_killed_chain_left_running_is_waited_for_last(tmp_p
 
 
 def test_a_step_beside_is_waited_for_and_what_needs_it_follows_it(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(chain.Chain, "_summary", lambda self: None)
+    monkeypatch.setattr(chain.Chain, "_summary", lambda self, wall_s: None)
     root = tmp_path / "run"
     chain.Chain(root).run(steps_beside(root))
     text = capsys.readouterr().out
@@ -101,7 +101,7 @@ def test_a_step_beside_is_waited_for_and_what_needs_it_follows_it(tmp_path, caps
 
 
 def test_a_step_beside_that_fails_ends_the_chain(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(chain.Chain, "_summary", lambda self: None)
+    monkeypatch.setattr(chain.Chain, "_summary", lambda self, wall_s: None)
     scenes, beside, copy, tree = steps_beside(tmp_path / "run")
     wrong = replace(beside, settings=("annotations=nowhere.jsonl",))
     with pytest.raises(SystemExit) as stop:
