@@ -26,6 +26,9 @@ install: $(READY)  ## build .venv from the hash-pinned lock
 demo: $(READY)  ## the whole system on drawn scenes: train, export, judge, report (goes on where it stopped)
 	$(RUN) scripts/chain.py size=demo run_dir=runs/demo
 
+figures: $(READY)  ## bring README and handbook to the demo's figures and to docs/results/ (after make demo)
+	$(RUN) scripts/figures.py demo=runs/demo
+
 test: $(READY)  ## the test suite, with short fault tests (under 12 minutes on 2 cores)
 	$(RUN) -m pytest -n 2 --dist worksteal
 
@@ -60,4 +63,4 @@ lock: $(READY)  ## renew requirements.lock, the container's part of it and the e
 clean:  ## remove the environment and the tools' caches (not runs/ nor datasets/)
 	rm -rf $(VENV) $(EXTRAS) .mypy_cache .ruff_cache .import_linter_cache .pytest_cache grounder.egg-info
 
-.PHONY: help install demo test test-extras faults lint format lock clean
+.PHONY: help install demo figures test test-extras faults lint format lock clean
