@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from omegaconf import MISSING
 
+from core.counting import count
 from core.errors import InputError
 from core.files import open_atomic, sha256_file
 from core.records import PredictedImage, read_predictions
@@ -117,11 +118,11 @@ def _answers(
     entries: list[PredictedImage], known: dict[str, set[str]], duplicates: Duplicates
 ) -> dict[tuple[str, str], Prediction]:
     strangers = [e for e in entries if e.image not in known]
-    _refuse(
-        strangers, "predicted images are not in the truth", [e.image for e in strangers], _known_as(strangers, known)
-    )
+    _refuse(strangers, ("predicted image is not in the truth", "predicted images are not in the truth"),
+            [e.image for e in strangers], _known_as(strangers, known))  # fmt: skip
     lost = [(e, p) for e in entries for p in e.predictions if p.caption not in known[e.image]]
-    _refuse([e for e, _ in lost], "predicted captions are not in the truth of their image",
+    _refuse([e for e, _ in lost], ("predicted caption is not in the truth of its image",
+                                   "predicted captions are not in the truth of their image"),
             [f"{p.caption!r} of {e.image}" for e, p in lost])  # fmt: skip
     answers: dict[tuple[str, str], Prediction] = {}
     repeats: list[PredictedImage] = []
@@ -134,8 +135,8 @@ def _answers(
                 answers[key] = prediction
     if duplicates is Duplicates.error:
         names = list(dict.fromkeys(e.image for e in repeats))
-        _refuse(repeats, f"predictions repeat an image and caption ({len(names)} images); duplicates=first or "
-                "duplicates=last takes one", names)  # fmt: skip
+        rest = f"an image and caption ({count(len(names), 'image')}); duplicates=first or duplicates=last takes one"
+        _refuse(repeats, (f"prediction repeats {rest}", f"predictions repeat {rest}"), names)
     return answers
 
 
@@ -148,10 +149,11 @@ def _known_as(strangers: list[PredictedImage], known: dict[str, set[str]]) -> st
     return f" (the truth names {strangers[0].image} {same[0]})" if len(same) == 1 else ""
 
 
-def _refuse(offenders: list[PredictedImage], what: str, names: list[str], hint: str = "") -> None:
+def _refuse(offenders: list[PredictedImage], what: tuple[str, str], names: list[str], hint: str = "") -> None:
+    """InputError that counts the offenders; `what`: of one, and of several."""
     if offenders:
         shown = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
-        raise InputError(f"{offenders[0].place}: {len(offenders)} {what}: {shown}{hint}")
+        raise InputError(f"{offenders[0].place}: {count(len(offenders), *what)}: {shown}{hint}")
 
 
 def score_positional(truth: list[AnnotatedImage], entries: list[PredictedImage]) -> list[Outcome]:
@@ -229,9 +231,8 @@ def _tell_missing(outcomes: list[Outcome]) -> None:
         images = list(dict.fromkeys(names))
         if images:
             shown = ", ".join(images[:3]) + (", ..." if len(images) > 3 else "")
-            print(
-                f"{what} for some captions of {len(images)} images ({len(names)} captions), counted as misses: {shown}"
-            )
+            where = f"{count(len(images), 'image')} ({count(len(names), 'caption')})"
+            print(f"{what} for some captions of {where}, counted as misses: {shown}")
 
 
 def write_outcomes(folder: RunFolder, outcomes: list[Outcome]) -> None:

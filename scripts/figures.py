@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "docs" / "results"
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 NUMBER = r"(?<![\w.])[+-]?\d[\d,]*(?:\.\d+)?"
-MARK = re.compile(rf"<!--(?:(\d+)\*)?([a-z]\w*(?:\.[\w-]+)+)-->([\w.,+-]*\w)")
+MARK = re.compile(r"<!--(?:(\d+)\*)?([a-z]\w*(?:\.[\w-]+)+)-->([\w.,+-]*\w)")
 ROWS = re.compile(r"<!--rows ([\w.-]+)-->\n\n?((?:\|.*\n)+)")
 
 

@@ -1,7 +1,7 @@
 """Wrap the prose of Markdown pages at 100 columns; tables, code, headings and links stay as they are.
 
-    python scripts/reflow.py                 # README, CONTRIBUTING, CHANGELOG and docs/
-    python scripts/reflow.py FILE.md ...
+python scripts/reflow.py                 # README, CONTRIBUTING, CHANGELOG and docs/
+python scripts/reflow.py FILE.md ...
 """
 
 import re

@@ -262,8 +262,8 @@ def designs() -> list[str]:
     )
     if result["not_run"]:
         about += (
-            f"\n\nMeasured on {result['date']} at {result['commit']}, by the benchmark as it was then, with the detector as a "
-            f"step of its own. Its steps now are {', '.join(result['steps_now'])}. **Not run** in this form: "
+            f"\n\nMeasured on {result['date']} at {result['commit']}, by the benchmark as it was then, with the "
+            f"detector as a step. Its steps now are {', '.join(result['steps_now'])}. **Not run** in this form: "
             f"{', '.join(result['not_run'])}."
         )
     lines = [*_head(("step", "accuracy", "gave, points", "errors over the published design's"))]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from core.counting import count
 from core.errors import InputError
 from core.files import sha256_file, write_json
 from core.progress import progress
@@ -57,7 +58,10 @@ def _image_folders(config: "MergeConfig") -> list[str]:
     if config.images is None:
         return []
     if len(config.images) not in (1, len(config.sets)):
-        raise InputError(f"images: {len(config.images)} folders for {len(config.sets)} sets; give one for each, or one")
+        raise InputError(
+            f"images: {count(len(config.images), 'folder')} for {count(len(config.sets), 'set')}; "
+            "give one for each, or one"
+        )
     return config.images * len(config.sets) if len(config.images) == 1 else config.images
 
 

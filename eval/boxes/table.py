@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from core.counting import count
 from core.errors import InputError
 from core.records import Detection
 from core.values import AnnotatedImage
@@ -79,7 +80,8 @@ def detection_table(
     if strangers:
         names = list(dict.fromkeys(map(str, strangers)))
         shown = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
-        raise InputError(f"{path}: {len(strangers)} detections of {len(names)} images are not in the truth: {shown}")
+        what = f"{count(len(strangers), 'detection')} of {count(len(names), 'image')}"
+        raise InputError(f"{path}: {what} {'is' if len(strangers) == 1 else 'are'} not in the truth: {shown}")
     return make_table(
         [places[d.image] for d in detections],
         [d.box_ltwh for d in detections],

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from core.counting import count
 from core.cuts import CutConfig
 from core.errors import InputError
 from core.files import read_json
@@ -87,7 +88,7 @@ def gather(runs: Sequence[FoundRun], title: str, images: str | None, truth: str 
         contents.notes.append(f"{folder}: no such folder of images, so the report shows none.")
     if contents.images.missing:
         first = ", ".join(dict.fromkeys(contents.images.missing))
-        contents.notes.append(f"{len(set(contents.images.missing))} images could not be read: {first[:120]}")
+        contents.notes.append(f"{count(len(set(contents.images.missing)), 'image')} could not be read: {first[:120]}")
     return contents
 
 

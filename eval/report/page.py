@@ -5,6 +5,7 @@ from collections import Counter
 from importlib.resources import files
 from typing import Any
 
+from core.counting import count
 from eval.attribution import FATES, slug
 from eval.charts.svg import svg
 from eval.report.contents import Contents
@@ -40,9 +41,9 @@ def lead(contents: Contents) -> list[str]:
     sentences = []
     if m:
         low, high = (100 * v for v in m["ci95"])
-        missing = f" {m['num_missing']} captions got no box and count as misses." if m["num_missing"] else ""
+        missing = f" {count(m['num_missing'], 'caption')} got no box, counted as wrong." if m["num_missing"] else ""
         share = f"{100 * m['accuracy']:.1f} % (95 % interval {low:.1f} to {high:.1f}, by image)"
-        hits = f"Of {m['num_captions']} captions, {m['num_hits']} were answered with the right box"
+        hits = f"Of {count(m['num_captions'], 'caption')}, {m['num_hits']} were answered with the right box"
         sentences.append(f"{hits}: {share}.{missing}")
     if s:
         sentences.append(f"A random candidate would be right {100 * s['chance']:.1f} % of the time; with these "

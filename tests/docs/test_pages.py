@@ -26,7 +26,7 @@ def test_a_page_is_a_hundred_columns_wide(path):
 
 def test_wrapping_changes_nothing_but_the_lines_ends():
     text = (
-        "# A heading that is left as it is, however long it may be, since a heading has to stand on one line and no other\n\n"
+        f"# A heading {'that goes on ' * 10}\n\n"
         + "word " * 30 + "- 5 `a code span` end.\n- item " + "`x y` " * 30 + "\n  goes on\n\n"
         + "```shell\n" + "long " * 40 + "\n```\n\n| " + "cell " * 40 + "|\n\n    " + "code " * 40 + "\n"
     )  # fmt: skip
@@ -60,14 +60,13 @@ def test_the_readme_has_no_figure_without_a_source():
 
 def test_figures_are_found_and_brought_into_step(tmp_path, monkeypatch):
     monkeypatch.setattr(figures, "RESULTS", tmp_path)
-    (tmp_path / "made.json").write_text(
-        json.dumps({"date": "2026-01-02", "commit": "0123456789", "figures": {"share": 0.12345, "rows": [[1.25, 2000]]}})
-    )
+    made = {"date": "2026-01-02", "commit": "0123456789", "figures": {"share": 0.12345, "rows": [[1.25, 2000]]}}
+    (tmp_path / "made.json").write_text(json.dumps(made))
     text = ("<!--made.share-->0.9, <!--100*made.share-->7.77 %, <!--made.date-->2025-01-01, <!--made.commit-->fff\n"
             "<!--rows made.rows-->\n| a 5 | b | c |\n|---|---|---|\n| a 5 | 9.99 | 1,000 |\n")  # fmt: skip
     new = figures.rewritten(text)
-    assert re.sub("<!--.*?-->", "", new).split("\n") == [
-        "0.1, 12.35 %, 2026-01-02, 012", "", "| a 5 | b | c |", "|---|---|---|", "| a 5 | 1.25 | 2,000 |", ""]  # fmt: skip
+    shown = ["0.1, 12.35 %, 2026-01-02, 012", "", "| a 5 | b | c |", "|---|---|---|", "| a 5 | 1.25 | 2,000 |", ""]
+    assert re.sub("<!--.*?-->", "", new).split("\n") == shown
     assert figures.rewritten(new) == new
 
 

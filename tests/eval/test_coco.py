@@ -80,7 +80,7 @@ def test_no_detections_are_zeros_and_said(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("detections", "message"),
     [
-        ([found("z.jpg", [0, 0, 9, 9], 0.5)] * 2, "2 detections of 1 images are not in the truth: z.jpg"),
+        ([found("z.jpg", [0, 0, 9, 9], 0.5)] * 2, "2 detections of 1 image are not in the truth: z.jpg"),
         ([found("a.jpg", [0, 0, -9, 9], 0.5)], "entry 1: field 'bbox': width or height is negative"),
         ([found("a.jpg", [0, 0, 9], 0.5)], "entry 1: field 'bbox': not four finite numbers"),
         ([found("a.jpg", [0, 0, float("nan"), 9], 0.5)], "entry 1: field 'bbox': not four finite numbers"),

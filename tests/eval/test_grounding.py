@@ -189,7 +189,7 @@ def test_missing_images_and_captions_are_misses_and_told(tmp_path, capsys):
 def test_null_and_empty_boxes_are_misses_and_told(tmp_path, capsys, box):
     metrics = judged(tmp_path, [ltwh(0, box), ltwh(1), ltwh(2)])
     assert (metrics["num_hits"], metrics["num_captions"], metrics["num_missing"]) == (5, 6, 1)
-    assert "a prediction without a box for some captions of 1 images (1 captions)" in capsys.readouterr().out
+    assert "a prediction without a box for some captions of 1 image (1 caption)" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("box", [[5, 5, -10, 10], [5, 5, 0, 0], [-900, -900, 10, 10], [1e300, 0, 20, 20]])
@@ -206,10 +206,10 @@ def test_no_predictions_at_all_keep_the_denominator(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda p: p.append(ltwh(7)), "p.jsonl line 4: 1 predicted images are not in the truth: im_7.jpg"),
-        (lambda p: p.append(p[0]), "line 4: 2 predictions repeat an image and caption (1 images)"),
+        (lambda p: p.append(ltwh(7)), "p.jsonl line 4: 1 predicted image is not in the truth: im_7.jpg"),
+        (lambda p: p.append(p[0]), "line 4: 2 predictions repeat an image and caption (1 image)"),
         (lambda p: p[1]["annotations"].append({"caption": "pink cat", "bbox": [0, 0, 1, 1]}),
-         "line 2: 1 predicted captions are not in the truth of their image: 'pink cat' of im_1.jpg"),
+         "line 2: 1 predicted caption is not in the truth of its image: 'pink cat' of im_1.jpg"),
         (lambda p: p[1]["annotations"][0].update(bbox=[0, 0, float("nan"), 3]),
          "line 2: field 'annotations[0].bbox': not four finite numbers but [0, 0, NaN, 3]"),
         (lambda p: p[2]["annotations"][1].update(bbox=[0, 0, float("inf"), 3]), "line 3: field 'annotations[1].bbox'"),

@@ -197,7 +197,7 @@ def test_strange_images_are_shown_and_unreadable_ones_named_and_every_caption_st
     truth = read_annotations(chain / "export/truth.jsonl")
     captions = sum(len(entry.annotations) for entry in truth)
     assert json.loads((tmp_path / "a/metrics.json").read_text())["num_captions"] == captions
-    assert f"1 images could not be read: {spoiled['torn'].name}" in page
+    assert f"1 image could not be read: {spoiled['torn'].name}" in page
     for kind in ("exif", "cmyk", "sixteen", "dot"):
         assert page.count(spoiled[kind].name) >= 1
 
