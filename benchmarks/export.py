@@ -24,6 +24,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
+from benchmarks.recording import record, take_json
 from core.boxes import iou_matrix, ltwh_to_xyxy
 from core.images import read_image
 from core.pixels import crop_box
@@ -40,6 +41,7 @@ Boxes = dict[tuple[str, str], NDArray[np.floating]]  # xyxy by image and caption
 
 def main() -> None:
     """Measure and print."""
+    file = take_json()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", help="run folder of pipeline.export; its relative paths hold from the working folder")
     parser.add_argument("--images", type=int, default=40, help="the first so many of the run's annotation file")
@@ -77,6 +79,7 @@ def main() -> None:
     same = float(np.mean([iou_matrix(told[k][None], wanted[k][None])[0, 0] > SAME_IOU for k in wanted]))
     ratio = rate["ours"] / rate["published"]
     print(f"ratio {ratio:.2f} (goal {GOAL}); {100 * same:.1f} % of the captions get the same box")
+    record(file, "export", {"images": len(truth), "ratio": ratio} | {f"{name}_per_s": rate[name] for name in rate})
     raise SystemExit(0 if ratio >= GOAL and same >= SAME else 1)
 
 

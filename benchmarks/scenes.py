@@ -11,6 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from benchmarks.recording import record, take_json
 from core.images import write_image
 from data.scenes import scene_settings
 from data.scenes.draw import draw_scene
@@ -21,6 +22,7 @@ LIMIT_S = 20.0  # the project's own limit for 100 scenes
 
 def main() -> None:
     """Draw and write the scenes, and print seconds per 100 and the share of the limit."""
+    file = take_json()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scenes", type=int, default=100)
     parser.add_argument("--noise", default="none", choices=[noise.value for noise in SceneNoise])
@@ -40,6 +42,7 @@ def main() -> None:
     print(f"{options.scenes} scenes of 1520x870, one core, opencv {cv2.__version__}, numpy {np.__version__}")
     print(f"drawing {1e3 * np.mean(drawing):.1f} ms a scene (p95 {1e3 * np.quantile(drawing, 0.95):.1f})")
     print(f"100 scenes drawn and written: {per_100:.1f} s of {LIMIT_S:.0f} s allowed, ratio {LIMIT_S / per_100:.2f}")
+    record(file, "scenes", {"images": 100, "cpu_s": per_100, "allowed_s": LIMIT_S})
 
 
 if __name__ == "__main__":

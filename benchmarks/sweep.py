@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.recording import record, take_json
 from core.pixels import pixel_boxes
 from core.stages import View
 from core.store import CandidateStore
@@ -65,6 +66,7 @@ def make_cache(folder: Path, num_images: int, raw_boxes: int, num_captions: int,
 
 def main() -> None:
     """Make the cache, sweep it, say how long it took."""
+    file = take_json()
     num_images, raw_boxes = (int(v) for v in (sys.argv[1:] + ["1000", "150"][len(sys.argv) - 1 :]))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -79,6 +81,7 @@ def main() -> None:
         print(f"{len(rows)} settings, {num_images} images of {raw_boxes} raw boxes, {best['num_captions']} captions")
         print(f"{took:.1f} s ({cpu:.1f} s of one core), {1000 * took / len(rows):.0f} ms a setting")
         print(f"best accuracy {best['accuracy']:.4f} (ceiling {best['ceiling']:.4f}, chance {best['chance']:.4f})")
+        record(file, "sweep", {"wall_s": took, "cpu_s": cpu})
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from benchmarks.recording import record, take_json
 from pipeline.opening import open_pipeline
 
 CONFIDENCE, NMS_IOU, MAX_DET = (0.05, 0.1, 0.25, 0.5), (0.3, 0.5, 0.7), (10, 20)
@@ -65,6 +66,7 @@ def main() -> None:
 
     from data.captions import read_annotations, write_annotations
 
+    file = take_json()
     run_folder, num_images = sys.argv[1], int((sys.argv[2:] or ["40"])[0])
     config = yaml.safe_load((Path(run_folder) / "config.yaml").read_text())
     truth = read_annotations(config["annotations"])[:num_images]
@@ -78,6 +80,7 @@ def main() -> None:
     print(f"export and replay {our_s:.1f} s (loading and decoding included), the pipeline 24 times {their_s:.1f} s")
     verdict = "equal at every setting" if ours == theirs else f"DIFFER: {ours} {theirs}"
     print(f"ratio {their_s / our_s:.1f}x; hits {verdict}")
+    record(file, f"end_to_end_{len(truth)}", {"ours_s": our_s, "naive_s": their_s, "ratio": their_s / our_s})
 
 
 if __name__ == "__main__":

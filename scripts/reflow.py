@@ -64,7 +64,7 @@ def _wrapped(block: list[str]) -> list[str]:
     first = item[1] if item else re.match(r"\s*", block[0])[0]  # type: ignore[index]
     words = " ".join([item[2] if item else block[0].strip(), *(line.strip() for line in block[1:])])
     words = re.sub(r"(`+)(?!`).+?(?<!`)\1(?!`)", lambda span: span[0].replace(" ", KEPT), words)
-    words = re.sub(r" (?=(?:[-+*>]|\d+[.)]|#+) )", KEPT, words)  # a line must not begin like a list's item
+    words = re.sub(r" (?=(?:[-+*>]|\d+[.)]|#+) |<!--)", KEPT, words)  # nor may a line begin like an item or as HTML
     return [line.replace(KEPT, " ") for line in textwrap.wrap(
         words, WIDTH, initial_indent=first, subsequent_indent=" " * len(first),
         break_long_words=False, break_on_hyphens=False)]  # fmt: skip
@@ -76,7 +76,7 @@ def too_wide(text: str) -> list[int]:
     for number, line in enumerate(text.splitlines(), start=1):
         fenced ^= FENCE.match(line) is not None
         if len(line) > WIDTH and not fenced and not STANDING.match(line) and not line.startswith("    "):
-            words = re.sub(r"(`+)(?!`).+?(?<!`)\1(?!`)", lambda span: span[0].replace(" ", KEPT), line)
+            words = re.sub(r"(`+)(?!`).+?(?<!`)\1(?!`)| (?=<!--)", lambda span: span[0].replace(" ", KEPT), line)
             if " " in words.strip()[: WIDTH - 1].removeprefix("- "):
                 found.append(number)
     return found

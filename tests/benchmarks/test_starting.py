@@ -1,5 +1,6 @@
 """Every benchmark starts by its path as well as by its module name, and tells its usage where it takes options."""
 
+import json
 import subprocess
 import sys
 import tomllib
@@ -36,3 +37,17 @@ def test_usage_by_path_and_by_name(name, tmp_path):
         told = subprocess.run([sys.executable, *words, "--help"], cwd=folder, capture_output=True, text=True)
         assert told.returncode == 0
         assert "--rounds" in told.stdout
+
+
+def test_what_was_measured_is_kept_where_the_pages_take_it_from(tmp_path):
+    """A figure is put beside the others, with its command, and the word that asks for it is none of the benchmark's."""
+    file = tmp_path / "speed.json"
+    file.write_text('{"figures": {"other": {"ratio": 3}}}')
+    words = [sys.executable, ROOT / "benchmarks" / "coco.py", "20", "5", f"json={file}"]
+    told = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    figures = json.loads(file.read_text())["figures"]
+    assert figures["other"] == {"ratio": 3}
+    assert figures["coco"].keys() == json.loads((ROOT / "docs/results/speed.json").read_text())["figures"][
+        "coco"].keys() - {"source"} | {"commit"}  # fmt: skip
+    assert figures["coco"]["what"].endswith("benchmarks/coco.py 20 5")
+    assert f"{figures['coco']['ratio']:.0f}x" in told

@@ -24,6 +24,12 @@ def test_a_page_is_a_hundred_columns_wide(path):
     assert reflow.too_wide(path.read_text()) == [], "python scripts/reflow.py wraps it"
 
 
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_no_line_begins_with_a_mark(path):
+    """A line that begins with a comment ends its paragraph, by CommonMark."""
+    assert not re.search(r"^ *<!--(?!rows)", path.read_text(), re.M)
+
+
 def test_wrapping_changes_nothing_but_the_lines_ends():
     text = (
         f"# A heading {'that goes on ' * 10}\n\n"
