@@ -47,9 +47,9 @@ findings. Lines 146 and 148 of the log are advice on how to work and claim nothi
 ABOUT_OURS = """## Ours
 
 Whole systems trained from nothing on two CPU cores, on drawn scenes; not comparable with the log's figures, whose
-images, checkpoints and GPUs were not at hand. Ceiling: the best candidate by overlap; chance: a random one.
+images, checkpoints and GPUs were not here. Ceiling: the best candidate by overlap; chance: a random one.
 """
-NONE_OF_OURS = """No preset of these was run here, for want of the images, the checkpoints and a GPU: there is no
+NONE_OF_OURS = """No preset of these was run here: the images, the checkpoints and a GPU were missing. So there is no
 column for ours. `python scripts/results_page.py runs=DIR` adds it from the `pipeline.export` runs below a folder.
 """
 ABOUT_DETECTORS = """
