@@ -2,6 +2,8 @@
 
 import importlib
 import importlib.util
+import json
+import shutil
 import sys
 from dataclasses import replace
 from itertools import product
@@ -118,3 +120,27 @@ def test_wrong_words_are_one_line(words, capsys, monkeypatch):
         chain.main()
     assert stop.value.code == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_chains_record_holds_what_its_runs_found(tmp_path):
+    """Over an export that was kept: the record's figures are those of the three commands that judge it."""
+    kept = Path(__file__).resolve().parents[1] / "fixtures" / "commit_3348820"
+    root, truth = tmp_path / "run", kept / "split" / "val.jsonl"
+    shutil.copytree(kept / "export", root / "export")
+    judged = {
+        "grounding": ("eval.grounding", f"predictions={root}/export/predictions.jsonl"),
+        "coco": ("eval.coco", f"detections={root}/export/detections.json"),
+        "report": ("eval.report", f"run={root}"),
+    }
+    for name, (command, word) in judged.items():
+        words = [f"truth={truth}", word, f"run_dir={root}/{name}", "tracking.mode=disabled"]
+        importlib.import_module(command).main(words)
+    record = json.loads(chain.write_record(root, "demo", 12.3, 4).read_text())
+    figures, metrics = record["figures"], json.loads((root / "grounding" / "metrics.json").read_text())
+    assert (record["wall_s"], record["steps_reused"]) == (12, 4)
+    assert record["command"].endswith(f"size=demo run_dir={root}")
+    assert figures["accuracy"] == metrics["accuracy"] == figures["right"] / figures["captions"]
+    assert figures["ci95"][0] <= figures["accuracy"] <= figures["ci95"][1]
+    assert figures["accuracy"] <= figures["ceiling"]
+    assert figures["AP50"] == json.loads((root / "coco" / "metrics.json").read_text())["AP50"]
+    assert figures["images"] == len(truth.read_text().splitlines())
