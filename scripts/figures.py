@@ -53,8 +53,7 @@ def take_over(run: Path) -> None:
         raise SystemExit(2)
     shutil.copy(record, RESULTS / "demo.json")
     image, caption = shown(run)
-    locate([f"image={run}/scenes/images/{image}", f"caption='{caption}'", f"pipeline={run}/export",
-            f"run_dir={run}/located", "tracking.mode=disabled"])  # fmt: skip
+    locate([f"{run}/scenes/images/{image}", caption, f"pipeline={run}/export", f"run_dir={run}/located"])
     drawn = Image.open(run / "located" / "located.png").convert("RGB")
     drawn.quantize(256, dither=Image.Dither.NONE).save(ROOT / "docs" / "located.png", optimize=True)
 
