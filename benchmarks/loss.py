@@ -1,17 +1,20 @@
 """The sigmoid loss beside transformers' own: time and peak memory, forward and backward, each in a fresh process.
 
-    python benchmarks/loss.py [--batch 8192] [--width 1024] [--rounds 3]
+    python benchmarks/loss.py [--batch 8192] [--width 1024] [--rounds 3] [--busy 4]
 
+`--busy N` runs beside N processes that each keep one thread busy, as other programs on a shared machine do.
 Peak memory is the kernel's high-water mark (VmHWM after clear_refs) above the inputs; their gradients are told apart.
 Seen on 2 cores: see docs/log.md.
 """
 
 import argparse
+import contextlib
 import json
 import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 
@@ -62,12 +65,25 @@ def measure(which: str, batch: int, width: int) -> dict[str, float]:
     return {"loss": loss, "seconds": seconds, "bytes": status_bytes("VmHWM") - before}
 
 
+@contextlib.contextmanager
+def beside(number: int) -> Iterator[None]:
+    """So many processes that keep one thread each busy, ended on leaving."""
+    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(number)]
+    try:
+        yield
+    finally:
+        for process in busy:
+            process.kill()
+            process.wait()
+
+
 def main() -> None:
     """Alternate the two in fresh processes and print the ratios of their medians."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--batch", type=int, default=8192)
     parser.add_argument("--width", type=int, default=1024)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--busy", type=int, default=0)
     parser.add_argument("--measure", choices=["ours", "transformers"])
     options = parser.parse_args()
     if options.measure:
@@ -77,13 +93,15 @@ def main() -> None:
     import transformers
 
     print(f"torch {torch.__version__}, transformers {transformers.__version__}, {torch.get_num_threads()} threads, "
-          f"batch {options.batch}, width {options.width}, float32, {options.rounds} rounds")  # fmt: skip
+          f"batch {options.batch}, width {options.width}, float32, {options.rounds} rounds, "
+          f"beside {options.busy} busy processes")  # fmt: skip
     seen: dict[str, list[dict[str, float]]] = {"ours": [], "transformers": []}
-    for _ in range(options.rounds):
-        for which in seen:
-            words = [sys.executable, __file__, "--measure", which, f"--batch={options.batch}"]
-            done = subprocess.run([*words, f"--width={options.width}"], capture_output=True, text=True, check=True)
-            seen[which].append(json.loads(done.stdout.splitlines()[-1]))
+    with beside(options.busy):
+        for _ in range(options.rounds):
+            for which in seen:
+                words = [sys.executable, __file__, "--measure", which, f"--batch={options.batch}"]
+                done = subprocess.run([*words, f"--width={options.width}"], capture_output=True, text=True, check=True)
+                seen[which].append(json.loads(done.stdout.splitlines()[-1]))
     seconds = {k: statistics.median(r["seconds"] for r in v) for k, v in seen.items()}
     peak = {k: statistics.median(r["bytes"] for r in v) for k, v in seen.items()}
     gradients = 2 * options.batch * options.width * 4

@@ -5,6 +5,7 @@ Source: Zhai et al., Sigmoid Loss for Language Image Pre-Training (2023), arXiv:
 commit 01edb81, trainers/proj/image_text/siglip.py.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from siglip.loss.blocks import over_blocks
 from siglip.loss.gathering import gather_rows, place_of, sum_over
 
 BLOCK = 512  # rows and columns of logits that exist at a time
@@ -68,37 +70,40 @@ class _Blocks(torch.autograd.Function):
         """offset: the text that belongs to image 0; divisor: the number of images to average over."""
         wanted = any(ctx.needs_input_grad)
         grad_image_BD, grad_text_ND = (torch.zeros_like(t) if wanted else None for t in (image_BD, text_ND))
-        sums = torch.zeros(3, dtype=torch.float64, device=image_BD.device)  # of losses, of gradients to scale and bias
+        rows, columns = _spans(len(image_BD), block), _spans(len(text_ND), block)
+        # of losses, of gradients to scale and bias; one row a block of images, so that no two threads share one
+        sums = torch.zeros(len(rows), 3, dtype=torch.float64, device=image_BD.device)
         places_B = torch.arange(offset, offset + len(image_BD), device=image_BD.device)
         places_N = torch.arange(len(text_ND), device=image_BD.device)
-        for b in _spans(len(image_BD), block):
-            for n in _spans(len(text_ND), block):
-                logits_bn = (image_BD[b] @ text_ND[n].T).mul_(scale).add_(bias)
-                true_bn = places_B[b, None] == places_N[None, n]
-                positive_bn, counts_bn = pair_signs(captions_B[b], captions_N[n], true_bn, same_caption)
-                logits_bn[positive_bn] *= -1  # from here on: minus the sign times the logit
-                loss_bn = F.logsigmoid(-logits_bn).mul_(counts_bn)
-                sums[0] -= loss_bn.sum(dtype=torch.float64)
-                if grad_image_BD is None or grad_text_ND is None:
-                    continue
-                slope_bn = torch.sigmoid(logits_bn, out=loss_bn).mul_(counts_bn)
-                slope_bn[positive_bn] *= -1
-                to_image_bD = slope_bn @ text_ND[n]
-                sums[1] += (to_image_bD * image_BD[b]).sum(dtype=torch.float64)
-                sums[2] += slope_bn.sum(dtype=torch.float64)
-                grad_image_BD[b] += to_image_bD.mul_(scale)
-                grad_text_ND[n].addmm_(slope_bn.T, image_BD[b] * scale)
-        sums /= divisor
+
+        def one_block(row: int, column: int, wait_turn: Callable[[], None]) -> None:
+            b, n = rows[row], columns[column]
+            logits_bn = (image_BD[b] @ text_ND[n].T).mul_(scale).add_(bias)
+            true_bn = places_B[b, None] == places_N[None, n]
+            positive_bn, counts_bn = pair_signs(captions_B[b], captions_N[n], true_bn, same_caption)
+            logits_bn[positive_bn] *= -1  # from here on: minus the sign times the logit
+            loss_bn = F.logsigmoid(-logits_bn).mul_(counts_bn)
+            sums[row, 0] -= loss_bn.sum(dtype=torch.float64)
+            if grad_image_BD is None or grad_text_ND is None:
+                return
+            slope_bn = torch.sigmoid(logits_bn, out=loss_bn).mul_(counts_bn)
+            slope_bn[positive_bn] *= -1
+            to_image_bD = slope_bn @ text_ND[n]
+            sums[row, 1] += (to_image_bD * image_BD[b]).sum(dtype=torch.float64)
+            sums[row, 2] += slope_bn.sum(dtype=torch.float64)
+            grad_image_BD[b] += to_image_bD.mul_(scale)
+            to_text = slope_bn.T, image_BD[b] * scale
+            wait_turn()
+            grad_text_ND[n].addmm_(*to_text)
+
+        over_blocks(one_block, len(rows), len(columns), image_BD.device.type)
+        total = sums.sum(dim=0) / divisor
         if grad_image_BD is not None and grad_text_ND is not None:
             grad_image_BD /= divisor
             grad_text_ND /= divisor
-        ctx.gradients = (
-            grad_image_BD,
-            grad_text_ND,
-            sums[1].to(scale.dtype, copy=True),
-            sums[2].to(bias.dtype, copy=True),
-        )
-        return sums[0].to(image_BD.dtype, copy=True)
+        to_scale, to_bias = total[1].to(scale.dtype, copy=True), total[2].to(bias.dtype, copy=True)
+        ctx.gradients = (grad_image_BD, grad_text_ND, to_scale, to_bias)
+        return total[0].to(image_BD.dtype, copy=True)
 
     @staticmethod
     @once_differentiable
