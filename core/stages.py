@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from core.errors import InputError
 from core.values import Candidates
 
 Image = NDArray[np.uint8]  # (H, W, 3) RGB
@@ -62,6 +63,10 @@ class Scorer(Protocol):
         """Content key: the checkpoint's digest, template and preprocessing."""
 
     @property
+    def policy(self) -> str | None:
+        """How the crops that it was trained on were enlarged; None: not known."""
+
+    @property
     def calibration(self) -> dict[str, Any]:
         """`scale`, `bias` and `sigmoid`: how a cosine becomes a score."""
 
@@ -73,3 +78,15 @@ class Scorer(Protocol):
 
     def scores(self, image_emb_ND: NDArray[np.float32], text_emb_MD: NDArray[np.float32]) -> NDArray[np.floating]:
         """(N, D) and (M, D) -> (N, M): sigmoid probabilities for SigLIP, raw logits for softmax-trained families."""
+
+
+def require_policy(trained_on: str | None, policy: str, where: str, any_policy: bool) -> None:
+    """InputError naming both when crops enlarged by `policy` meet a scorer that was trained on others.
+
+    trained_on: the scorer's policy; None is at home with any. any_policy: the setting that allows it.
+    """
+    if trained_on not in (None, policy) and not any_policy:
+        raise InputError(
+            f"{where}: crops are enlarged by {policy!r}, but the scorer was trained on {trained_on!r}; "
+            "scorer.any_policy=true allows it"
+        )

@@ -42,6 +42,11 @@ class CropSet:
     crops: tuple[Crop, ...]
     record: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def policy(self) -> str:
+        """How the crops were enlarged; sets of earlier versions say it a second time, as `policy`."""
+        return str(self.record.get("policy") or self.record.get("upscaler") or "none")
+
     def path(self, crop: Crop) -> Path:
         """The crop's file."""
         return self.folder / crop.file_name

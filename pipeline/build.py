@@ -16,6 +16,7 @@ def build_pipeline(config: PipelineConfig, on_stage: "OnStage | None" = None) ->
     enlarged by another policy than this pipeline's, unless `scorer.any_policy` allows it.
     """
     from core.errors import InputError
+    from core.stages import require_policy
     from detector.build import build_detector
     from pipeline.system import Pipeline
     from siglip.build import build_scorer
@@ -29,12 +30,8 @@ def build_pipeline(config: PipelineConfig, on_stage: "OnStage | None" = None) ->
         return Pipeline(config, detector, None, None, on_stage)
     upscaler = build_upscaler(config.upscaler, config.device) if config.upscaler is not None else None
     scorer = build_scorer(config.scorer, config.device)
-    trained_on, here = getattr(scorer, "policy", None), upscaler.policy if upscaler is not None else "none"
-    if trained_on is not None and trained_on != here and not config.scorer.any_policy:
-        raise InputError(
-            f"scorer: was trained on crops enlarged by '{trained_on}', this pipeline enlarges by '{here}'; "
-            "scorer.any_policy=true allows it"
-        )
+    here = "none" if upscaler is None else upscaler.policy
+    require_policy(scorer.policy, here, "upscaler", config.scorer.any_policy)
     return Pipeline(config, detector, upscaler, scorer, on_stage)
 
 

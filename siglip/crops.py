@@ -79,14 +79,13 @@ def _read_one(path: str, field: str) -> Crops:
     crop_set = read_crop_set(path)
     if not crop_set.crops:
         raise InputError(f"{path}: holds no crops")
-    record = crop_set.record
     crops = crop_set.crops
     return Crops(
         names=[c.file_name for c in crops],
         captions=[c.caption for c in crops],
         images=[c.image for c in crops],
         open=lambda i: read_image(crop_set.path(crops[i])),
-        policy=str(record.get("policy") or record.get("upscaler") or "none"),
+        policy=crop_set.policy,
     )
 
 

@@ -1,15 +1,12 @@
 """Judge a scorer: does each caption's own crop win among the crops of its image, true ones and detected ones?"""
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from core.errors import InputError
 from core.runs import RunConfig, RunFolder
 from siglip.build import build_scorer
 from siglip.settings import ScorerConfig, scorer_weights
-
-if TYPE_CHECKING:
-    from core.stages import Scorer
 
 
 @dataclass
@@ -31,6 +28,7 @@ def run(config: EvaluateConfig, folder: RunFolder) -> dict[str, Any]:
     Any scorer that `build_scorer` makes, fine-tuned, zero-shot or merged. Raises InputError, also for crops that were
     enlarged by another policy than the scorer was trained on unless `scorer.any_policy` allows it.
     """
+    from core.stages import require_policy
     from siglip.crops import read_crops
     from siglip.detected import detected_metrics, read_detected
     from siglip.ranking import Opened, ranking_metrics
@@ -46,25 +44,16 @@ def run(config: EvaluateConfig, folder: RunFolder) -> dict[str, Any]:
         folder.add_parent(path)
     metrics: dict[str, Any] = {}
     if crops is not None:
-        _require_policy(config, scorer, crops.policy, "crops")
+        require_policy(scorer.policy, crops.policy, "crops", config.scorer.any_policy)
         metrics |= ranking_metrics(scorer, Opened(len(crops), crops.open), crops.captions, crops.images)
     if detected is not None:
-        _require_policy(config, scorer, "none", "candidates")
+        require_policy(scorer.policy, "none", "candidates", config.scorer.any_policy)
         metrics |= detected_metrics(scorer, detected)
     return metrics
 
 
 def _listed(value: Any) -> list[str]:
     return [] if value is None else [value] if isinstance(value, str) else list(value)
-
-
-def _require_policy(config: EvaluateConfig, scorer: "Scorer", policy: str, where: str) -> None:
-    trained_on = getattr(scorer, "policy", None)
-    if trained_on is None or trained_on == policy or config.scorer.any_policy:
-        return
-    way = "; pipeline.export enlarges what was detected" if where == "candidates" else ""
-    raise InputError(f"{where}: were enlarged by {policy!r}, but the scorer was trained on {trained_on!r}{way}; "
-                     "scorer.any_policy=true allows it")  # fmt: skip
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -48,7 +48,6 @@ def run(config: UpscaleConfig, folder: RunFolder) -> dict[str, Any]:
     record = {
         "pad": config.upscaler.pad.name,
         "upscaler": upscaler.policy,
-        "policy": upscaler.policy,
         "scale": upscaler.scale,
         "largest_pixels": config.upscaler.largest_pixels,
         "precision": config.upscaler.precision.name,

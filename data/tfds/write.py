@@ -46,9 +46,10 @@ def write_tfds(config: "TfdsConfig", folder: RunFolder) -> dict[str, Any]:
     identity = tfds.core.DatasetIdentity(
         name=config.name, version=tfds.core.Version(config.version), data_dir=str(place), module_name=""
     )
-    policy = sets["train"].record.get("policy") or sets["train"].record.get("upscaler") or "none"
     info = tfds.core.DatasetInfo(
-        builder=identity, features=features, description=f"Crops of described objects, enlarged by: {policy}"
+        builder=identity,
+        features=features,
+        description=f"Crops of described objects, enlarged by: {sets['train'].policy}",
     )
     writer = tfds.core.SequentialWriter(info, max_examples_per_shard=config.shard, overwrite=False)
     writer.initialize_splits(list(sets))

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from core.choosing import score_matrix
 from core.errors import InputError
 from core.files import sha256_bytes
-from core.stages import Image
+from core.stages import Image, require_policy
 from siglip.scorers.two_towers import TwoTowerScorer
 
 
@@ -59,10 +59,8 @@ class MergedScorer:
 
 
 def _one_policy(members: Sequence[TwoTowerScorer], any_policy: bool) -> str | None:
-    policies = {member.policy for member in members if member.policy is not None}
-    if len(policies) > 1 and not any_policy:
-        raise InputError(
-            f"scorer.members: were trained on crops enlarged by {' and '.join(map(repr, sorted(policies)))}; "
-            "scorer.any_policy=true allows it"
-        )
-    return policies.pop() if len(policies) == 1 else None
+    """What the members were trained on; None: not known, or several."""
+    policies = sorted({member.policy for member in members if member.policy is not None})
+    for other in policies[1:]:
+        require_policy(policies[0], other, "scorer.members", any_policy)
+    return policies[0] if len(policies) == 1 else None

@@ -10,6 +10,7 @@ import torch
 from core.errors import InputError
 from core.runs import RunFolder
 from core.settings import plain, refuse_changes
+from core.stages import require_policy
 from core.tracking import start_tracker
 from siglip.crops import Images, Step, read_crops
 from siglip.detected import DetectedCrops, read_detected
@@ -232,8 +233,7 @@ def _detected(config: "TrainConfig", policy: str) -> DetectedCrops | None:
     """The detected crops to rank; InputError when the training's crops were enlarged, which these are not."""
     if config.candidates is None:
         return None
-    if policy != "none":
-        raise InputError(f"candidates: are ranked as they were cut, but the crops were enlarged by {policy!r}")
+    require_policy(policy, "none", "candidates", config.scorer.any_policy)
     return read_detected(config.candidates)
 
 

@@ -26,6 +26,7 @@ class LiveScorer:
     """The model in training as `core.stages.Scorer`; each process embeds a part of the crops, all call it together."""
 
     key = "in training"
+    policy = None  # its own crops are being trained on
 
     def __init__(self, model: Any, processor: Any, template: str, device: Any, batch: int) -> None:
         self._model, self._processor, self._template, self._device = model, processor, template, device

@@ -15,7 +15,7 @@ from core.values import AnnotatedImage, Annotation
 from data.captions import read_annotations, write_annotations
 from data.coco import coco_of, read_coco
 from data.crops import main as crops_main
-from data.cropset import Crop, finish_set, read_crop_set
+from data.cropset import Crop, CropSet, finish_set, read_crop_set
 from data.frames import frame_image, frame_images
 from data.noise import main as noise_main
 from data.placing import Place
@@ -89,6 +89,12 @@ def test_crop_sets(tmp_path, captions):
     crops = [Crop(f"s_{i}.png", text, "s.png", i) for i, text in enumerate(captions)]
     finish_set(tmp_path, crops, {crop.file_name: "0" * 64 for crop in crops}, {"pad": "none", "upscaler": None})
     assert read_crop_set(tmp_path).crops == tuple(crops)
+    assert read_crop_set(tmp_path).policy == "none"
+
+
+@pytest.mark.parametrize("record", [{"upscaler": "x4"}, {"upscaler": "x4", "policy": "x4"}, {"policy": "x4"}])
+def test_a_set_says_how_it_was_enlarged_whichever_version_wrote_it(tmp_path, record):
+    assert CropSet(tmp_path, (), record).policy == "x4"
 
 
 @pytest.mark.parametrize("kind", ["exif", "cmyk", "grey", "sixteen", "alpha", "dot"])

@@ -102,8 +102,11 @@ def test_training_validates_on_detected_crops(make_crops, scenes, architecture_w
         (["candidates=bare/candidates"], "annotations: must be given"),
         (["candidates=bare/candidates", "annotations=a.jsonl"], "images: must be given"),
         (["candidates=export", "detectors=x"], "detectors: 'x' begins 0 keys of the store, which holds d0"),
-        (["crops=crops", "scorer={enlarged}"], "crops: were enlarged by 'none', but the scorer was trained on 'x4'"),
-        (["candidates=export", "scorer={enlarged}"], "pipeline.export enlarges what was detected"),
+        (
+            ["crops=crops", "scorer={enlarged}"],
+            "crops: crops are enlarged by 'none', but the scorer was trained on 'x4'",
+        ),
+        (["candidates=export", "scorer={enlarged}"], "candidates: crops are enlarged by 'none'"),
     ],
 )
 def test_misuse_is_one_line(words, told, checkpoint, scenes, tmp_path, capfd):

@@ -40,8 +40,8 @@ def test_the_set_is_enlarged_and_remembers_how(crop_set, compact, tmp_path):
     made = read_crop_set(tmp_path / "out")
     verify_set(made)
     assert metrics["num_crops"] == 4
-    assert made.record["policy"] == build(compact[0]).policy
-    assert made.record["policy"].endswith("x4 pad=published")
+    assert made.policy == build(compact[0]).policy
+    assert made.policy.endswith("x4 pad=published")
     assert [c.caption for c in made.crops] == [c.caption for c in read_crop_set(crop_set).crops]
     assert read_image(tmp_path / "out/image_0_0.png").shape == (48, 80, 3)
     assert read_image(tmp_path / "out/image_0_1.png").shape == (1, 1, 3)
@@ -68,7 +68,7 @@ def build(weights):
 
 def test_another_pad_rule_is_another_policy(crop_set, compact, tmp_path):
     enlarge(crop_set, compact[0], tmp_path, "pad=none")
-    assert read_crop_set(tmp_path / "out").record["policy"].endswith("x4 pad=none")
+    assert read_crop_set(tmp_path / "out").policy.endswith("x4 pad=none")
     enlarge(crop_set, compact[0], tmp_path, "pad=1")
     assert read_crop_set(tmp_path / "out").record["pad"] == "one"
     assert read_image(tmp_path / "out/image_0_1.png").shape == (4, 4, 3)

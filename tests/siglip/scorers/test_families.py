@@ -175,7 +175,9 @@ def test_members_trained_on_other_policies_are_refused(family_folder, checkpoint
     write_json(other / "grounder.json", {"policy": "x4"})
     try:
         members = [ScorerMemberConfig(weights=str(checkpoint)), ScorerMemberConfig(weights=str(other))]
-        with pytest.raises(InputError, match="enlarged by 'none' and 'x4'"):
+        with pytest.raises(
+            InputError, match="scorer.members: crops are enlarged by 'x4', but the scorer was trained on 'none'"
+        ):
             build_scorer(ScorerConfig(members=members))
         assert build_scorer(ScorerConfig(members=members, any_policy=True)).policy is None
     finally:
