@@ -53,6 +53,15 @@ class MemberConfig:
     name: str | None = None  # its name in view names; default the checkpoint's
 
 
+class BestMetric(Enum):
+    """What makes an epoch the best."""
+
+    AP = "AP"
+    AP50 = "AP50"
+    precision = "precision"
+    recall = "recall"
+
+
 @dataclass
 class StageConfig:
     """One part of a training: a resolution, a length, and what it changes."""
@@ -77,7 +86,7 @@ class TrainingConfig:
     crop: list[int] | None = None  # [width, height] of random crops to train on, for detectors that will see slices
     crop_share: float = 0.5  # share of the training images that are crops, when crop is given
     blind: bool = False  # train on everything, the validation part included
-    best_metric: str = "AP"  # what makes an epoch the best: AP, AP50, precision or recall
+    best_metric: BestMetric = BestMetric.AP  # what makes an epoch the best: AP, AP50, precision or recall
     args: dict[str, Any] = field(default_factory=dict)  # any Ultralytics train argument, checked by name
 
 

@@ -14,6 +14,7 @@ from core.errors import InputError, reason
 from core.files import read_json, write_json
 from core.manifest import MANIFEST, verify_manifest
 from siglip.pixels import preprocessing_of
+from siglip.settings import TEMPLATE
 
 TEXT_LENGTH = 64  # SigLIP reads its last position, and Hugging Face's pipelines pad to 64 whatever the tokenizer says
 SETTINGS_FILE = "grounder.json"  # what a checkpoint remembers beside Hugging Face's own files
@@ -71,11 +72,33 @@ def hush() -> None:
     logging.set_verbosity_error()
 
 
+def choose_template(given: str | None, stored: str | None, weights: str) -> str:
+    """The prompt template of a training or of a use: the checkpoint's own or, where it remembers none, the given one.
+
+    Raises InputError for one that is not the checkpoint's, and for one that is no template.
+    """
+    if given is not None and stored is not None and given != stored:
+        raise InputError(f"scorer.template: {given!r}, but {weights} was trained with {stored!r}")
+    template = given or stored or TEMPLATE
+    try:
+        fits = template.format("x") != template.format("y")
+    except (IndexError, KeyError, ValueError):
+        fits = False
+    if not fits:
+        raise InputError(f"scorer.template: {template!r} has no single {{}} for the caption")
+    return template
+
+
+def prompts(captions: Sequence[str], template: str) -> list[str]:
+    """Captions as the text tower reads them, in training and in use: lower-cased, in their template."""
+    return [template.format(caption.lower()) for caption in captions]
+
+
 def tokens(
     processor: Any, captions: Sequence[str], template: str, length: int = TEXT_LENGTH
 ) -> dict[str, torch.Tensor]:
     """(M, L) token ids of captions in their template, padded to the text tower's full length as SigLIP needs."""
-    texts = [template.format(caption.lower()) for caption in captions]
+    texts = prompts(captions, template)
     made = processor.tokenizer(texts, padding="max_length", truncation=True, max_length=length, return_tensors="pt")
     return {"input_ids": made["input_ids"]}
 

@@ -4,7 +4,7 @@ import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from core.counting import count
 from core.errors import InputError
@@ -16,16 +16,14 @@ from data.cropset import SET, Crop, CropSet, finish_set, read_crop_set, read_dig
 from data.frames import find_image
 from data.journal import open_journal
 from data.merge.names import Collisions, refuse_collisions
+from data.merge.settings import MergeConfig
 from data.placing import put_file
 from data.split import read_lines, write_lines
-
-if TYPE_CHECKING:
-    from data.merge.settings import MergeConfig
 
 MARK = "merge.json"
 
 
-def merge_annotations(config: "MergeConfig", names: Sequence[str], folder: Path) -> dict[str, Any]:
+def merge_annotations(config: MergeConfig, names: Sequence[str], folder: Path) -> dict[str, Any]:
     """Write `annotations.jsonl`, with `images/` when folders of images are given; lines are kept byte for byte."""
     folders = _image_folders(config)
     lines: list[str] = []
@@ -54,7 +52,7 @@ def merge_annotations(config: "MergeConfig", names: Sequence[str], folder: Path)
     return {"num_sets": len(names), "num_images": len(lines), "num_boxes": num_boxes}
 
 
-def _image_folders(config: "MergeConfig") -> list[str]:
+def _image_folders(config: MergeConfig) -> list[str]:
     if config.images is None:
         return []
     if len(config.images) not in (1, len(config.sets)):
@@ -83,7 +81,7 @@ def _with_name(line: str, image: str) -> str:
     return json.dumps({**json.loads(line), "image": image}, ensure_ascii=False)
 
 
-def merge_crops(config: "MergeConfig", names: Sequence[str], folder: Path) -> dict[str, Any]:
+def merge_crops(config: MergeConfig, names: Sequence[str], folder: Path) -> dict[str, Any]:
     """Write one crop set of several, each checked against its digests first; `set.json` names what it came from."""
     sets = [read_crop_set(path) for path in config.sets]
     for crop_set in sets:
@@ -122,7 +120,7 @@ def _digests(crop_set: CropSet) -> dict[str, Any]:
     return {"digests": crop_set.record["digests"]} if "digests" in crop_set.record else {}
 
 
-def _agreement(config: "MergeConfig", names: Sequence[str], sets: Sequence[CropSet]) -> dict[str, Any]:
+def _agreement(config: MergeConfig, names: Sequence[str], sets: Sequence[CropSet]) -> dict[str, Any]:
     """How the crops of all sets were made; InputError where they differ, unless that is allowed."""
     made: dict[str, Any] = {}
     for key, default in (("pad", "none"), ("upscaler", None), ("scale", 1)):

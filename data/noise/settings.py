@@ -1,14 +1,10 @@
 """Settings of `data.noise`."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from omegaconf import MISSING
 
 from core.runs import RunConfig
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -12,14 +12,12 @@ from core.images import image_size
 from core.progress import progress
 from core.runs import RunFolder
 from data.cropset import CropSet, read_crop_set, verify_set
-
-if TYPE_CHECKING:
-    from data.tfds.settings import TfdsConfig
+from data.tfds.settings import TfdsConfig
 
 _ENCODINGS = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg"}
 
 
-def write_tfds(config: "TfdsConfig", folder: RunFolder) -> dict[str, Any]:
+def write_tfds(config: TfdsConfig, folder: RunFolder) -> dict[str, Any]:
     """See `data.tfds.run`; the info file is written last, without which no reader takes the folder for a data set."""
     import tensorflow_datasets as tfds
 
@@ -60,7 +58,7 @@ def write_tfds(config: "TfdsConfig", folder: RunFolder) -> dict[str, Any]:
     return {f"num_{split}": len(crop_set.crops) for split, crop_set in sets.items()}
 
 
-def _check(config: "TfdsConfig") -> None:
+def _check(config: TfdsConfig) -> None:
     if not re.fullmatch(r"[a-z][a-z0-9_]*", config.name):
         raise InputError(f"name: {config.name!r} is not lower-case letters, digits and _")
     if not re.fullmatch(r"\d+\.\d+\.\d+", config.version):

@@ -2,21 +2,19 @@
 
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import InputError
 from core.runs import RunFolder
+from detector.export.settings import ExportConfig, ExportFormat
 from detector.inference.letterbox import input_shape, letterbox
 from detector.weights import find_weights
 
-if TYPE_CHECKING:
-    from detector.export.settings import ExportConfig
 
-
-def export_and_compare(config: "ExportConfig", folder: RunFolder) -> dict[str, Any]:
+def export_and_compare(config: ExportConfig, folder: RunFolder) -> dict[str, Any]:
     """Export a copy of the weights inside the run folder, then compare; see detector.export."""
     from detector.inference.torch_network import TorchNetwork
 
@@ -28,7 +26,7 @@ def export_and_compare(config: "ExportConfig", folder: RunFolder) -> dict[str, A
     imgsz = network.imgsz if config.imgsz is None else config.imgsz
     shape = input_shape((1, 1), _pair(imgsz), network.stride)
     exported = _export(source, folder.path, config, shape)
-    if config.format.name == "tensorrt":
+    if config.format is ExportFormat.tensorrt:
         return {"file": str(exported), "bytes": exported.stat().st_size}
     return {"file": str(exported), "bytes": exported.stat().st_size, **_compare(network, exported, config, shape)}
 
@@ -38,11 +36,11 @@ def _pair(imgsz: Any) -> tuple[int, int]:
     return int(sides[0]), int(sides[-1])
 
 
-def _export(source: Path, root: Path, config: "ExportConfig", shape: tuple[int, int]) -> Path:
+def _export(source: Path, root: Path, config: ExportConfig, shape: tuple[int, int]) -> Path:
     import torch
     from ultralytics import YOLO
 
-    engine = config.format.name == "tensorrt"
+    engine = config.format is ExportFormat.tensorrt
     if engine and not torch.cuda.is_available():
         raise InputError("format: tensorrt needs an NVIDIA GPU and the package tensorrt; this machine has no GPU")
     name = f"{source.parent.parent.name}.pt" if source.stem in {"best", "last"} else source.name
@@ -59,7 +57,7 @@ def _export(source: Path, root: Path, config: "ExportConfig", shape: tuple[int, 
     return Path(made)
 
 
-def _compare(network: Any, exported: Path, config: "ExportConfig", shape: tuple[int, int]) -> dict[str, Any]:
+def _compare(network: Any, exported: Path, config: ExportConfig, shape: tuple[int, int]) -> dict[str, Any]:
     """Largest differences over every anchor of one image, before any cut."""
     from detector.inference.onnx_network import OnnxNetwork
 
@@ -74,7 +72,7 @@ def _compare(network: Any, exported: Path, config: "ExportConfig", shape: tuple[
     }
 
 
-def _image(config: "ExportConfig", shape: tuple[int, int]) -> NDArray[np.uint8]:
+def _image(config: ExportConfig, shape: tuple[int, int]) -> NDArray[np.uint8]:
     if config.image is not None:
         from core.images import read_image
 

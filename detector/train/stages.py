@@ -4,7 +4,7 @@ import shutil
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from core.errors import InputError, RefusedChangeError
 from core.files import open_atomic, read_json, write_json, write_text
@@ -16,17 +16,15 @@ from data.recipe import RecipeConfig
 from detector.settings import Rectangle, StageConfig, StageState
 from detector.train.arguments import check_arguments
 from detector.train.plan import METRICS, StagePlan
+from detector.train.settings import TrainConfig
 from detector.train.start import find_start
 from detector.train.tree import Tree, read_tree
 from eval.tracked import artifact_name
 
-if TYPE_CHECKING:
-    from detector.train.settings import TrainConfig
-
 DONE = "done.json"
 
 
-def train_stages(config: "TrainConfig", folder: RunFolder) -> dict[str, object]:
+def train_stages(config: TrainConfig, folder: RunFolder) -> dict[str, object]:
     """Check everything, then train each stage that is not complete; returns the last stage's metrics."""
     stages = config.stages or config.detector.train.stages or [StageConfig()]
     start = find_start(config.detector)
@@ -34,10 +32,6 @@ def train_stages(config: "TrainConfig", folder: RunFolder) -> dict[str, object]:
     rectangle = _rectangle(config.detector.train.rectangle, tree)
     recipes = [_recipe(config.recipe, stage.recipe) for stage in stages]
     arguments = [_arguments(config, stage, recipe) for stage, recipe in zip(stages, recipes, strict=True)]
-    if config.detector.train.best_metric not in METRICS:
-        raise InputError(
-            f"detector.train.best_metric: {config.detector.train.best_metric!r} is none of {list(METRICS)}"
-        )
     plans = [_plan(config, stage, index, rectangle, folder.path) for index, stage in enumerate(stages, start=1)]
     made_by = [_made_by(plan, values, tree) for plan, values in zip(plans, arguments, strict=True)]
     settings = _settings(config, tree)
@@ -143,7 +137,7 @@ def _publish(stage: Path, root: Path) -> None:
     write_text(root / "results.csv", (stage / "results.csv").read_text())
 
 
-def _plan(config: "TrainConfig", stage: StageConfig, index: int, rectangle: bool, run: Path) -> StagePlan:
+def _plan(config: TrainConfig, stage: StageConfig, index: int, rectangle: bool, run: Path) -> StagePlan:
     if stage.state is StageState.kept and index == 1:
         raise InputError("stages[0].state: the first stage has nothing to keep; use fresh")
     crop = stage.crop or config.detector.train.crop
@@ -157,13 +151,13 @@ def _plan(config: "TrainConfig", stage: StageConfig, index: int, rectangle: bool
         rectangle=rectangle,
         crop=None if crop is None else (crop[0], crop[1]),
         crop_share=0.0 if crop is None else share,
-        best_metric=config.detector.train.best_metric,
+        best_metric=config.detector.train.best_metric.name,
         run_dir=str(config.run_dir),
         tracking=plain(asdict(config.tracking)),
     )
 
 
-def _arguments(config: "TrainConfig", stage: StageConfig, recipe: RecipeConfig) -> dict[str, Any]:
+def _arguments(config: TrainConfig, stage: StageConfig, recipe: RecipeConfig) -> dict[str, Any]:
     """Ultralytics' overrides for one stage: the preset's, then the stage's."""
     from albumentations import to_dict
 
@@ -212,7 +206,7 @@ def _rectangle(wanted: Rectangle, tree: Tree) -> bool:
     return odd is None
 
 
-def _settings(config: "TrainConfig", tree: Tree) -> dict[str, Any]:
+def _settings(config: TrainConfig, tree: Tree) -> dict[str, Any]:
     """Everything that the weights depend on."""
     values = asdict(replace(config, tracking=None))  # type: ignore[arg-type]
     for name in ("run_dir", "tracking", "allow_changes", "data", "published"):

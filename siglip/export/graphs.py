@@ -5,7 +5,7 @@ Shapes: N crops, M captions, D embedding width.
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,11 +14,9 @@ from numpy.typing import NDArray
 from core.errors import InputError
 from core.files import write_json
 from siglip.build import build_scorer
+from siglip.export.settings import ExportConfig, ExportFormat
 from siglip.scorers.two_towers import TwoTowerScorer
 from siglip.settings import EXPORTED, Family, ScorerConfig
-
-if TYPE_CHECKING:
-    from siglip.export.settings import ExportConfig
 
 TOWERS = ("image", "text")
 CAPTIONS = ("red drone", "a white and grey helicopter seen from above", "blue missile")
@@ -40,9 +38,9 @@ class _Tower(torch.nn.Module):
         return output / output.norm(dim=-1, keepdim=True)
 
 
-def export_and_compare(config: "ExportConfig", folder: Path) -> dict[str, Any]:
+def export_and_compare(config: ExportConfig, folder: Path) -> dict[str, Any]:
     """See `siglip.export.run`; `scorer.json`, which makes the folder a scorer, is written last."""
-    if config.format.name == "tensorrt":
+    if config.format is ExportFormat.tensorrt:
         _require_tensorrt()
     original = build_scorer(ScorerConfig(weights=config.weights, template=config.template))
     assert isinstance(original, TwoTowerScorer)
@@ -99,9 +97,9 @@ def _crops() -> list[NDArray[np.uint8]]:
     return [rng.integers(0, 256, (20 + 9 * i, 60 - 7 * i, 3)).astype(np.uint8) for i in range(5)]
 
 
-def _compare(config: "ExportConfig", folder: Path) -> dict[str, Any]:
+def _compare(config: ExportConfig, folder: Path) -> dict[str, Any]:
     """Unit embeddings and scores of five crops and three captions, the original's against the exported."""
-    device = "cuda" if config.format.name == "tensorrt" else "cpu"
+    device = "cuda" if config.format is ExportFormat.tensorrt else "cpu"
     settings = ScorerConfig(weights=config.weights, template=config.template)
     ours = build_scorer(settings)
     theirs = build_scorer(replace(settings, weights=str(folder), family=Family.onnx), device)

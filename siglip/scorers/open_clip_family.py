@@ -14,7 +14,7 @@ from core.errors import InputError, reason
 from core.files import read_json, write_json
 from core.manifest import MANIFEST
 from core.stages import Image
-from siglip.model import SETTINGS_FILE
+from siglip.model import SETTINGS_FILE, prompts
 from siglip.settings import ScorerMemberConfig
 
 PREPROCESS = "preprocess.json"  # what an exported scorer remembers of the transform
@@ -34,7 +34,7 @@ class OpenClipInputs:
 
     def text_inputs(self, captions: Sequence[str], template: str) -> dict[str, torch.Tensor]:
         """(M) captions in their template -> input_ids of the model's full length."""
-        return {"input_ids": self._tokenizer([template.format(caption.lower()) for caption in captions])}
+        return {"input_ids": self._tokenizer(prompts(captions, template))}
 
 
 class OpenClipTowers(OpenClipInputs):

@@ -12,7 +12,7 @@ import torch
 
 from core.errors import InputError, reason
 from core.stages import Image
-from siglip.model import TEXT_LENGTH, load_parts, tokens
+from siglip.model import TEXT_LENGTH, load_parts, prompts, tokens
 from siglip.pixels import crop_pixels
 from siglip.settings import ScorerMemberConfig
 
@@ -43,7 +43,7 @@ class TransformersInputs:
         """
         if self._sigmoid:
             return tokens(self.processor, captions, template, self.text_length)
-        texts = [template.format(caption.lower()) for caption in captions]
+        texts = prompts(captions, template)
         made = self.processor.tokenizer(
             texts, padding=True, truncation=True, max_length=self.text_length, return_tensors="pt"
         )

@@ -15,10 +15,10 @@ import torch
 from numpy.typing import NDArray
 
 from core.choosing import score_matrix
-from core.errors import InputError
 from core.files import sha256_bytes, sha256_file
 from core.stages import Image
-from siglip.settings import TEMPLATE, ScorerMemberConfig
+from siglip.model import choose_template
+from siglip.settings import ScorerMemberConfig
 
 _DIGESTED = {".safetensors", ".bin", ".json", ".onnx", ".data", ".engine"}  # files that decide what a folder answers
 TEXTS_AT_ONCE = 256  # captions that go through the text tower together
@@ -52,11 +52,7 @@ class TwoTowerScorer:
     def __init__(self, towers: Towers, config: ScorerMemberConfig) -> None:
         self.towers = towers
         self.settings = towers.settings
-        stored = self.settings.get("template")
-        if config.template is not None and stored is not None and config.template != stored:
-            raise InputError(f"scorer.template: {config.template!r}, but {config.weights} was trained with {stored!r}")
-        self.template = config.template or stored or TEMPLATE
-        _check_template(self.template)
+        self.template = choose_template(config.template, self.settings.get("template"), str(config.weights))
         self.policy = self.settings.get("policy")
         self.calibration = towers.calibration
         self._batch = config.batch
@@ -88,15 +84,6 @@ class TwoTowerScorer:
     def scores(self, image_emb_ND: NDArray[np.float32], text_emb_MD: NDArray[np.float32]) -> NDArray[np.floating]:
         """(N, M) sigmoid probabilities for families trained with a sigmoid, raw logits for the others."""
         return score_matrix(self.calibration, image_emb_ND, text_emb_MD)
-
-
-def _check_template(template: str) -> None:
-    try:
-        fits = template.format("x") != template.format("y")
-    except (IndexError, KeyError, ValueError):
-        fits = False
-    if not fits:
-        raise InputError(f"scorer.template: {template!r} has no single {{}} for the caption")
 
 
 def _unit(output: torch.Tensor) -> NDArray[np.float32]:

@@ -3,16 +3,18 @@
 import os
 import signal
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from accelerate import Accelerator
 
 from core.errors import InputError
 from siglip.loss.gathering import num_processes
+from siglip.train.settings import Strategy, TrainConfig, TrainPrecision
 
-if TYPE_CHECKING:
-    from siglip.train.settings import TrainConfig
+# accelerate's words for the number types; the one left out is as accelerate is configured
+PRECISIONS = {TrainPrecision.float32: "no", TrainPrecision.bfloat16: "bf16"}
+ALONE = "strategy: fsdp needs several processes; start them by accelerate launch or torchrun"
 
 
 class Stopped(SystemExit):
@@ -45,23 +47,24 @@ class StopSignal:
             raise Stopped
 
 
-def make_accelerator(config: "TrainConfig") -> Accelerator:
+def make_accelerator(config: TrainConfig) -> Accelerator:
     """The Accelerator; InputError for settings that this machine or its launcher cannot serve."""
     from accelerate.state import AcceleratorState
     from accelerate.utils import TorchDynamoPlugin
 
-    precision = {"float32": "no", "bfloat16": "bf16"}.get(config.precision.value)  # null: as launched
+    precision = PRECISIONS.get(config.precision)
     dynamo = TorchDynamoPlugin(backend=config.compile) if config.compile else None
-    wanted = config.strategy.value
+    wanted = config.strategy
     launched = os.environ.get("ACCELERATE_USE_FSDP", "").lower() == "true"
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     several = processes > 1
-    if wanted == "fsdp" and not several:
-        raise InputError("strategy: fsdp needs several processes; start them by accelerate launch or torchrun")
-    if wanted == "ddp" and launched:
+    if wanted is Strategy.fsdp and not several:
+        raise InputError(ALONE)
+    if wanted is Strategy.ddp and launched:
         raise InputError("strategy: ddp, but accelerate's configuration file asks for FSDP")
     by_torchrun = several and "ACCELERATE_MIXED_PRECISION" not in os.environ
-    sharded = launched or wanted == "fsdp" or (wanted == "auto" and by_torchrun and torch.cuda.is_available())
+    by_itself = wanted is Strategy.auto and by_torchrun and torch.cuda.is_available()
+    sharded = launched or wanted is Strategy.fsdp or by_itself
     plugin = _fsdp2() if sharded else None
     if not several:  # an earlier training of this process, as in a multirun, left its precision and compiler behind
         AcceleratorState._reset_state(reset_partial_state=True)
@@ -97,7 +100,7 @@ def _shard_on_cpu(accelerator: Accelerator, plugin: Any) -> None:
     from accelerate.utils import DistributedType
 
     if num_processes() < 2:
-        raise InputError("strategy: fsdp needs several processes; start them by accelerate launch or torchrun")
+        raise InputError(ALONE)
     state: Any = AcceleratorState()
     PartialState._shared_state["distributed_type"] = DistributedType.FSDP
     state.distributed_type = DistributedType.FSDP

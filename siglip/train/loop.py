@@ -2,7 +2,7 @@
 
 import time
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,27 +15,25 @@ from core.tracking import start_tracker
 from siglip.crops import Images, Step, read_crops
 from siglip.detected import DetectedCrops, read_detected
 from siglip.loss.gathering import num_processes, rank
-from siglip.model import load_parts, make_model, tokens
-from siglip.settings import TEMPLATE
+from siglip.model import choose_template, load_parts, make_model, tokens
 from siglip.train.freezing import add_lora, count_weights, freeze
 from siglip.train.launching import Stopped, StopSignal, make_accelerator
 from siglip.train.probing import probe, sheet
 from siglip.train.publish.finishing import Finisher
 from siglip.train.schedule import parameter_groups, rate_factor
+from siglip.train.settings import BestMetric, DecayOn, TrainConfig
 from siglip.train.states import StateFolder
 from siglip.train.steps import NotFiniteError, Stepper
 from siglip.train.towers import bind_pair_forward
 from siglip.train.validation import Best, LiveScorer, validate
 
-if TYPE_CHECKING:
-    from siglip.train.settings import TrainConfig
-
 # Settings that change neither the weights nor the log, so that a run may go on with others.
 FREE = ("run_dir", "tracking", "allow_changes", "workers", "cache_gb", "save_every", "save_epochs", "probe",
         "push_to_hub", "published", "crops", "val_crops", "candidates")  # fmt: skip
+OF_CROPS = (BestMetric.ranking_accuracy, BestMetric.retrieval_at_1)  # the others are of detected crops
 
 
-def train(config: "TrainConfig", folder: RunFolder) -> dict[str, Any]:
+def train(config: TrainConfig, folder: RunFolder) -> dict[str, Any]:
     """Train from a checkpoint, or from scratch when the scorer has an architecture; returns the last figures."""
     _check(config)
     training = Training(config, folder)
@@ -48,7 +46,7 @@ def train(config: "TrainConfig", folder: RunFolder) -> dict[str, Any]:
 class Training:
     """One training, fresh or taken up where it stopped."""
 
-    def __init__(self, config: "TrainConfig", folder: RunFolder) -> None:
+    def __init__(self, config: TrainConfig, folder: RunFolder) -> None:
         self.config, self.folder = config, folder
         self.accelerator = make_accelerator(config)
         self.stop = StopSignal()
@@ -63,7 +61,7 @@ class Training:
         self.counts = count_weights(model)
         self.finisher = Finisher(config, folder, model, self.processor, self._remembered())
         optimizer = torch.optim.AdamW(
-            parameter_groups(model, config.weight_decay, config.decay_on.value == "text", config.layer_decay),
+            parameter_groups(model, config.weight_decay, config.decay_on is DecayOn.text, config.layer_decay),
             lr=config.lr, betas=(config.betas[0], config.betas[1]),
         )  # fmt: skip
         self.model, self.optimizer = self.accelerator.prepare(model, optimizer)
@@ -186,7 +184,7 @@ class Training:
         if self.folder.is_main:
             shown = ", ".join(f"{k} {v:.4g}" for k, v in figures.items() if k != "epoch")
             print(f"epoch {epoch}/{self.config.epochs}: {shown}", flush=True)
-        if judged and self.best.beaten_by(judged, self.config.best_metric, epoch):
+        if judged and self.best.beaten_by(judged, self.config.best_metric.name, epoch):
             self.finisher.publish("best", self.model, figures)
         if self.config.save_epochs:
             self.finisher.publish(f"epochs/epoch_{epoch:03d}", self.model, figures)
@@ -210,7 +208,7 @@ class Training:
         self.states.save(self.model, self.optimizer.optimizer, progress)
 
 
-def _check(config: "TrainConfig") -> None:
+def _check(config: TrainConfig) -> None:
     """InputError for values that cannot be meant."""
     whole = {"batch.size": config.batch.size, "batch.micro": config.batch.micro, "epochs": config.epochs}
     for name, value in whole.items():
@@ -220,16 +218,14 @@ def _check(config: "TrainConfig") -> None:
         raise InputError("patience: needs val_crops or candidates to judge the epochs by")
     if len(config.betas) != 2:
         raise InputError(f"betas: {config.betas} are not two numbers")
-    of_crops, of_detected = ("ranking_accuracy", "retrieval_at_1"), ("detected_ranking_accuracy", "detected_accuracy")
-    if config.best_metric not in of_crops + of_detected:
-        raise InputError(f"best_metric: {config.best_metric!r} is none of {', '.join(of_crops + of_detected)}")
-    if config.candidates is not None and config.val_crops is None and config.best_metric in of_crops:
-        raise InputError(f"best_metric: {config.best_metric} needs val_crops; candidates alone give detected_accuracy")
-    if config.candidates is None and config.best_metric in of_detected:
-        raise InputError(f"best_metric: {config.best_metric} needs candidates")
+    best, is_of_crops = config.best_metric.name, config.best_metric in OF_CROPS
+    if config.candidates is not None and config.val_crops is None and is_of_crops:
+        raise InputError(f"best_metric: {best} needs val_crops; candidates alone give detected_accuracy")
+    if config.candidates is None and not is_of_crops:
+        raise InputError(f"best_metric: {best} needs candidates")
 
 
-def _detected(config: "TrainConfig", policy: str) -> DetectedCrops | None:
+def _detected(config: TrainConfig, policy: str) -> DetectedCrops | None:
     """The detected crops to rank; InputError when the training's crops were enlarged, which these are not."""
     if config.candidates is None:
         return None
@@ -237,13 +233,13 @@ def _detected(config: "TrainConfig", policy: str) -> DetectedCrops | None:
     return read_detected(config.candidates)
 
 
-def _fixed(config: "TrainConfig") -> dict[str, Any]:
+def _fixed(config: TrainConfig) -> dict[str, Any]:
     """The settings that weights and log depend on."""
     values = asdict(replace(config, tracking=None))  # type: ignore[arg-type]
     return {name: plain(value) for name, value in values.items() if name not in FREE}
 
 
-def _start(config: "TrainConfig", captions: list[str]) -> tuple[Any, Any, str]:
+def _start(config: TrainConfig, captions: list[str]) -> tuple[Any, Any, str]:
     """(model ready to be prepared, processor, template) from a checkpoint or from scratch."""
     settings: dict[str, Any] = {}
     if config.scorer.weights:
@@ -252,9 +248,7 @@ def _start(config: "TrainConfig", captions: list[str]) -> tuple[Any, Any, str]:
         model, processor = make_model(config.scorer.architecture, captions)
     else:
         raise InputError("scorer: neither weights nor an architecture is given")
-    stored, given = settings.get("template"), config.scorer.template
-    if given is not None and stored is not None and given != stored:
-        raise InputError(f"scorer.template: {given!r}, but {config.scorer.weights} was trained with {stored!r}")
+    template = choose_template(config.scorer.template, settings.get("template"), str(config.scorer.weights))
     bind_pair_forward(model)
     model.float().train()
     freeze(model, config.freeze.image, config.freeze.text, config.freeze.layers)
@@ -262,4 +256,4 @@ def _start(config: "TrainConfig", captions: list[str]) -> tuple[Any, Any, str]:
         add_lora(model, config.lora.rank, config.lora.alpha, config.lora.dropout)
     if config.checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-    return model, processor, given or stored or TEMPLATE
+    return model, processor, template

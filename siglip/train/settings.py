@@ -52,6 +52,15 @@ class TrainPrecision(Enum):
     bfloat16 = "bfloat16"
 
 
+class BestMetric(Enum):
+    """The validation figure that makes an epoch the best."""
+
+    ranking_accuracy = "ranking_accuracy"
+    retrieval_at_1 = "retrieval_at_1"
+    detected_ranking_accuracy = "detected_ranking_accuracy"
+    detected_accuracy = "detected_accuracy"
+
+
 @dataclass
 class BatchConfig:
     """How many pairs make one step."""
@@ -110,7 +119,7 @@ class TrainConfig(RunConfig):
     clip_norm: float = 1.0  # largest gradient norm; 0: no limit
     scale_max: float | None = None  # largest scale of the loss; null: no limit, as published
     patience: int = 0  # epochs without a better validation before it stops; 0: it never does
-    best_metric: str = "ranking_accuracy"  # validation figure that patience and best/ go by
+    best_metric: BestMetric = BestMetric.ranking_accuracy  # validation figure that patience and best/ go by
     strategy: Strategy = Strategy.auto  # several processes: fsdp (FSDP2) or ddp; auto: as launched, or FSDP2
     precision: TrainPrecision = TrainPrecision.launched  # float32, bfloat16; launched: as accelerate is configured
     compile: str | None = None  # backend of torch.compile, for instance inductor; null: as launched

@@ -6,7 +6,7 @@ Shapes: B pairs of this process, T distinct captions of them, D embedding width,
 import contextlib
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,9 +20,7 @@ from siglip.loss.caching import Embedded, LossOf, MicroBatch, part_by_part, spli
 from siglip.loss.gathering import num_processes, sum_over
 from siglip.loss.sigmoid import sigmoid_loss
 from siglip.pixels import normalise
-
-if TYPE_CHECKING:
-    from siglip.train.settings import TrainConfig
+from siglip.train.settings import Negatives, TrainConfig
 
 
 class NotFiniteError(InputError):
@@ -33,7 +31,7 @@ class Stepper:
     """Takes the steps; `figures` holds what the last one can tell."""
 
     def __init__(
-        self, config: "TrainConfig", accelerator: Accelerator, model: Any, optimizer: Any, images: Images,
+        self, config: TrainConfig, accelerator: Accelerator, model: Any, optimizer: Any, images: Images,
         processor: Any, input_ids_ML: Tensor, between: Callable[[], None],
     ) -> None:  # fmt: skip
         """input_ids_ML: the tokens of every caption; between: called between micro-batches, may raise to end a step."""
@@ -62,20 +60,20 @@ class Stepper:
         return loss
 
     def _gradients(self, ids_B: NDArray[np.intp], images: list[Image], largest_share: int) -> Tensor:
-        negatives = self._config.loss.negatives.value
+        negatives = self._config.loss.negatives
         micro = self._config.batch.micro or largest_share
         num_parts = max(1, -(-largest_share // micro))  # the same on every process, whatever its own share
-        parts = split_batch(ids_B, num_parts, own_captions=negatives == "micro")
+        parts = split_batch(ids_B, num_parts, own_captions=negatives is Negatives.micro)
 
         def forward(k: int) -> Embedded:
             self._between()
             return self._embed(parts[k], images)
 
-        if negatives == "micro":
+        if negatives is Negatives.micro:
             losses = [self._loss_of(ids_B[part.crops], everywhere=False) for part in parts]
             loss = part_by_part(forward, num_parts, losses, self._accelerator.backward, self._sync)
             return sum_over(loss) / num_processes()
-        everywhere = negatives == "batch" and num_processes() > 1
+        everywhere = negatives is Negatives.batch and num_processes() > 1
         # Processes average their gradients. Of a loss over all processes each holds a share, and the shares add up.
         factor = float(num_processes()) if everywhere else 1.0
         whole = self._loss_of(ids_B, everywhere)

@@ -1,14 +1,12 @@
 """The model card of a checkpoint folder, filled from the run: its settings by their names, its record, its figures."""
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 
 from core.settings import plain
-
-if TYPE_CHECKING:
-    from siglip.train.settings import TrainConfig
+from siglip.train.settings import TrainConfig
 
 SETTINGS = (
     "scorer.weights", "crops", "val_crops", "recipe.name", "batch.size", "loss.negatives", "loss.same_caption",
@@ -26,7 +24,7 @@ scorer(image, candidate_labels=["a caption", "another"], hypothesis_template={te
 
 
 def model_card(
-    name: str, base: str | None, remembered: dict[str, Any], config: "TrainConfig", record: dict[str, Any],
+    name: str, base: str | None, remembered: dict[str, Any], config: TrainConfig, record: dict[str, Any],
     figures: dict[str, Any],
 ) -> str:  # fmt: skip
     """Markdown with the hub's front matter.
@@ -47,7 +45,7 @@ def model_card(
         f"A SigLIP scorer of crops against captions, {origin}.", "", "## Use", "", _USE.format(template=template), "",
         f"Captions go in lower-cased, in the template `{template}`; crops were enlarged by `{remembered['policy']}`.",
         "",
-        "## Training", "", *_table(_told(config)), "",
+        "## Training", "", *_table(_settings_table(config)), "",
         f"Run `{record['id']}` of `{record['command']}`, commit `{record['commit']}`; "
         + ", ".join(f"{package} {record['versions'][package]}" for package in VERSIONS) + ".", "",
         "## Results", "", *_table(figures), "",
@@ -55,15 +53,15 @@ def model_card(
     return "\n".join(lines)
 
 
-def _told(config: "TrainConfig") -> dict[str, Any]:
+def _settings_table(config: TrainConfig) -> dict[str, Any]:
     """The settings of SETTINGS, as the run's config.yaml has them."""
-    told: dict[str, Any] = {}
+    table: dict[str, Any] = {}
     for name in SETTINGS:
         value: Any = plain(asdict(config))
         for part in name.split("."):
             value = value[part]
-        told[name] = value
-    return told
+        table[name] = value
+    return table
 
 
 def _table(values: dict[str, Any]) -> list[str]:

@@ -2,7 +2,7 @@
 
 import copy
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import nn
@@ -16,17 +16,15 @@ from siglip.pixels import preprocessing_of
 from siglip.train.freezing import add_lora, freeze, merge_lora
 from siglip.train.publish.card import model_card
 from siglip.train.publish.pushing import hub_base, push
+from siglip.train.settings import TrainConfig
 from siglip.train.states import publish, whole_weights
-
-if TYPE_CHECKING:
-    from siglip.train.settings import TrainConfig
 
 
 class Finisher:
     """Writes folders that `from_pretrained` and Hugging Face's pipelines open, whatever the model is wrapped in."""
 
     def __init__(
-        self, config: "TrainConfig", folder: RunFolder, model: Any, processor: Any, remembered: dict[str, Any]
+        self, config: TrainConfig, folder: RunFolder, model: Any, processor: Any, remembered: dict[str, Any]
     ) -> None:
         self._config, self._folder, self._processor = config, folder, processor
         self._model_config, self._class = copy.deepcopy(model.config), type(model)
