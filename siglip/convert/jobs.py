@@ -1,9 +1,8 @@
 """The work of siglip.convert: find the tensors, clean their names, compare with the model, write."""
 
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from core.errors import InputError
 from core.files import read_json, write_json
@@ -24,6 +23,7 @@ from siglip.convert.verify import model_shapes, verify
 from siglip.convert.write import file_pieces, tensor_pieces, write_pieces
 
 Shapes = dict[str, list[int]]
+Expected = tuple[Shapes, dict[str, str]]  # the model's own tensors, and which of them are tied to which
 _LEFT_BEHIND = {
     ".bin",
     ".pt",
@@ -39,12 +39,12 @@ def convert(
     """See `siglip.convert.run`."""
     source = find_source(path)
     checked = _check_source(source, in_place and not dry_run)
-    expected: tuple[Shapes, dict[str, str]] | None = None
+    expected: Expected | None = None
     if compare and source.has_config:
         expected = model_shapes(source.folder or path)
     elif compare:
         print(f"{path}: has no config to compare with, so the result is not verified")
-    job = (_SafetensorsJob if source.kind is Kind.safetensors else _TorchJob)(source, expected)
+    job: Job = _SafetensorsJob(source) if source.kind is Kind.safetensors else _TorchJob(source, expected)
     for old, new in list(job.changed.items())[: None if dry_run else 3]:
         print(f"{old} -> {new}")
     if expected is not None:
@@ -54,6 +54,8 @@ def convert(
     if dry_run:
         return figures
     if in_place:
+        if not isinstance(job, _SafetensorsJob):
+            raise InputError(f"{source.path}: in_place rewrites safetensors headers only; give out=PATH")
         job.write_in_place()
     else:
         assert out is not None
@@ -79,12 +81,21 @@ def _check_source(source: Source, in_place: bool) -> str:
     return "manifest"
 
 
+class Job(Protocol):
+    """Tensors under their clean names, ready to be written."""
+
+    shapes: Shapes
+    changed: dict[str, str]  # old name -> new, where they differ
+    left_out: dict[str, str]  # a tied tensor that the file leaves out -> the one that stands for it
+
+    def write(self, target: Path, cast: Cast | None) -> None:
+        """Write safetensors files into the folder `target`, or the one file as `target`."""
+
+
 class _SafetensorsJob:
     """Names and writing of one or several safetensors files."""
 
-    left_out: Mapping[str, str] = {}
-
-    def __init__(self, source: Source, expected: Any) -> None:
+    def __init__(self, source: Source) -> None:
         self._source = source
         self._headers = {file: read_header(file) for file in source.files}
         self._names = {file: clean_keys(h.entries, str(file)) for file, h in self._headers.items()}
@@ -140,7 +151,7 @@ def _tied(header: Header) -> dict[str, str]:
 class _TorchJob:
     """Names and writing of tensors in PyTorch's own formats, which become one safetensors file."""
 
-    def __init__(self, source: Source, expected: Any) -> None:
+    def __init__(self, source: Source, expected: Expected | None) -> None:
         from siglip.convert.torch_files import read_dcp, read_torch_files, untie
 
         self._source = source
@@ -151,10 +162,6 @@ class _TorchJob:
         self._tensors, self.left_out = untie({names[old]: tensor for old, tensor in stored.items()}, wanted)
         self.shapes: Shapes = {name: list(tensor.shape) for name, tensor in self._tensors.items()}
 
-    def write_in_place(self) -> None:
-        """Not possible."""
-        raise InputError(f"{self._source.path}: in_place rewrites safetensors headers only; give out=PATH")
-
     def write(self, target: Path, cast: Cast | None) -> None:
         """One safetensors file: `target` itself, or `model.safetensors` in that folder."""
         to = target if self._source.folder is None else target / WEIGHTS
@@ -162,7 +169,7 @@ class _TorchJob:
         write_pieces(to, pieces, {"format": "pt", **self.left_out})
 
 
-def _write_out(source: Source, job: "_SafetensorsJob | _TorchJob", out: Path, cast: Cast | None) -> None:
+def _write_out(source: Source, job: Job, out: Path, cast: Cast | None) -> None:
     """Config, tokenizer and processor first, the weights last: a folder without weights is plainly unfinished."""
     if source.folder is None:
         if out.is_dir():

@@ -9,7 +9,7 @@ from core.files import read_json
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 _TORCH_WEIGHTS, _TORCH_INDEX = "pytorch_model.bin", "pytorch_model.bin.index.json"
-_DCP_METADATA = ".metadata"
+DCP_METADATA = ".metadata"
 _TORCH_SUFFIXES = {".bin", ".pt", ".pth"}
 
 
@@ -48,7 +48,7 @@ def find_source(path: Path) -> Source:
     for name, kind in ((WEIGHTS, Kind.safetensors), (_TORCH_WEIGHTS, Kind.torch)):
         if (path / name).is_file():
             return Source(path, kind, (path / name,), path)
-    shards = [p.parent for p in (path / _DCP_METADATA, *sorted(path.glob(f"*/{_DCP_METADATA}"))) if p.is_file()]
+    shards = [p.parent for p in (path / DCP_METADATA, *sorted(path.glob(f"*/{DCP_METADATA}"))) if p.is_file()]
     models = [p for p in shards if "optim" not in p.name]
     if len(models) == 1:
         return Source(path, Kind.dcp, (models[0],), path)

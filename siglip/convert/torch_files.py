@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 
 from core.errors import InputError, reason
+from siglip.convert.source import DCP_METADATA
 
 CONTAINERS = ("state_dict", "model", "module")  # where a training script's file keeps the parameters
-DCP_METADATA = ".metadata"
 _DOS_FOLDER = 0x10  # of a zip entry's external attributes
 _DCP_CLASSES = {
     ("torch", "Size"), ("torch._utils", "_rebuild_tensor_v2"), ("collections", "OrderedDict"), ("torch", "device"),
@@ -60,10 +60,10 @@ def _read_torch_file(path: Path) -> dict[str, Tensor]:
     stranger = next((k for k, v in value.items() if not isinstance(k, str) or not isinstance(v, Tensor)), None)
     if stranger is not None:
         raise InputError(f"{path}: field {stranger!r}: not a tensor")
-    return {name: _plain(tensor, f"{path}: tensor {name!r}") for name, tensor in value.items()}
+    return {name: _detached(tensor, f"{path}: tensor {name!r}") for name, tensor in value.items()}
 
 
-def _plain(tensor: Tensor, where: str) -> Tensor:
+def _detached(tensor: Tensor, where: str) -> Tensor:
     if tensor.layout is not torch.strided or tensor.is_quantized or tensor.is_meta:
         raise InputError(f"{where}: is sparse, quantised or empty of data, which safetensors cannot hold")
     return tensor.detach()

@@ -15,7 +15,7 @@ from core.errors import InputError
 from core.files import write_json
 from siglip.build import build_scorer
 from siglip.export.settings import ExportConfig, ExportFormat
-from siglip.scorers.two_towers import TwoTowerScorer
+from siglip.scorers.two_towers import TorchTowers, TwoTowerScorer
 from siglip.settings import EXPORTED, Family, ScorerConfig
 
 TOWERS = ("image", "text")
@@ -26,7 +26,7 @@ LARGEST_ERROR = {False: 1e-3, True: 5e-2}  # of a unit embedding's numbers, by h
 class _Tower(torch.nn.Module):
     """One tower's inputs, in their order, to unit embeddings (N, D) float32."""
 
-    def __init__(self, towers: Any, which: str, names: list[str]) -> None:
+    def __init__(self, towers: TorchTowers, which: str, names: list[str]) -> None:
         super().__init__()
         self.model = towers.model  # registered, so that the exporter sees its weights
         self._names, self._towers, self._which = names, towers, which
@@ -44,10 +44,10 @@ def export_and_compare(config: ExportConfig, folder: Path) -> dict[str, Any]:
         _require_tensorrt()
     original = build_scorer(ScorerConfig(weights=config.weights, template=config.template))
     assert isinstance(original, TwoTowerScorer)
-    towers: Any = original.towers
-    if not hasattr(towers, "model"):
+    towers = original.towers
+    if not isinstance(towers, TorchTowers):
         raise InputError(f"weights: {config.weights} is exported already; give a checkpoint")
-    if getattr(towers, "naflex", False):
+    if towers.naflex:
         raise InputError(f"weights: {config.weights}: NaFlex resizes its positions crop by crop, which a fixed graph "
                          "cannot hold")  # fmt: skip
     inputs = {"image": towers.image_inputs(_crops()[:2]), "text": towers.text_inputs(CAPTIONS[:2], original.template)}
@@ -74,11 +74,12 @@ def _require_tensorrt() -> None:
         raise InputError("format: tensorrt needs onnxruntime's build with TensorRT (the package onnxruntime-gpu)")
 
 
-def _write(towers: Any, which: str, inputs: dict[str, torch.Tensor], path: Path, opset: int) -> None:
+def _write(towers: TorchTowers, which: str, inputs: dict[str, torch.Tensor], path: Path, opset: int) -> None:
     """Trace one tower; its weights lie beside the graph in `NAME.onnx.data`, whatever their size."""
     names = list(inputs)
     batch = torch.export.Dim("batch", min=1)
-    length = torch.export.Dim("length", min=2, max=towers.text_length) if _padded_to_longest(towers, which) else None
+    free = which == "text" and towers.free_length
+    length = torch.export.Dim("length", min=2, max=towers.text_length) if free else None
     shapes = {0: batch} if length is None else {0: batch, 1: length}
     program = torch.onnx.export(
         _Tower(towers, which, names).eval(), tuple(inputs.values()), input_names=names, output_names=["embeddings"],
@@ -86,10 +87,6 @@ def _write(towers: Any, which: str, inputs: dict[str, torch.Tensor], path: Path,
     )  # fmt: skip
     assert program is not None
     program.save(path, external_data=True)
-
-
-def _padded_to_longest(towers: Any, which: str) -> bool:
-    return which == "text" and towers.family == "transformers" and not towers.sigmoid
 
 
 def _crops() -> list[NDArray[np.uint8]]:

@@ -41,6 +41,8 @@ class OpenClipTowers(OpenClipInputs):
     """Both towers of an open_clip model; see `siglip.scorers.two_towers.Towers`."""
 
     family = "open_clip"
+    free_length = False
+    naflex = False
 
     def __init__(self, model: Any, preprocess: Any, tokenizer: Any, config: ScorerMemberConfig, device: str) -> None:
         super().__init__(preprocess, tokenizer)

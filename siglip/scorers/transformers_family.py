@@ -21,7 +21,8 @@ class TransformersInputs:
     """Crops and captions as a transformers checkpoint's own processor prepares them."""
 
     def __init__(self, processor: Any, sigmoid: bool, text_length: int) -> None:
-        self.processor, self._sigmoid, self.text_length = processor, sigmoid, text_length
+        self.processor, self.text_length = processor, text_length
+        self.free_length = not sigmoid
         self.naflex = "spatial_shapes" in processor.image_processor.model_input_names
 
     def image_inputs(self, crops: Sequence[Image]) -> dict[str, torch.Tensor]:
@@ -41,7 +42,7 @@ class TransformersInputs:
         A family trained with the sigmoid loss reads its last position, so its texts are padded to the full length and
         come without an attention mask, as in its training; the others are padded to the longest of these texts.
         """
-        if self._sigmoid:
+        if not self.free_length:
             return tokens(self.processor, captions, template, self.text_length)
         texts = prompts(captions, template)
         made = self.processor.tokenizer(

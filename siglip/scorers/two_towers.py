@@ -8,7 +8,7 @@ Shapes: N crops, M captions, D embedding width.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -44,6 +44,23 @@ class Towers(Protocol):
 
     def embed_texts(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
         """(M, D) of any length."""
+
+
+@runtime_checkable
+class TorchTowers(Towers, Protocol):
+    """Towers that a family holds as a torch model, which `siglip.export` can trace."""
+
+    model: torch.nn.Module
+    family: str  # whose inputs an exported scorer takes: transformers, open_clip
+    text_length: int  # tokens of the longest text
+    free_length: bool  # texts are as long as the longest of a call, not always `text_length`
+    naflex: bool  # positions are resized crop by crop
+
+    def use_precision(self, dtype: torch.dtype) -> None:
+        """Compute in another type from now on."""
+
+    def save_inputs(self, folder: Path) -> None:
+        """Leave in `folder` what crops' and captions' way into the towers needs."""
 
 
 class TwoTowerScorer:
