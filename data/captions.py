@@ -9,7 +9,7 @@ import contextlib
 import json
 import math
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -227,3 +227,17 @@ def write_annotations(path: StrPath, images: Iterable[AnnotatedImage]) -> None:
             stream.write("[" + ",\n".join(lines) + "]\n")
         else:
             stream.writelines(f"{line}\n" for line in lines)
+
+
+def read_lines(path: StrPath) -> list[str]:
+    """The entries of an annotation file as lines of JSON: of a JSONL the lines themselves, byte for byte."""
+    if is_json_list(path):
+        return [json.dumps(value, ensure_ascii=False) for _, value in read_entries(path)]
+    text = Path(path).read_text(encoding="utf-8")
+    return [line.removesuffix("\r") for line in text.split("\n") if line.strip()]
+
+
+def write_lines(path: Path, lines: Sequence[str]) -> None:
+    """Write lines of JSON, each with its newline, atomically."""
+    with open_atomic(path, "w") as stream:
+        stream.writelines(f"{line}\n" for line in lines)

@@ -1,18 +1,16 @@
 """Split an annotation file into train.jsonl and val.jsonl, opening no image."""
 
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from omegaconf import MISSING
 
 from core.errors import InputError
-from core.files import open_atomic, sha256_file
+from core.files import sha256_file
 from core.runs import RunConfig, RunFolder
-from data.captions import is_json_list, read_annotations, read_entries
+from data.captions import read_annotations, read_lines, write_lines
 from data.placing import spare_inputs
 
 
@@ -36,20 +34,6 @@ def val_places(names: Sequence[str], val_fraction: float, seed: int | None = Non
         return list(range(len(names) - num_val, len(names)))
     rank = sorted(range(len(names)), key=lambda i: hashlib.sha256(f"{seed}\0{names[i]}".encode()).digest())
     return sorted(rank[:num_val])
-
-
-def read_lines(path: str) -> list[str]:
-    """The entries of an annotation file as lines of JSON: of a JSONL the lines themselves, byte for byte."""
-    if is_json_list(path):
-        return [json.dumps(value, ensure_ascii=False) for _, value in read_entries(path)]
-    text = Path(path).read_text(encoding="utf-8")
-    return [line.removesuffix("\r") for line in text.split("\n") if line.strip()]
-
-
-def write_lines(path: Path, lines: Sequence[str]) -> None:
-    """Write lines of JSON, each with its newline, atomically."""
-    with open_atomic(path, "w") as stream:
-        stream.writelines(f"{line}\n" for line in lines)
 
 
 def run(config: SplitConfig, folder: RunFolder) -> dict[str, Any]:

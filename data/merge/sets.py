@@ -10,7 +10,7 @@ from core.counting import count
 from core.errors import InputError
 from core.files import sha256_file, write_json
 from core.progress import progress
-from data.captions import place, read_annotations
+from data.captions import place, read_annotations, read_lines, write_lines
 from data.crops.earlier import clear_set
 from data.cropset import SET, Crop, CropSet, finish_set, read_crop_set, read_digests, verify_set
 from data.frames import find_image
@@ -18,7 +18,6 @@ from data.journal import open_journal
 from data.merge.names import Collisions, refuse_collisions
 from data.merge.settings import MergeConfig
 from data.placing import put_file
-from data.split import read_lines, write_lines
 
 MARK = "merge.json"
 

@@ -35,10 +35,10 @@ def run(config: NoiseConfig, folder: RunFolder) -> dict[str, Any]:
     JPEG names are written at quality 100 without colour subsampling, so that the format adds no more than the rounding
     to whole levels does; PNG and other formats are exact. Returns counts.
     """
+    from data.captions import read_lines, write_lines
     from data.journal import JOURNAL, open_journal, work_through
     from data.noise.grades import parse_grade
     from data.placing import spare_inputs
-    from data.split import read_lines, write_lines
 
     grade = parse_grade(config.grade)
     if config.workers < 1:

@@ -12,11 +12,12 @@ from core.runs import RunFolder
 from core.settings import plain, refuse_changes
 from core.stages import require_policy
 from core.tracking import start_tracker
-from siglip.crops import Images, Step, read_crops
+from siglip.crops import read_crops
 from siglip.detected import DetectedCrops, read_detected
 from siglip.loss.gathering import num_processes, rank
 from siglip.model import choose_template, load_parts, make_model, tokens
 from siglip.train.freezing import add_lora, count_weights, freeze
+from siglip.train.images import Images, Step
 from siglip.train.launching import Stopped, StopSignal, make_accelerator
 from siglip.train.probing import probe, sheet
 from siglip.train.publish.finishing import Finisher

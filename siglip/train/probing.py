@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 
 from core.images import write_image
+from core.stages import Image
 from data.augment.probe import FEWEST, RecipeNotLiveError, probe_batch
-from siglip.crops import Image, Images, Step
 from siglip.pixels import normalise, preprocessing_of
+from siglip.train.images import Images, Step
 
 _SHOWN = 16  # crops on a sheet
 _MOST = 96  # crops that are compared

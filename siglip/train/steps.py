@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from core.errors import InputError
-from siglip.crops import Image, Images, Step
+from core.stages import Image
 from siglip.loss.caching import Embedded, LossOf, MicroBatch, part_by_part, split_batch, whole_batch
 from siglip.loss.gathering import num_processes, sum_over
 from siglip.loss.sigmoid import sigmoid_loss
 from siglip.pixels import normalise
+from siglip.train.images import Images, Step
 from siglip.train.settings import Negatives, TrainConfig
 
 

@@ -12,7 +12,8 @@ import torch
 from numpy.typing import NDArray
 
 from core.choosing import score_matrix
-from siglip.crops import Crops, Image
+from core.stages import Image
+from siglip.crops import Crops
 from siglip.detected import DetectedCrops, detected_metrics
 from siglip.loss.gathering import gather_rows, num_processes, rank
 from siglip.model import tokens

@@ -1,0 +1,90 @@
+"""What the steps of a training see: crops decoded and resized once or on demand, augmented, in a fixed order.
+
+What a process sees depends on (seed, epoch, step) and on the number of processes alone, never on workers or on where
+a run was interrupted; each crop's augmentation depends on (seed, epoch, crop).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader, Dataset
+
+from core.progress import progress
+from core.stages import Image
+from data.augment import build_recipe
+from data.recipe import RecipeConfig
+from siglip.crops import Crops
+from siglip.pixels import resize
+
+
+@dataclass(frozen=True)
+class Step:
+    """The crops of one step: of all processes, of this one, and how many the fullest process has."""
+
+    crops: NDArray[np.intp]
+    share: NDArray[np.intp]
+    largest_share: int
+
+
+class Images(Dataset[list[Image]]):
+    """Crops at the tower's size; kept in memory when all of them fit in `cache_gb`."""
+
+    def __init__(self, crops: Crops, recipe: RecipeConfig, seed: int, image_processor: Any, cache_gb: float) -> None:
+        self.crops, self.recipe, self._seed, self._processor = crops, recipe, seed, image_processor
+        self.distinct = sorted(set(crops.captions))
+        place = {caption: i for i, caption in enumerate(self.distinct)}
+        self.ids = np.asarray([place[c] for c in crops.captions])
+        self._augment: Any = None
+        first = self._resized(0)
+        keeps = first.nbytes * len(crops) <= cache_gb * 1e9
+        self._kept = [self._resized(i) for i in progress(range(len(crops)), "reading crops")] if keeps else None
+
+    def __len__(self) -> int:
+        return len(self.crops)
+
+    def _resized(self, i: int) -> Image:
+        return resize([self.crops.open(i)], self._processor)[0]
+
+    def plain(self, i: int) -> Image:
+        """Crop i at the tower's size, (S, S, 3) uint8 RGB, as it is before augmentation."""
+        return self._resized(i) if self._kept is None else self._kept[i]
+
+    def __getitem__(self, request: tuple[int, tuple[int, ...]]) -> list[Image]:  # type: ignore[override]
+        """Augmented crops of an epoch: (epoch, numbers of the crops)."""
+        epoch, places = request
+        if self._augment is None:
+            self._augment = build_recipe(self.recipe)
+        made = []
+        for i in places:
+            self._augment.set_random_seed(_mix(self._seed, epoch, i))
+            made.append(self._augment(image=self.plain(i))["image"])
+        return made
+
+    def epoch_order(self, epoch: int) -> NDArray[np.intp]:
+        """The crops' numbers in the order in which an epoch takes them."""
+        return np.random.default_rng([self._seed, epoch]).permutation(len(self))
+
+    def batches(
+        self, epoch: int, first_step: int, size: int, rank: int, processes: int, workers: int
+    ) -> Iterator[tuple[Step, list[Image]]]:
+        """This process's share of each step of an epoch from `first_step` on, with the augmented crops."""
+        order = self.epoch_order(epoch)
+        steps = []
+        for start in range(first_step * size, len(order), size):
+            shares = np.array_split(order[start : start + size], processes)
+            steps.append(Step(order[start : start + size], shares[rank], max(len(s) for s in shares)))
+        requests = [(epoch, tuple(int(i) for i in step.share)) for step in steps]
+        # `sampler` lists the requests in their order, which keeps workers from having any say in it.
+        loader: Any = DataLoader(self, sampler=requests, batch_size=None, num_workers=workers, collate_fn=_as_is)  # type: ignore[arg-type]
+        yield from zip(steps, loader, strict=True)
+
+
+def _as_is(images: list[Image]) -> list[Image]:
+    return images
+
+
+def _mix(seed: int, epoch: int, place: int) -> int:
+    return int(np.random.SeedSequence([seed, epoch, place]).generate_state(1)[0])
