@@ -14,12 +14,13 @@ caption and number type included; a line somebody changed is read as it stands. 
 import os
 import shutil
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from core.errors import InputError
+from core.errors import InputError, reason
 from core.files import read_text, write_json, write_text
 from core.images import IMAGE_SUFFIXES, image_size
 from core.progress import progress
@@ -88,65 +89,92 @@ def finish_tree(tree: Path, has_val: bool, record: dict[str, Any]) -> None:
     write_json(tree / MARK, {"complete": True, **record})
 
 
-def read_tree(data: Path) -> dict[str, list[AnnotatedImage]]:
-    """The annotations of a YOLO tree, part by part, given its folder or its YAML.
+@dataclass(frozen=True)
+class DataYaml:
+    """What a tree's YAML says: its class names and, part by part, the folders, lists or images that make it up."""
 
-    Parts given as lists of files or as several folders are read too; a part that only repeats the training images, as
-    when there was no validation file, is none. Raises InputError naming file, line and field.
-    """
-    config = _read_data_yaml(data / "data.yaml" if data.is_dir() else data)
-    parts = {}
-    for part in ("train", "val", "test"):
-        if config.get(part) and (part == "train" or config[part] != config.get("train")):
-            parts[part] = _read_part(config, part)
-    if not parts:
-        raise InputError(f"{data}: field 'train': names no part to read")
-    return parts
+    path: Path
+    root: Path  # what relative places are relative to
+    parts: dict[str, list[str]]  # of train, val and test those that are given, as written
+    names: dict[int, str]
+
+    def places(self, part: str) -> list[Path]:
+        """The folders, lists or images of a part; InputError for one that does not exist."""
+        places = [self.root / given for given in self.parts[part]]
+        missing = next((p for p in places if not p.exists()), None)
+        if missing is not None:
+            raise InputError(f"{self.path}: field '{part}': {missing} does not exist")
+        return places
+
+    def images(self, part: str) -> Iterator[tuple[str, Path]]:
+        """(name, path) of a part's images; a name is relative to the part's folder, and a listed image's its own.
+
+        A list's lines are read as Ultralytics reads them: those that begin with `./` are relative to the list. Raises
+        InputError for an image that does not exist.
+        """
+        for source in self.places(part):
+            if source.is_dir():
+                found = (path for path in source.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
+                yield from ((path.relative_to(source).as_posix(), path) for path in found)
+                continue
+            for path in [source] if source.suffix.lower() in IMAGE_SUFFIXES else _listed(source):
+                if not path.is_file():
+                    raise InputError(f"{self.path}: field '{part}': {path} does not exist")
+                yield path.name, path
 
 
-def _read_data_yaml(path: Path) -> dict[str, Any]:
+def _listed(source: Path) -> list[Path]:
+    lines = (line.strip() for line in read_text(source).splitlines() if line.strip())
+    return [source.parent / line if line.startswith("./") else Path(line) for line in lines]
+
+
+def read_data_yaml(data: Path) -> DataYaml:
+    """The YAML of a tree, given the tree's folder or the YAML itself; InputError names the file and the field."""
     import yaml
 
+    path = data / "data.yaml" if data.is_dir() else data
     try:
         value = yaml.safe_load(read_text(path))
     except yaml.YAMLError as error:
-        raise InputError(f"{path}: not valid YAML: {error}") from error
+        raise InputError(f"{path}: not valid YAML: {reason(error)}") from error
     if not isinstance(value, dict):
         raise InputError(f"{path}: not a mapping with 'train', 'val' and 'names'")
     names = value.get("names", {0: TARGET})
     names = dict(enumerate(names)) if isinstance(names, list) else names
     if not isinstance(names, dict):
         raise InputError(f"{path}: field 'names': neither a list nor a mapping of class names")
+    given = {part: value[part] for part in ("train", "val", "test") if value.get(part)}
+    parts = {part: [str(p) for p in (v if isinstance(v, list) else [v])] for part, v in given.items()}
     root = path.parent / str(value.get("path") or "")
-    return {**value, "names": {int(k): str(v) for k, v in names.items()}, "root": root, "file": path}
+    return DataYaml(path, root, parts, {int(k): str(v) for k, v in names.items()})
 
 
-def _read_part(config: dict[str, Any], part: str) -> list[AnnotatedImage]:
-    known = config["root"] / f"{part}.jsonl"
+def read_tree(data: Path) -> dict[str, list[AnnotatedImage]]:
+    """The annotations of a YOLO tree, part by part, given its folder or its YAML.
+
+    Parts given as lists of files or as several folders are read too; a part that only repeats the training images, as
+    when there was no validation file, is none. Raises InputError naming file, line and field.
+    """
+    tree = read_data_yaml(data)
+    parts = {
+        part: _read_part(tree, part)
+        for part, places in tree.parts.items()
+        if part == "train" or places != tree.parts.get("train")
+    }
+    if not parts:
+        raise InputError(f"{data}: field 'train': names no part to read")
+    return parts
+
+
+def _read_part(tree: DataYaml, part: str) -> list[AnnotatedImage]:
+    known = tree.root / f"{part}.jsonl"
     recorded = {a.image: a for a in read_annotations(known)} if known.is_file() else {}
     order = {name: i for i, name in enumerate(recorded)}
-    files = sorted(_images(config, part), key=lambda p: (order.get(p[0], len(order)), p[0]))
+    files = sorted(tree.images(part), key=lambda p: (order.get(p[0], len(order)), p[0]))
     images = []
     for line, (name, path) in enumerate(progress(files, f"reading {part}"), start=1):
-        images.append(_read_labels(name, path, config["names"], recorded.get(name), line))
+        images.append(_read_labels(name, path, tree.names, recorded.get(name), line))
     return images
-
-
-def _images(config: dict[str, Any], part: str) -> Iterator[tuple[str, Path]]:
-    """(name, path) of a part's images; a name is relative to the part's folder, or to the list file's."""
-    sources = config[part] if isinstance(config[part], list) else [config[part]]
-    for source in sources:
-        start = config["root"] / str(source)
-        if start.is_file():
-            for line in read_text(start).splitlines():
-                if line.strip():
-                    yield Path(line.strip()).name, start.parent / line.strip()
-        elif start.is_dir():
-            for path in start.rglob("*"):
-                if path.suffix.lower() in IMAGE_SUFFIXES:
-                    yield path.relative_to(start).as_posix(), path
-        else:
-            raise InputError(f"{config['file']}: field '{part}': {start} does not exist")
 
 
 def _read_labels(

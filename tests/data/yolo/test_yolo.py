@@ -8,6 +8,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from core.errors import InputError
 from core.images import write_image
 from data.captions import read_annotations
 from data.labels import label_box, label_lines, parse_label
@@ -191,3 +192,21 @@ def test_bad_input_is_named_before_anything_is_written(toy, complaint, write_jso
     (toy / "data.yaml").write_text("names: [target]\n")
     assert "names no part to read" in complaint(main, "tree=data.yaml")
     assert not made_files(Path("out"))
+
+
+def test_data_and_training_read_the_same_images_of_a_part(toy):
+    """Folders, lists whose lines are absolute or relative to the list, and single images; what is missing is named."""
+    from detector.train.tree import read_tree as training_tree
+
+    listed = ["./images/image_0.jpg", str(toy / "images/image_1.jpg")]
+    (toy / "list.txt").write_text("\n".join(listed) + "\n\n")
+    config = {"train": ["list.txt", "images/image_2.jpg"], "val": "images", "names": {0: "target"}}
+    (toy / "data.yaml").write_text(yaml.safe_dump(config))
+    ours, theirs = read_tree(toy / "data.yaml"), training_tree(str(toy))
+    assert [a.image for a in ours["train"]] == [f"image_{i}.jpg" for i in range(3)]
+    for part in ("train", "val"):
+        assert [a.image for a in ours[part]] == [p.name for p in theirs.images[part]]
+    (toy / "list.txt").write_text("./images/none.jpg\n")
+    for read in (lambda: read_tree(toy), lambda: training_tree(str(toy))):
+        with pytest.raises(InputError, match="data.yaml: field 'train': .*none.jpg does not exist"):
+            read()
