@@ -2,6 +2,7 @@
 
 import io
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 # OpenCV reads this once, when it loads; the header check below refuses large files before that matters.
@@ -81,6 +82,14 @@ def encode_image(image: NDArray[np.uint8], suffix: str, quality: int = 95) -> by
     if not done:
         raise InputError(f"{suffix}: no encoder for this image format")
     return data.tobytes()
+
+
+def contact_sheet(images: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """Images of one size, (H, W, 3) each, row by row in a grid about as wide as high; what is left over is black."""
+    columns = int(np.ceil(np.sqrt(len(images))))
+    cells = [*images, *[np.zeros_like(images[0])] * (-len(images) % columns)]
+    rows = [np.concatenate(cells[i : i + columns], axis=1) for i in range(0, len(cells), columns)]
+    return np.concatenate(rows)
 
 
 def write_image(path: str | os.PathLike[str], image: NDArray[np.uint8], quality: int = 95) -> None:

@@ -22,6 +22,10 @@ from core.values import AnnotatedImage, Annotation, Box
 StrPath = str | os.PathLike[str]
 
 
+class BoxOutsideError(InputError):
+    """A box that lies wholly outside its image."""
+
+
 @dataclass(frozen=True, slots=True)
 class CaptionedImage:
     """One image's name and the captions asked about it; `line` is its 1-based place in the file.
@@ -173,25 +177,25 @@ def parse_caption(entry: Any, where: str, field: str) -> str:
 def parse_box(entry: dict[str, Any], where: str, field: str) -> Box:
     """The annotation's box in pixels, its numbers of the type they have in the file."""
     box = _required(entry, "bbox", where, f"{field}.bbox")
-    fault = box_fault(box)
-    if fault:
-        raise InputError(f"{where}: field '{field}.bbox': {fault}")
+    check_box(box, f"{where}: field '{field}.bbox'")
     left, top, width, height = box
     return (left, top, width, height)
 
 
-def box_fault(box_ltwh: Any) -> str | None:
-    """What is wrong with a box `[left, top, width, height]`, as far as it can be told without the image's size."""
+def check_box(box_ltwh: Any, where: str) -> None:
+    """InputError for what is no box `[left, top, width, height]`, as far as can be said without the image's size.
+
+    BoxOutsideError for a box to the left of its image or above it.
+    """
     if not isinstance(box_ltwh, list | tuple) or len(box_ltwh) != 4:
-        return f"not four numbers but {_brief(box_ltwh)}"
+        raise InputError(f"{where}: not four numbers but {_brief(box_ltwh)}")
     if not all(_is_number(v) for v in box_ltwh):
-        return f"not four finite numbers but {_brief(box_ltwh)}"
+        raise InputError(f"{where}: not four finite numbers but {_brief(box_ltwh)}")
     left, top, width, height = box_ltwh
     if width <= 0 or height <= 0:
-        return f"{_brief(box_ltwh)} has no area"
+        raise InputError(f"{where}: {_brief(box_ltwh)} has no area")
     if left + width <= 0 or top + height <= 0:
-        return f"{_brief(box_ltwh)} lies wholly outside the image"
-    return None
+        raise BoxOutsideError(f"{where}: {_brief(box_ltwh)} lies wholly outside the image")
 
 
 def _is_number(value: Any) -> bool:

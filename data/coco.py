@@ -9,7 +9,7 @@ from core.errors import InputError
 from core.files import read_json, write_json
 from core.runs import RunConfig, RunFolder
 from core.values import AnnotatedImage, Annotation
-from data.captions import box_fault, read_annotations, refuse_repeats, write_annotations
+from data.captions import check_box, read_annotations, refuse_repeats, write_annotations
 from data.frames import FramedImage, count_hanging, frame_image, frame_images, say_hanging
 from data.placing import spare_inputs
 
@@ -69,9 +69,7 @@ def read_coco(path: str | Path) -> list[AnnotatedImage]:
         field = f"annotations[{number}]"
         if entry.get("image_id") not in found:
             raise InputError(f"{path}: field '{field}.image_id': {entry.get('image_id')!r} is no image's id")
-        fault = box_fault(entry.get("bbox"))
-        if fault:
-            raise InputError(f"{path}: field '{field}.bbox': {fault}")
+        check_box(entry.get("bbox"), f"{path}: field '{field}.bbox'")
         caption = entry.get("caption", names.get(entry.get("category_id")))
         if not isinstance(caption, str) or not caption.strip():
             raise InputError(f"{path}: field '{field}.category_id': neither a caption nor a named category")

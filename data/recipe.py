@@ -3,11 +3,10 @@
 The operations mean what they meant in mid-2024 (albumentations 1.4.8), whatever today's argument names are.
 """
 
-import difflib
 from dataclasses import dataclass, field
 from typing import Any
 
-from core.errors import InputError
+from core.errors import InputError, nearest
 
 
 @dataclass
@@ -56,15 +55,15 @@ def check_steps(config: RecipeConfig) -> list[Step]:
 def _check_step(where: str, step: dict[str, Any]) -> Step:
     op, p = step.pop("op", None), step.pop("p", None)
     if op not in OPERATIONS:
-        raise InputError(f"{where}: field 'op': {op!r} is no operation{_nearest(str(op), OPERATIONS)}")
+        raise InputError(f"{where}: field 'op': {op!r} is no operation{_hint(str(op), OPERATIONS)}")
     if not isinstance(p, int | float) or isinstance(p, bool) or not 0 <= p <= 1:
         raise InputError(f"{where} ({op}): field 'p': {p!r} is no probability within 0..1")
     defaults = OPERATIONS[op]
     for name, value in step.items():
         if name not in defaults:
-            raise InputError(f"{where} ({op}): no setting {name!r}{_nearest(name, defaults)}")
+            raise InputError(f"{where} ({op}): no setting {name!r}{_hint(name, defaults)}")
         _check_value(f"{where} ({op}): field {name!r}", value, defaults[name])
-    settings = {name: _plain(step.get(name, default)) for name, default in defaults.items()}
+    settings = {name: _as_list(step.get(name, default)) for name, default in defaults.items()}
     return Step(op, float(p), settings)
 
 
@@ -83,12 +82,12 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _plain(value: Any) -> Any:
+def _as_list(value: Any) -> Any:
     return list(value) if hasattr(value, "__iter__") and not isinstance(value, str) else value
 
 
-def _nearest(word: str, choices: dict[str, Any]) -> str:
-    near = difflib.get_close_matches(word, list(choices), n=1, cutoff=0.3)
+def _hint(word: str, choices: dict[str, Any]) -> str:
+    near = nearest(word, choices, least=0.3)
     if near:
-        return f" (nearest: {near[0]!r})"
+        return f" (nearest: {near!r})"
     return f" (it has: {', '.join(choices) or 'none'})"

@@ -100,9 +100,9 @@ def _table(config: RecipesConfig, figures: list["StepFigures"]) -> list[str]:
     head = f"recipe {config.recipe.name}, {config.draws} draws: step, p asked / seen, drawn mean [least, most]"
     rows = []
     for step in figures:
-        told = summary(step)
-        drawn = [f"{n} {v['mean']:.4g} [{v['least']:.4g}, {v['most']:.4g}]" for n, v in told["drawn"].items()]
-        rows.append(f"{told['op']}: {told['p']:g} / {told['rate']:.3f}   {', '.join(drawn)}")
+        of_step = summary(step)
+        drawn = [f"{n} {v['mean']:.4g} [{v['least']:.4g}, {v['most']:.4g}]" for n, v in of_step["drawn"].items()]
+        rows.append(f"{of_step['op']}: {of_step['p']:g} / {of_step['rate']:.3f}   {', '.join(drawn)}")
     return [head, *rows]
 
 

@@ -5,7 +5,7 @@ import socket
 from pathlib import Path
 from typing import Any
 
-from core.errors import InputError
+from core.errors import InputError, reason
 from detector import environment as environment  # before any import of ultralytics
 
 RELEASES = "https://github.com/ultralytics/assets/releases/download/v8.4.0"
@@ -90,6 +90,4 @@ def load_model(path: Path) -> tuple[Any, dict[str, Any]]:
 
 
 def _short(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    text = lines[0] if lines else type(error).__name__
-    return f"{type(error).__name__}: {text.removeprefix('ERROR ❌️ ')[:300]}"
+    return f"{type(error).__name__}: {reason(error).removeprefix('ERROR ❌️ ')[:300]}"

@@ -12,12 +12,12 @@ RECORD = "chain.json"
 def write_record(root: Path, size: str, wall_s: float, reused: int) -> Path:
     """Gather the figures of the chain's run folders; `reused`: how many of its steps an earlier chain had made."""
     judged, boxes, export = (_metrics(root / name) for name in ("grounding", "coco", "export"))
-    told = json.loads((root / "grounding" / "run.json").read_text())
+    run = json.loads((root / "grounding" / "run.json").read_text())
     stages = json.loads((root / "report" / "report.json").read_text())["stages"]
     record = {
         "command": f"python scripts/chain.py size={size} run_dir={root}",
-        "date": told["started"][:10],
-        "commit": told["commit"],
+        "date": run["started"][:10],
+        "commit": run["commit"],
         "machine": f"{os.cpu_count()} cores ({platform.machine()})",
         "wall_s": round(wall_s),
         "steps_reused": reused,

@@ -69,16 +69,16 @@ def published_of(row: Row, rows: list[Row]) -> dict[str, Any]:
     if row["task"] == "detector":
         metric = "AP50" if row["id"].startswith("own_test") and row["AP50"] else "AP"
         if row["id"].startswith("own_test") and not row["AP50"]:
-            told = {"metric": "map50_over_truth", "value": float(row["recall"]),
+            published = {"metric": "map50_over_truth", "value": float(row["recall"]),
                     "corrected": float(row["recall_corrected"])}  # fmt: skip
         else:
-            told = {"metric": metric, "value": float(row[metric])} if row[metric] else {}
+            published = {"metric": metric, "value": float(row[metric])} if row[metric] else {}
         split = "own test" if row["id"].startswith("own_test") else "validation"
-        return {**told, "split": split, "place": place} if told else {}
+        return {**published, "split": split, "place": place} if published else {}
     if row["test_accuracy"]:
         return {"value": float(row["test_accuracy"]), "split": "the hidden test", "place": place}
-    told = {"value": float(row["val_accuracy"]), "split": "validation", "place": place}
-    return told | ({"corrected": float(row["val_corrected"])} if row["val_corrected"] else {})
+    published = {"value": float(row["val_accuracy"]), "split": "validation", "place": place}
+    return published | ({"corrected": float(row["val_corrected"])} if row["val_corrected"] else {})
 
 
 def figures_of(row: Row) -> str:
@@ -177,10 +177,10 @@ def preset_of(row: Row, rows: list[Row]) -> str:
         defaults, values = training_values(row)
     else:
         defaults, values = [], {"detector": detector_values(row), "cut": cut_values(row)}
-    if told := published_of(row, rows):
-        values["published"] = told
+    if published := published_of(row, rows):
+        values["published"] = published
     head = ["@package _global_", command_of(row)]
-    figures = figures_of(row) or f"{told.get('value')} on {told.get('split')}" if told else ""
+    figures = figures_of(row) or f"{published.get('value')} on {published.get('split')}" if published else ""
     lines = ", ".join(row["place"].split())
     head.append(f"Published: {figures + '; ' if figures else ''}lines {lines} of the log (docs/experiments.csv).")
     if row["note"]:

@@ -55,13 +55,13 @@ def tree(folder: Path, depth: int) -> Iterator[str]:
         yield from tree(inner, depth + 1)
 
 
-def line(name: str, told: str, depth: int) -> list[str]:
+def line(name: str, purpose: str, depth: int) -> list[str]:
     """One entry: the name, indented, and what it is, in a column of its own."""
     head = "  " * depth + name
     hanging = " " * COLUMN
     if len(head) >= COLUMN:
-        return [head, *textwrap.wrap(told, WIDTH, initial_indent=hanging, subsequent_indent=hanging)]
-    return textwrap.wrap(told, WIDTH, initial_indent=head.ljust(COLUMN), subsequent_indent=hanging) or [head]
+        return [head, *textwrap.wrap(purpose, WIDTH, initial_indent=hanging, subsequent_indent=hanging)]
+    return textwrap.wrap(purpose, WIDTH, initial_indent=head.ljust(COLUMN), subsequent_indent=hanging) or [head]
 
 
 def sentence(path: Path) -> str:

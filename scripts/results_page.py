@@ -216,8 +216,8 @@ def ours(folder: str | None) -> dict[str, float]:
         words = json.loads(path.read_text())["command_line"]
         names = [w.partition("=")[2] for w in words if w.startswith("experiment/grounding=")]
         metrics = path.with_name("metrics.json")
-        if names and metrics.is_file() and "accuracy" in (told := json.loads(metrics.read_text())):
-            found[names[-1]] = told["accuracy"]
+        if names and metrics.is_file() and "accuracy" in (measured := json.loads(metrics.read_text())):
+            found[names[-1]] = measured["accuracy"]
     return found
 
 

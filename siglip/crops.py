@@ -44,8 +44,8 @@ def read_crops(paths: str | Sequence[str], field: str = "crops") -> Crops:
     sets = [_read_one(path, field) for path in named]
     policies = {s.policy: path for s, path in zip(sets, named, strict=True)}
     if len(policies) > 1:
-        told = ", ".join(f"{path} ({policy})" for policy, path in policies.items())
-        raise InputError(f"{field}: sets enlarged in different ways do not mix: {told}")
+        listed = ", ".join(f"{path} ({policy})" for policy, path in policies.items())
+        raise InputError(f"{field}: sets enlarged in different ways do not mix: {listed}")
     if len(sets) == 1:
         return sets[0]
     starts = np.cumsum([0, *(len(s) for s in sets)])

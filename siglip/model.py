@@ -32,12 +32,12 @@ def load_parts(weights: str) -> tuple[Any, Any, dict[str, Any]]:
     hush()
     try:
         processor = AutoProcessor.from_pretrained(weights)
-        model, told = AutoModel.from_pretrained(weights, output_loading_info=True)
+        model, loading = AutoModel.from_pretrained(weights, output_loading_info=True)
     except Exception as error:  # the libraries raise anything from OSError to SafetensorError for a broken folder
         raise InputError(f"{weights}: cannot be loaded as a scorer: {reason(error)}") from error
     for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"):
-        if told.get(kind):
-            names = sorted(map(str, told[kind]))
+        if loading.get(kind):
+            names = sorted(map(str, loading[kind]))
             raise InputError(f"{weights}: {len(names)} {kind.replace('_', ' ')} ({names[0]}, ...); "
                              "siglip.convert cleans keys")  # fmt: skip
     path = Path(weights) / SETTINGS_FILE
@@ -101,6 +101,11 @@ def tokens(
     texts = prompts(captions, template)
     made = processor.tokenizer(texts, padding="max_length", truncation=True, max_length=length, return_tensors="pt")
     return {"input_ids": made["input_ids"]}
+
+
+def unit(embeddings: torch.Tensor) -> torch.Tensor:
+    """(..., D) vectors at length one."""
+    return embeddings / embeddings.norm(dim=-1, keepdim=True)
 
 
 def make_model(architecture: dict[str, Any], captions: Sequence[str]) -> tuple[Any, Any]:

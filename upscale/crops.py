@@ -8,8 +8,7 @@ from typing import IO, Any
 
 from omegaconf import MISSING
 
-from core.errors import InputError
-from core.files import sha256_bytes, sha256_file, write_bytes
+from core.files import read_bytes, sha256_bytes, sha256_file, write_bytes
 from core.images import decode_image, encode_image
 from core.runs import RunConfig, RunFolder
 from core.stages import Image, Upscaler
@@ -97,7 +96,7 @@ class Ahead:
             if c.file_name not in self._finished and c.file_name not in self._made
         ]
         crops = [crop, *later[: self._together - 1]]
-        images = [self._decode(crop, data), *(self._decode(c, _read(self._source.path(c))) for c in crops[1:])]
+        images = [self._decode(crop, data), *(self._decode(c, read_bytes(self._source.path(c))) for c in crops[1:])]
         made = self._upscaler.upscale(images)
         self._made |= {c.file_name: image for c, image in zip(crops, made, strict=True)}
 
@@ -109,7 +108,7 @@ def _enlarge_all(
     source: CropSet, ahead: Ahead, folder: Path, finished: Mapping[str, Done], journal: IO[str], workers: int
 ) -> Sequence[Done]:
     def enlarge(crop: Crop) -> Done:
-        data = _read(source.path(crop))
+        data = read_bytes(source.path(crop))
         digest = sha256_bytes(data)
         earlier = finished.get(crop.file_name)
         if earlier is not None and earlier.still_true(folder, digest):
@@ -120,13 +119,6 @@ def _enlarge_all(
         return Done(crop.file_name, digest, {name: sha256_bytes(png)})
 
     return work_through(source.crops, enlarge, journal, workers, "enlarging crops")
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -36,8 +36,8 @@ class NetworkUpscaler:
         self.policy = (
             f"{self._network.architecture} {self._network.digest[:8]} x{self.scale} pad={config.pad.name}{swap}"
         )
-        told = f"{self._network.digest} {self.policy} {config.precision.name} {config.largest_pixels}"
-        self.key = sha256_bytes(told.encode())[:16]
+        made_of = f"{self._network.digest} {self.policy} {config.precision.name} {config.largest_pixels}"
+        self.key = sha256_bytes(made_of.encode())[:16]
         masked = config.batching is Batching.masked or (config.batching is Batching.auto and device != "cpu")
         self.batched = masked and self._network.local
         self._canvas = MaskedCanvas(self._network.module) if self.batched else None

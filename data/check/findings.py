@@ -12,7 +12,7 @@ from core.boxes import iou_matrix, ltwh_to_xyxy
 from core.errors import InputError
 from core.files import read_json, read_text
 from core.values import AnnotatedImage, Annotation
-from data.captions import is_json_list, parse_box, parse_caption, parse_list, parse_name, place
+from data.captions import BoxOutsideError, is_json_list, parse_box, parse_caption, parse_list, parse_name, place
 
 KINDS = {
     "broken_entry": "Entries and annotations that cannot be used",
@@ -98,7 +98,7 @@ def _usable(entries: list[Any], where: str, findings: Findings) -> Iterator[Anno
             caption = parse_caption(entry, where, name)
             yield Annotation(caption, parse_box(entry, where, name))
         except InputError as error:
-            kind = "box_outside" if "wholly outside" in str(error) else "broken_entry"
+            kind = "box_outside" if isinstance(error, BoxOutsideError) else "broken_entry"
             findings.add(kind, where, str(error).removeprefix(f"{where}: "))
 
 

@@ -40,13 +40,13 @@ def _part_table(parts: dict[str, dict[str, Any]]) -> list[str]:
 
 def _section(kind: str, items: list[dict[str, Any]]) -> list[str]:
     lines = [f"## {KINDS[kind]}", ""]
-    lines += [f"- {item['place']}: {_plain(item['what'])}" for item in items[:SHOWN]]
+    lines += [f"- {item['place']}: {_escaped(item['what'])}" for item in items[:SHOWN]]
     if len(items) > SHOWN:
         lines.append(f"- ... and {len(items) - SHOWN} more, all in `check.json` under `{kind}`")
     return [*lines, ""]
 
 
-def _plain(text: str) -> str:
+def _escaped(text: str) -> str:
     """Text that Markdown leaves as it is."""
     return text.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
 
@@ -65,5 +65,5 @@ def _balance(part: str, balance: dict[str, Any]) -> list[str]:
         "| --- | ---: | --- | ---: |",
     ]
     for (common, many), (rare, few) in zip(counts[:10], counts[::-1][:10], strict=False):
-        lines.append(f"| {_plain(common)} | {many} | {_plain(rare)} | {few} |")
+        lines.append(f"| {_escaped(common)} | {many} | {_escaped(rare)} | {few} |")
     return [*lines, ""]

@@ -1,10 +1,9 @@
 """Caption grammar of the targets: which words name a kind, which a colour, and the default vocabulary."""
 
-import difflib
 import re
 from dataclasses import dataclass
 
-from core.errors import InputError
+from core.errors import InputError, nearest
 
 KINDS = (
     "fighter jet",
@@ -73,13 +72,13 @@ def parse_caption(caption: str) -> Livery:
     text = " ".join(caption.lower().split())
     kind = next((kind for kind in KINDS if text.endswith(" " + kind)), None)
     if kind is None:
-        raise InputError(f"caption {caption!r}: no known kind of target at its end{_nearest(text, KINDS)}")
+        raise InputError(f"caption {caption!r}: no known kind of target at its end{_hint(text, KINDS)}")
     words = [word for word in re.split(r"[,\s]+", text[: -len(kind)]) if word and word != "and"]
     camouflage = "camouflage" in words
     colours = tuple(word for word in words if word != "camouflage")
     for word in colours:
         if word not in COLOURS:
-            raise InputError(f"caption {caption!r}: unknown colour {word!r}{_nearest(word, tuple(COLOURS))}")
+            raise InputError(f"caption {caption!r}: unknown colour {word!r}{_hint(word, tuple(COLOURS))}")
     if not 1 <= len(colours) <= 3 or len(set(colours)) < len(colours):
         raise InputError(f"caption {caption!r}: wants one to three different colours before {kind!r}")
     return Livery(kind, colours, camouflage)
@@ -95,6 +94,6 @@ def default_captions() -> list[str]:
     return [livery.caption for livery in liveries]
 
 
-def _nearest(word: str, choices: tuple[str, ...]) -> str:
-    near = difflib.get_close_matches(word, choices, n=1, cutoff=0.3)
-    return f" (nearest: {near[0]!r})" if near else ""
+def _hint(word: str, choices: tuple[str, ...]) -> str:
+    near = nearest(word, choices, least=0.3)
+    return f" (nearest: {near!r})" if near else ""

@@ -62,7 +62,7 @@ class Member:
         """Per image one View for the full image of each view and for each slice, in image pixels, before NMS."""
         looks = [look for index, image in enumerate(images) for look in self._looks(index, image)]
         found: dict[int, Candidates] = {}
-        for group in self._batches(images, looks):
+        for group in self._batches(looks):
             for number, candidates in self._run(images, looks, group):
                 found[number] = candidates
         views: list[list[View]] = [[] for _ in images]
@@ -90,7 +90,7 @@ class Member:
             imgsz = (imgsz[1], imgsz[0])
         return input_shape((height, width), imgsz, self._network.stride)
 
-    def _batches(self, images: Sequence[Image], looks: Sequence[_Look]) -> Iterator[list[int]]:
+    def _batches(self, looks: Sequence[_Look]) -> Iterator[list[int]]:
         """Numbers of looks that share an input shape and a way through the network, at most `batch` at a time."""
         groups: dict[Any, list[int]] = defaultdict(list)
         for number, look in enumerate(looks):
@@ -112,10 +112,10 @@ class Member:
             boxes_back.append(back)
         outputs = self._network.predict(np.stack(inputs), FLOOR, published_tta=tta)
         for number, raw, back in zip(numbers, outputs, boxes_back, strict=True):
-            yield number, _place(raw, back, looks[number], images[looks[number].image])
+            yield number, _place(raw, back, looks[number])
 
 
-def _place(raw: Candidates, back: Letterbox, look: _Look, image: Image) -> Candidates:
+def _place(raw: Candidates, back: Letterbox, look: _Look) -> Candidates:
     """Candidates in input pixels -> in image pixels, cut to the image; boxes left without area are dropped."""
     if len(raw) > MAX_CANDIDATES:
         raw = raw.take(np.argsort(-raw.confidence, kind="stable")[:MAX_CANDIDATES])

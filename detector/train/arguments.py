@@ -1,10 +1,9 @@
 """Ultralytics' own train arguments, passed through by name and checked before any work."""
 
-import difflib
 from collections.abc import Mapping
 from typing import Any
 
-from core.errors import InputError, reason
+from core.errors import InputError, nearest, reason
 from detector import environment as environment  # before any import of ultralytics
 
 # What detector.train itself decides; each names the setting to use instead.
@@ -39,8 +38,8 @@ def check_arguments(args: Mapping[str, Any], where: str = "detector.train.args")
         if name in OURS:
             raise InputError(f"{where}.{name}: is set by {OURS[name]}")
         if name not in DEFAULT_CFG_DICT:
-            close = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
-            hint = f"; the nearest is '{close[0]}'" if close else ""
+            close = nearest(str(name), known)
+            hint = f"; the nearest is '{close}'" if close else ""
             raise InputError(f"{where}.{name}: Ultralytics has no such train argument{hint}")
     values = dict(args)
     try:

@@ -18,6 +18,7 @@ from ultralytics.utils.patches import imread  # isort: skip
 from detector.train.plan import StagePlan
 from detector.train.rectangular import make_rectangular, rectangle_of
 
+LEAST_VISIBLE = 0.1  # share of a box that a window must show for the box to count there
 BUFFERED = 16  # images in the mosaic buffer at an epoch's beginning
 
 
@@ -117,11 +118,11 @@ def random_window(
 
 
 def boxes_in_window(
-    boxes: NDArray[np.floating], width: int, height: int, window: tuple[int, int, int, int], least_visible: float = 0.1
+    boxes: NDArray[np.floating], width: int, height: int, window: tuple[int, int, int, int]
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Normalised centre boxes of an image -> those of a window of it, and which boxes they are.
 
-    A box counts when at least `least_visible` of its area is inside (sahi's own rule for sliced labels), and is cut.
+    A box counts when at least LEAST_VISIBLE of its area is inside (sahi's own rule for sliced labels), and is cut.
     """
     scale = np.asarray([width, height, width, height], np.float64)
     centre, size = boxes[:, :2] * scale[:2], boxes[:, 2:] * scale[2:]
@@ -129,7 +130,7 @@ def boxes_in_window(
     left, top, right, bottom = window
     cut = corners.clip([left, top, left, top], [right, bottom, right, bottom]) - [left, top, left, top]
     visible = (cut[:, 2] - cut[:, 0]) * (cut[:, 3] - cut[:, 1])
-    inside = visible >= np.maximum(least_visible * size[:, 0] * size[:, 1], 1e-9)
+    inside = visible >= np.maximum(LEAST_VISIBLE * size[:, 0] * size[:, 1], 1e-9)
     cut = cut[inside]
     result = np.concatenate([(cut[:, :2] + cut[:, 2:]) / 2, cut[:, 2:] - cut[:, :2]], axis=1)
     extent = [right - left, bottom - top, right - left, bottom - top]

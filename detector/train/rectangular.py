@@ -14,6 +14,8 @@ from detector import environment as environment  # before any import of ultralyt
 
 from ultralytics.data.augment import BaseMixTransform, Compose, CopyPaste, Mosaic, RandomPerspective  # isort: skip
 
+from detector.inference.letterbox import FILL
+
 
 def rectangle_of(images_hw: list[tuple[int, int]], imgsz: int, stride: int) -> tuple[int, int] | None:
     """(height, width) that holds every image scaled to long side `imgsz`, sides rounded up to `stride`.
@@ -65,7 +67,7 @@ class RectangularMosaic(Mosaic):
         """Paste the four patches onto a grey canvas."""
         assert params is not None
         channels = labels["img"].shape[2]
-        canvas = np.full((2 * self.shape_hw[0], 2 * self.shape_hw[1], channels), 114, np.uint8)
+        canvas = np.full((2 * self.shape_hw[0], 2 * self.shape_hw[1], channels), FILL, np.uint8)
         for at in params["layout"]:
             patch = at["labels_patch"]["img"][at["y1b"] : at["y2b"], at["x1b"] : at["x2b"]]
             canvas[at["y1a"] : at["y2a"], at["x1a"] : at["x2a"]] = patch

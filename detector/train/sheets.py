@@ -6,6 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from core.images import contact_sheet
+
 COLOUR = (80, 255, 80)
 MOST = 16  # images on a sheet
 
@@ -23,10 +25,4 @@ def batch_sheet(batch: dict[str, Any]) -> NDArray[np.uint8]:
             corner = round((x - w / 2) * width), round((y - h / 2) * height)
             opposite = round((x + w / 2) * width), round((y + h / 2) * height)
             cv2.rectangle(images[int(number)], corner, opposite, COLOUR, 1)
-    columns = int(np.ceil(np.sqrt(len(images))))
-    rows = int(np.ceil(len(images) / columns))
-    sheet = np.zeros((rows * height, columns * width, 3), np.uint8)
-    for i, image in enumerate(images):
-        row, column = divmod(i, columns)
-        sheet[row * height : (row + 1) * height, column * width : (column + 1) * width] = image
-    return sheet
+    return contact_sheet(images)

@@ -66,8 +66,8 @@ def _stage_folder(run: Path, index: int) -> Path:
 def _made_by(plan: StagePlan, arguments: dict[str, Any], tree: Tree) -> dict[str, Any]:
     """Everything that a stage's weights depend on, beside where they start."""
     about = {k: v for k, v in asdict(plan).items() if k not in {"previous", "extended", "run_dir", "tracking"}}
-    told = {k: v for k, v in arguments.items() if k not in {"device", "workers"}}
-    return dict(plain({"plan": about, "arguments": told, "data": tree.digest()}))
+    lasting = {k: v for k, v in arguments.items() if k not in {"device", "workers"}}
+    return dict(plain({"plan": about, "arguments": lasting, "data": tree.digest()}))
 
 
 def _extended(

@@ -77,7 +77,7 @@ def _config_like(like: str, sizes: Sizes, source: Path) -> Any:
 
     try:
         config = AutoConfig.from_pretrained(like)
-    except Exception as error:
+    except Exception as error:  # transformers raises anything from OSError to KeyError for a broken folder
         raise InputError(f"like: {like}: cannot be loaded: {reason(error)}") from error
     if config.model_type != "siglip":
         raise InputError(f"like: {like} is a {config.model_type}, not a siglip")
@@ -96,7 +96,7 @@ def _save_processor(out: Path, like: str | None, side: int) -> None:
         return
     try:
         AutoProcessor.from_pretrained(like).save_pretrained(out)
-    except Exception as error:
+    except Exception as error:  # transformers raises anything from OSError to KeyError for a broken folder
         raise InputError(f"like: {like}: its tokenizer cannot be loaded: {reason(error)}") from error
 
 

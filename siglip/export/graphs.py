@@ -15,6 +15,7 @@ from core.errors import InputError
 from core.files import write_json
 from siglip.build import build_scorer
 from siglip.export.settings import ExportConfig, ExportFormat
+from siglip.model import unit
 from siglip.scorers.two_towers import TorchTowers, TwoTowerScorer
 from siglip.settings import EXPORTED, Family, ScorerConfig
 
@@ -34,8 +35,7 @@ class _Tower(torch.nn.Module):
     def forward(self, *values: torch.Tensor) -> torch.Tensor:
         inputs = dict(zip(self._names, values, strict=True))
         embed = self._towers.embed_images if self._which == "image" else self._towers.embed_texts
-        output: torch.Tensor = embed(inputs).float()
-        return output / output.norm(dim=-1, keepdim=True)
+        return unit(embed(inputs).float())
 
 
 def export_and_compare(config: ExportConfig, folder: Path) -> dict[str, Any]:

@@ -39,8 +39,8 @@ class MergedScorer:
         sigmoid = all(m.calibration["sigmoid"] for m in self._members)
         self.calibration: dict[str, Any] = {"scale": scale, "bias": float(shares @ biases), "sigmoid": sigmoid}
         self.policy = _one_policy(self._members, any_policy)
-        told = [f"{m.key} {share:.9g}" for m, share in zip(self._members, shares, strict=True)]
-        self.key = sha256_bytes(f"merged {' '.join(told)}".encode())[:16]
+        parts = [f"{m.key} {share:.9g}" for m, share in zip(self._members, shares, strict=True)]
+        self.key = sha256_bytes(f"merged {' '.join(parts)}".encode())[:16]
 
     def embed_images(self, crops: Sequence[Image]) -> NDArray[np.float32]:
         """(N) crops -> (N, D) unit vectors, the members' D joined."""

@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 class OnnxTowers:
     """Both towers of an exported scorer; see `two_towers.Towers`. Crops and captions are the family's own."""
 
-    def __init__(self, folder: Path, told: dict[str, Any], device: str) -> None:
-        self.settings: dict[str, Any] = told["settings"]
-        self.calibration: dict[str, Any] = told["calibration"]
-        source: Any = _inputs(folder, told)
+    def __init__(self, folder: Path, exported: dict[str, Any], device: str) -> None:
+        self.settings: dict[str, Any] = exported["settings"]
+        self.calibration: dict[str, Any] = exported["calibration"]
+        source: Any = _inputs(folder, exported)
         self.image_inputs, self.text_inputs = source.image_inputs, source.text_inputs
-        self._largest = int(told["largest_batch"]) if told["format"] == "tensorrt" else None
-        self._image, self._text = (_session(folder / f"{w}.onnx", folder, told, device) for w in ("image", "text"))
+        self._largest = int(exported["largest_batch"]) if exported["format"] == "tensorrt" else None
+        self._image, self._text = (_session(folder / f"{w}.onnx", folder, exported, device) for w in ("image", "text"))
 
     def embed_images(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
         """(N, D)."""
@@ -45,19 +45,19 @@ class OnnxTowers:
         return torch.from_numpy(np.concatenate(parts))
 
 
-def _inputs(folder: Path, told: dict[str, Any]) -> Any:
-    if told["inputs"] == "open_clip":
+def _inputs(folder: Path, exported: dict[str, Any]) -> Any:
+    if exported["inputs"] == "open_clip":
         from siglip.scorers.open_clip_family import read_inputs as read_open_clip
 
         return read_open_clip(folder)
     from siglip.scorers.transformers_family import read_inputs
 
-    inputs = read_inputs(folder, bool(told["calibration"]["sigmoid"]), int(told["text_length"]))
-    require_preprocessing(str(folder), inputs.processor, told["settings"].get("preprocessing"))
+    inputs = read_inputs(folder, bool(exported["calibration"]["sigmoid"]), int(exported["text_length"]))
+    require_preprocessing(str(folder), inputs.processor, exported["settings"].get("preprocessing"))
     return inputs
 
 
-def _session(path: Path, folder: Path, told: dict[str, Any], device: str) -> Any:
+def _session(path: Path, folder: Path, exported: dict[str, Any], device: str) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -66,8 +66,8 @@ def _session(path: Path, folder: Path, told: dict[str, Any], device: str) -> Any
     if device != "cpu":
         place = {"device_id": int(device.partition(":")[2] or 0)}
         engine = {**place, "trt_engine_cache_enable": True, "trt_engine_cache_path": str(folder / "engines"),
-                  "trt_fp16_enable": bool(told["half"])}  # fmt: skip
-        wanted = [("TensorrtExecutionProvider", engine)] if told["format"] == "tensorrt" else []
+                  "trt_fp16_enable": bool(exported["half"])}  # fmt: skip
+        wanted = [("TensorrtExecutionProvider", engine)] if exported["format"] == "tensorrt" else []
         wanted.append(("CUDAExecutionProvider", place))
     known = set(onnxruntime.get_available_providers())
     providers = [p for p in wanted if p[0] in known] + ["CPUExecutionProvider"]
@@ -84,8 +84,8 @@ def load(config: ScorerMemberConfig, device: str) -> "Towers":
         raise InputError(f"{folder}: holds no {EXPORTED}; siglip.export writes such folders")
     if config.precision is not Precision.float32:
         raise InputError("scorer.precision: was fixed by siglip.export; its half=true gives half precision")
-    told = read_json(folder / EXPORTED)
-    missing = {"settings", "calibration", "inputs", "half", "largest_batch", "format", "text_length"} - set(told)
+    exported = read_json(folder / EXPORTED)
+    missing = {"settings", "calibration", "inputs", "half", "largest_batch", "format", "text_length"} - set(exported)
     if missing:
         raise InputError(f"{folder / EXPORTED}: field {min(missing)!r}: missing")
-    return OnnxTowers(folder, told, device)
+    return OnnxTowers(folder, exported, device)

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from core.choosing import score_matrix
 from core.files import sha256_bytes, sha256_file
+from core.manifest import MANIFEST
 from core.stages import Image
-from siglip.model import choose_template
+from siglip.model import choose_template, unit
 from siglip.settings import ScorerMemberConfig
 
 _DIGESTED = {".safetensors", ".bin", ".json", ".onnx", ".data", ".engine"}  # files that decide what a folder answers
@@ -73,8 +74,8 @@ class TwoTowerScorer:
         self.policy = self.settings.get("policy")
         self.calibration = towers.calibration
         self._batch = config.batch
-        told = f"{weights_digest(str(config.weights))} {self.template} {config.precision.value}"
-        self.key = sha256_bytes(told.encode())[:16]
+        made_of = f"{weights_digest(str(config.weights))} {self.template} {config.precision.value}"
+        self.key = sha256_bytes(made_of.encode())[:16]
 
     @torch.inference_mode()
     def embed_images(self, crops: Sequence[Image]) -> NDArray[np.float32]:
@@ -104,8 +105,7 @@ class TwoTowerScorer:
 
 
 def _unit(output: torch.Tensor) -> NDArray[np.float32]:
-    output = output.float()
-    return (output / output.norm(dim=-1, keepdim=True)).cpu().numpy()
+    return unit(output.float()).cpu().numpy()
 
 
 def weights_digest(weights: str) -> str:
@@ -114,4 +114,4 @@ def weights_digest(weights: str) -> str:
     if not folder.is_dir():
         return weights
     files = sorted(p for p in folder.iterdir() if p.suffix in _DIGESTED and p.is_file())
-    return sha256_bytes("\n".join(f"{p.name} {sha256_file(p)}" for p in files if p.name != "manifest.json").encode())
+    return sha256_bytes("\n".join(f"{p.name} {sha256_file(p)}" for p in files if p.name != MANIFEST).encode())

@@ -1,13 +1,12 @@
 """Which weights train: towers and layers held still, or low-rank additions (LoRA) beside still weights."""
 
-import re
 from typing import Any
 
 from torch import nn
 
 from core.errors import InputError
+from siglip.train.towers import layer_of
 
-_LAYER = re.compile(r"(?:vision_model|text_model)\.(?:.*\.)?layers\.(\d+)\.")
 _LORA_TARGETS = ("q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2")
 
 
@@ -15,9 +14,9 @@ def freeze(model: nn.Module, image: bool, text: bool, layers: int) -> None:
     """Hold the image tower, the text tower, or embeddings and the first `layers` of both still."""
     deepest = -1
     for name, parameter in model.named_parameters():
-        layer = _LAYER.match(name)
-        deepest = max(deepest, int(layer.group(1)) if layer else -1)
-        low = layers > 0 and (".embeddings." in name or (layer is not None and int(layer.group(1)) < layers))
+        layer = layer_of(name)
+        deepest = max(deepest, layer[1] if layer else -1)
+        low = layers > 0 and (".embeddings." in name or (layer is not None and layer[1] < layers))
         still = (image and name.startswith("vision_model.")) or (text and name.startswith("text_model.")) or low
         parameter.requires_grad_(not still)
     if layers > deepest + 1:

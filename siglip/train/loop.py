@@ -154,8 +154,8 @@ class Training:
         if not self.folder.is_main:
             return
         if self.config.probe:
-            told = probe(self.images, self.epoch, step, images, self.processor.image_processor)
-            self.tracker.summary({f"probe/{name}": value for name, value in told.items()})
+            seen = probe(self.images, self.epoch, step, images, self.processor.image_processor)
+            self.tracker.summary({f"probe/{name}": value for name, value in seen.items()})
         made = sheet(images, self.folder.path / f"sample_{self.step}.jpg")
         self.tracker.log_images("augmented", [made], step=self.step)
 
@@ -175,8 +175,8 @@ class Training:
         epoch = self.epoch + 1
         figures: dict[str, Any] = {"epoch": epoch, "loss": float(np.mean(self.losses))}
         if self.stepper.figures:
-            told = self._figures()
-            figures |= {name: told[name] for name in ("lr", "scale", "bias", "samples_per_s")}
+            last = self._figures()
+            figures |= {name: last[name] for name in ("lr", "scale", "bias", "samples_per_s")}
         judged: dict[str, float] = {}
         if self._is_judged:
             judged = validate(self.scorer, self.val_crops, self.detected, self.model)

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from core.images import write_image
+from core.images import contact_sheet, write_image
 from core.stages import Image
 from data.augment.probe import FEWEST, RecipeNotLiveError, probe_batch
 from siglip.pixels import normalise, preprocessing_of
@@ -41,10 +41,6 @@ def probe(images: Images, epoch: int, step: Step, made: list[Image], image_proce
 
 def sheet(images: list[Image], path: Path) -> Image:
     """Write the first augmented crops side by side, and return the sheet."""
-    shown = images[:_SHOWN]
-    columns = int(np.ceil(np.sqrt(len(shown))))
-    blank = np.zeros_like(shown[0])
-    rows = [shown[i : i + columns] for i in range(0, len(shown), columns)]
-    made = np.concatenate([np.concatenate([*row, *[blank] * (columns - len(row))], axis=1) for row in rows])
+    made = contact_sheet(images[:_SHOWN])
     write_image(path, made)
-    return np.asarray(made)
+    return made

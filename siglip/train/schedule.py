@@ -1,12 +1,11 @@
 """The learning rate of every weight at every step."""
 
 import math
-import re
 from typing import Any
 
 from torch import nn
 
-_LAYER = re.compile(r"(vision_model|text_model)\.(?:.*\.)?layers\.(\d+)\.")
+from siglip.train.towers import layer_of
 
 
 def rate_factor(step: int, steps: int, warmup: float) -> float:
@@ -40,14 +39,14 @@ def parameter_groups(
 
 
 def _depth(model: nn.Module, tower: str) -> int:
-    found = [m for m in map(_LAYER.match, (n for n, _ in model.named_parameters())) if m and m.group(1) == tower]
-    return 1 + max((int(m.group(2)) for m in found), default=-1)
+    layers = [layer for layer in map(layer_of, (n for n, _ in model.named_parameters())) if layer]
+    return 1 + max((number for of, number in layers if of == tower), default=-1)
 
 
 def _below_top(name: str, depth: dict[str, int]) -> int:
     """How many layers lie above this weight in its tower, the head counted as one."""
-    layer = _LAYER.match(name)
+    layer = layer_of(name)
     if layer:
-        return depth[layer.group(1)] - int(layer.group(2))
+        return depth[layer[0]] - layer[1]
     tower = name.partition(".")[0]
     return depth.get(tower, 0) + 1 if ".embeddings." in name else 0

@@ -4,13 +4,16 @@ DDP and FSDP2 do their work in the hooks around `forward`: whatever is read outs
 scale) misses its gathered weights.
 """
 
+import re
 import types
 from typing import Any
 
 from torch import Tensor, nn
 
 from core.errors import InputError
-from siglip.model import TEXT_LENGTH
+from siglip.model import TEXT_LENGTH, unit
+
+_LAYER = re.compile(r"(vision_model|text_model)\.(?:.*\.)?layers\.(\d+)\.")
 
 
 def bind_pair_forward(model: Any) -> nn.Module:
@@ -36,10 +39,12 @@ def bind_pair_forward(model: Any) -> nn.Module:
 def _pair_forward(
     self: Any, input_ids: Tensor | None = None, pixel_values: Tensor | None = None
 ) -> tuple[Tensor | None, Tensor | None, Tensor, Tensor]:
-    image = None if pixel_values is None else _unit(self.vision_model(pixel_values=pixel_values).pooler_output)
-    text = None if input_ids is None else _unit(self.text_model(input_ids=input_ids).pooler_output)
+    image = None if pixel_values is None else unit(self.vision_model(pixel_values=pixel_values).pooler_output)
+    text = None if input_ids is None else unit(self.text_model(input_ids=input_ids).pooler_output)
     return image, text, self.logit_scale.exp(), self.logit_bias.clone()
 
 
-def _unit(embedding: Tensor) -> Tensor:
-    return embedding / embedding.norm(p=2, dim=-1, keepdim=True)
+def layer_of(name: str) -> tuple[str, int] | None:
+    """(tower, number from 0) of the encoder layer that a weight belongs to; None for the others."""
+    found = _LAYER.match(name)
+    return (found.group(1), int(found.group(2))) if found else None

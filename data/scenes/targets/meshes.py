@@ -112,7 +112,7 @@ class Mesh:
         self.add(_outward(quads, quads.mean(1) - np.repeat((along[:-1] + along[1:]) / 2, 4, 0)), part)
 
     def blades(self, centre: tuple[float, float, float], axis: int, radius: float, count: int, width: float,
-               phase: float, part: Part = Part.BLADE) -> None:  # fmt: skip
+               phase: float) -> None:  # fmt: skip
         """`count` thin blades about the x, y or z axis (0, 1, 2), seen from both sides."""
         first, second = [i for i in range(3) if i != axis]
         for angle in phase + np.arange(count) * 2 * np.pi / count:
@@ -122,8 +122,8 @@ class Mesh:
             t = np.linspace(0.0, radius, 5)[:, None, None]
             grid = np.array(centre) + t * reach + np.array([-1, 1])[None, :, None] * across * width
             quads = _quads(grid)
-            self.add(quads, part)
-            self.add(quads[:, ::-1], part)
+            self.add(quads, Part.BLADE)
+            self.add(quads[:, ::-1], Part.BLADE)
 
 
 def _quads(grid_SC3: NDArray[np.float64]) -> NDArray[np.float64]:
