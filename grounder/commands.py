@@ -9,7 +9,7 @@ COMMANDS = (
     "data.tfds",
     "detector.train", "detector.recipes", "detector.predict", "detector.export",
     "siglip.train", "siglip.evaluate", "siglip.convert", "siglip.export", "siglip.bigvision",
-    "upscale.crops", "upscale.standin",
+    "upscale.crops", "upscale.fetch", "upscale.standin",
     "pipeline.export", "pipeline.locate", "pipeline.pack", "pipeline.server",
     "eval.coco", "eval.grounding", "eval.sweep", "eval.compare", "eval.robustness", "eval.correlation", "eval.speed",
     "eval.report",

@@ -1,0 +1,3 @@
+from upscale.fetch import main
+
+main()
