@@ -39,7 +39,7 @@ class NetworkUpscaler:
         made_of = f"{self._network.digest} {self.policy} {config.precision.name} {config.largest_pixels}"
         self.key = sha256_bytes(made_of.encode())[:16]
         masked = config.batching is Batching.masked or (config.batching is Batching.auto and device != "cpu")
-        self.batched = masked and self._network.local
+        self.batched = masked and self._network.maskable
         self._canvas = MaskedCanvas(self._network.module) if self.batched else None
         self._pool: ThreadPoolExecutor | None = None
         self._pool_lock = threading.Lock()

