@@ -1,135 +1,174 @@
-"""Enlarging mixed crops: our upscaler against the stock float32 loop of Real-ESRGAN.
+"""Enlarging mixed crops with trained weights: our number types against Real-ESRGAN's stock loop and against the limit.
 
-    python benchmarks/enlarging.py [--rounds 5]
+    python benchmarks/enlarging.py [--rounds 7] [--threads 1]
 
-32 crops of 20 to 80 px through realesr-general-x4v3's network (SRVGGNetCompact, 64 features, 32 convolutions),
-published padding. Its trained weights are not at hand, so they are drawn (He's start), and the last layer is scaled
-until the network adds to the nearest enlargement as much as a Lanczos enlargement does; rounding errors then have a
-true network's size. The stock loop is RealESRGANer.enhance's: one crop at a time, every core on it. Rounds alternate.
-Exit status 1 when bfloat16 misses 2x or a value lies more than 2 grey levels from the stock loop's.
+32 crops of drawn scenes through realesr-animevideov3-x4 (`upscale.fetch`), published padding. The stock loop is
+RealESRGANer.enhance's: one crop at a time in float32. The limit is the time of the network's 3x3 64-to-64 convolution
+on the same crops, times the network's arithmetic over that convolution's. Rounds take the ways in turn within one
+process, so ratios hold on a busy machine too; processor seconds stand beside wall seconds. Differences are against
+float32, in grey levels.
+Exit status 1 when 8-bit crops take more than 0.7 of bfloat16's time or differ by more than 2.5 grey levels on
+average, or when bfloat16 takes more than 1.25 of its limit.
 """
 
 import argparse
-import os
+import contextlib
+import io
 import statistics
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from safetensors.torch import save_file
-from spandrel.architectures.Compact import Compact  # noqa: F401  (spandrel registers the architecture)
-from spandrel.architectures.Compact.__arch.SRVGG import SRVGGNetCompact
+from spandrel import ModelLoader
 
+from core.images import read_image
+from data.crops import main as cut
+from data.cropset import read_crop_set
+from data.scenes import main as scenes
 from upscale.build import build_upscaler
+from upscale.fetch.conversion import convert, metadata_of
+from upscale.fetch.package import model_files
+from upscale.fetch.settings import Trained
+from upscale.fetch.writing import write_safetensors
+from upscale.network import _single_threaded_pool
 from upscale.settings import Batching, Precision, UpscalerConfig
 
-CROPS, SMALLEST, LARGEST, GOAL, MOST_LEVELS = 32, 20, 80, 2.0, 2
-STOCK, GOAL_WAY = "stock float32 loop", "bfloat16, auto"
+CROPS, PAD = 32, 10
+LESS, MEAN_LEVELS, OVER_LIMIT = 0.7, 2.5, 1.25
+STOCK, FLOAT, FAST, WHOLE = "stock float32 loop", "float32", "bfloat16", "int8"
+LIMITS = {FLOAT: "limit, float32", FAST: "limit, bfloat16"}
+NAME = Trained.realesr_animevideov3_x4
+CONVOLUTIONS = (3 * 64 + 16 * 64 * 64 + 64 * 48) / (64 * 64)  # the network's arithmetic in 64-to-64 convolutions
 Image = NDArray[np.uint8]
 Way = Callable[[], Sequence[Image]]
+Times = Mapping[str, Sequence[tuple[float, float]]]  # wall and processor seconds of each round
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=5)
-    rounds = parser.parse_args().rounds
-    torch.set_num_threads(os.cpu_count() or 1)
-    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}, "
-          f"avx512_bf16 {torch.cpu._is_avx512_bf16_supported()}, amx {torch.cpu._is_amx_tile_supported()}")  # fmt: skip
-    crops = drawn_crops()
-    network = drawn_network(crops)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--threads", type=int, default=1, help="cores; with several, each takes a crop of its own")
+    given = parser.parse_args()
+    torch.set_num_threads(given.threads)
+    versions = ", ".join(f"{name} {version(name)}" for name in ("torch", "spandrel", "numba", "opencv-python"))
+    print(f"{versions}; {given.threads} threads, {torch.backends.cpu.get_cpu_capability()}, avx512_bf16 "
+          f"{torch.cpu._is_avx512_bf16_supported()}, avx512_vnni {torch.cpu._is_vnni_supported()}; "
+          f"{given.rounds} rounds")  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
-        save_file(network.state_dict(), f"{folder}/drawn.safetensors")
-        ways: dict[str, Way] = {STOCK: lambda: [stock(network, crop) for crop in crops]}
-        for precision in (Precision.float32, Precision.bfloat16):
-            for batching in (Batching.auto, Batching.masked):
-                ways[f"{precision.name}, {batching.name}"] = ours(
-                    f"{folder}/drawn.safetensors", precision, batching, crops
-                )
-        raise SystemExit(0 if report(*measure(ways, rounds)) else 1)
+        crops = demo_crops(Path(folder))
+        weights = Path(folder) / f"{NAME.name}.safetensors"
+        write_safetensors(weights, convert(NAME, model_files(NAME)), metadata_of(NAME))
+        ways = {STOCK: stock(str(weights), crops)}
+        for precision in (Precision.float32, Precision.bfloat16, Precision.int8):
+            ways[precision.name] = ours(str(weights), precision, crops)
+        for name, dtype in ((FLOAT, torch.float32), (FAST, torch.bfloat16)):
+            ways[LIMITS[name]] = limit(dtype, crops, given.threads)
+        raise SystemExit(0 if report(measure(ways, given.rounds), differences(ways)) else 1)
 
 
-def ours(weights: str, precision: Precision, batching: Batching, crops: Sequence[Image]) -> Way:
+def ours(weights: str, precision: Precision, crops: Sequence[Image]) -> Way:
     """Our upscaler over the crops."""
-    upscaler = build_upscaler(UpscalerConfig(weights=weights, precision=precision, batching=batching))
+    upscaler = build_upscaler(UpscalerConfig(weights=weights, precision=precision, batching=Batching.single))
     return lambda: upscaler.upscale(crops)
 
 
-def drawn_crops() -> list[Image]:
-    """Crops with soft and hard edges, as cut from photographs."""
-    rng = np.random.default_rng(0)
-    crops = []
-    for height, width in rng.integers(SMALLEST, LARGEST + 1, (CROPS, 2)):
-        coarse = rng.integers(0, 256, (height // 4 + 2, width // 4 + 2, 3), np.uint8)
-        crop = cv2.resize(coarse, (int(width), int(height)), interpolation=cv2.INTER_CUBIC)
-        cv2.rectangle(crop, (width // 4, height // 4), (width // 2, height // 2), (200, 40, 30), -1)
-        crops.append(crop)
-    return crops
+def stock(weights: str, crops: Sequence[Image]) -> Way:
+    """RealESRGANer.enhance over the crops."""
+    network = ModelLoader(device="cpu").load_from_file(weights).model.eval()
 
-
-def drawn_network(crops: Sequence[Image]) -> SRVGGNetCompact:
-    """Random weights whose output differs from the nearest enlargement by as much as Lanczos does."""
-    torch.manual_seed(0)
-    network = SRVGGNetCompact(num_feat=64, num_conv=32, upscale=4).eval()
-    for layer in network.body:
-        if isinstance(layer, torch.nn.Conv2d):
-            torch.nn.init.kaiming_normal_(layer.weight, a=0.25)
-    wanted, drawn = [], []
-    for crop in crops:
-        nearest = crop.repeat(4, 0).repeat(4, 1).astype(np.float64)
-        smooth = cv2.resize(crop, None, fx=4, fy=4, interpolation=cv2.INTER_LANCZOS4)
-        wanted.append(np.square(smooth - nearest).mean())
+    def one(crop: Image) -> Image:
+        image_NCHW = torch.from_numpy(crop).permute(2, 0, 1)[None].float() / 255
         with torch.no_grad():
-            added = network(tensor(crop)) * 255 - torch.from_numpy(nearest).permute(2, 0, 1)
-        drawn.append(added.square().mean().item())
-    with torch.no_grad():
-        network.body[-1].weight.mul_(float(np.sqrt(np.mean(wanted) / np.mean(drawn))))
-    print(f"the network adds {np.sqrt(np.mean(wanted)):.1f} grey levels (root mean square) to the nearest enlargement")
-    return network
+            output = network(F.pad(image_NCHW, (0, PAD, 0, PAD), "reflect"))
+        output = output[0, :, : crop.shape[0] * 4, : crop.shape[1] * 4].clamp(0, 1).permute(1, 2, 0).numpy()
+        return (output * 255.0).round().astype(np.uint8)
+
+    return lambda: [one(crop) for crop in crops]
 
 
-def tensor(crop: Image) -> torch.Tensor:
-    """(H, W, 3) uint8 -> (1, 3, H, W) in 0..1."""
-    return torch.from_numpy(crop).permute(2, 0, 1)[None].float() / 255
+def limit(dtype: torch.dtype, crops: Sequence[Image], threads: int) -> Way:
+    """The convolution that the network consists of, over features of the crops' sizes."""
+    layout = torch.channels_last if dtype is torch.bfloat16 else torch.contiguous_format
+    layer = torch.nn.Conv2d(64, 64, 3, padding=1).to(dtype=dtype, memory_format=layout)
+    sizes = [(crop.shape[0] + PAD, crop.shape[1] + PAD) for crop in crops]
+    features = [torch.randn(1, 64, *size).to(dtype).contiguous(memory_format=layout) for size in sizes]
+    pool = _single_threaded_pool(threads) if threads > 1 else None
+
+    def convolve(feature_1CHW: torch.Tensor) -> None:
+        with torch.inference_mode():
+            layer(feature_1CHW)
+
+    def all_of_them() -> Sequence[Image]:
+        list(pool.map(convolve, features) if pool is not None else map(convolve, features))
+        return []
+
+    return all_of_them
 
 
-def stock(network: SRVGGNetCompact, crop: Image, pre_pad: int = 10) -> Image:
-    """RealESRGANer.enhance for one crop."""
-    with torch.no_grad():
-        output = network(F.pad(tensor(crop), (0, pre_pad, 0, pre_pad), "reflect"))
-    output = output[0, :, : crop.shape[0] * 4, : crop.shape[1] * 4].clamp(0, 1).permute(1, 2, 0).numpy()
-    return (output * 255.0).round().astype(np.uint8)
+def demo_crops(folder: Path) -> list[Image]:
+    """Targets of scenes drawn as the demo draws them, none of which the demo knows; as many as there are CROPS."""
+    drawn = ["num_images=12", "seed=77", "size=[640,368]", "target_size=[60,40]", "same_kind=0.8"]
+    with contextlib.redirect_stdout(io.StringIO()):
+        scenes([*drawn, "workers=1", f"run_dir={folder}/scenes"])
+        given = [f"annotations={folder}/scenes/annotations.jsonl", f"images={folder}/scenes/images"]
+        cut([*given, f"run_dir={folder}/crops"])
+    crop_set = read_crop_set(folder / "crops")
+    crops = [read_image(crop_set.path(crop)) for crop in crop_set.crops]
+    return [crop for crop in crops if min(crop.shape[:2]) > PAD][:CROPS]
 
 
-def measure(ways: Mapping[str, Way], rounds: int) -> tuple[dict[str, list[float]], dict[str, int]]:
-    """Seconds of each way's rounds, and its largest difference from the stock loop in grey levels."""
-    made = {name: way() for name, way in ways.items()}  # warm-up
-    levels = {
-        name: max(int(np.abs(a.astype(int) - b).max()) for a, b in zip(images, made[STOCK], strict=True))
+def differences(ways: Mapping[str, Way]) -> dict[str, NDArray[np.int64]]:
+    """Each way's distance from our float32 in grey levels, value by value."""
+    made = {name: way() for name, way in ways.items() if name not in LIMITS.values()}
+    return {
+        name: np.concatenate([np.abs(a.astype(int) - b).ravel() for a, b in zip(images, made[FLOAT], strict=True)])
         for name, images in made.items()
     }
-    spent: dict[str, list[float]] = {name: [] for name in ways}
+
+
+def measure(ways: Mapping[str, Way], rounds: int) -> Times:
+    """Every way once for warmth, then all of them in turn, `rounds` times."""
+    for way in ways.values():
+        way()
+    spent: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
     for _ in range(rounds):
         for name, way in ways.items():
-            started = time.perf_counter()
+            wall, processor = time.perf_counter(), time.process_time()
             way()
-            spent[name].append(time.perf_counter() - started)
-    return spent, levels
+            spent[name].append((time.perf_counter() - wall, time.process_time() - processor))
+    return spent
 
 
-def report(spent: Mapping[str, Sequence[float]], levels: Mapping[str, int]) -> bool:
-    """Print a line a way; whether the goal is met."""
-    medians = {name: statistics.median(times) for name, times in spent.items()}
-    for name, seconds in medians.items():
-        print(f"{name:<20} {seconds:6.2f} s for {CROPS} crops, {medians[STOCK] / seconds:5.2f}x, "
-              f"at most {levels[name]} grey levels from stock", flush=True)  # fmt: skip
-    return medians[STOCK] / medians[GOAL_WAY] >= GOAL and max(levels.values()) <= MOST_LEVELS
+def ratio(spent: Times, name: str, other: str) -> float:
+    """The median over rounds of one way's processor time over another's in the same round."""
+    return statistics.median(a[1] / b[1] for a, b in zip(spent[name], spent[other], strict=True))
+
+
+def report(spent: Times, off: Mapping[str, NDArray[np.int64]]) -> bool:
+    """Print a line a way and the ratios; whether the goals are met."""
+    for name, times in spent.items():
+        factor = CONVOLUTIONS if name in LIMITS.values() else 1
+        wall, processor = (1000 * factor / CROPS * statistics.median(t[i] for t in times) for i in (0, 1))
+        levels = f", {off[name].mean():.3f} grey levels off, at most {off[name].max()}" if name in off else ""
+        print(f"{name:<20} {wall:6.2f} ms a crop, {processor:6.2f} ms of processor{levels}")
+    less, over = ratio(spent, WHOLE, FAST), ratio(spent, FAST, LIMITS[FAST]) / CONVOLUTIONS
+    goals = {
+        f"int8 / bfloat16 {less:.3f} (at most {LESS})": less <= LESS,
+        f"int8 {off[WHOLE].mean():.2f} grey levels off on average (at most {MEAN_LEVELS})": off[WHOLE].mean()
+        <= MEAN_LEVELS,
+        f"bfloat16 / its limit {over:.3f} (at most {OVER_LIMIT})": over <= OVER_LIMIT,
+    }
+    print(f"stock / bfloat16 {ratio(spent, STOCK, FAST):.2f}, stock / int8 {ratio(spent, STOCK, WHOLE):.2f}")
+    for goal, met in goals.items():
+        print(f"{'met' if met else 'MISSED'}: {goal}")
+    return all(goals.values())
 
 
 if __name__ == "__main__":

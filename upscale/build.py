@@ -21,4 +21,4 @@ def build_upscaler(config: UpscalerConfig, device: str = "cpu") -> "Upscaler":
         return NetworkUpscaler(config, device)
     from upscale.interpolation import Interpolator
 
-    return Interpolator(config.scale if config.method is UpscaleMethod.lanczos else 1, config.largest_pixels)
+    return Interpolator(config.method, config.scale, config.largest_pixels)

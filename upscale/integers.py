@@ -1,8 +1,8 @@
 """SRVGGNetCompact with 8-bit integer convolutions, by the kernels of oneDNN that torch ships.
 
-Shapes: N crops, C channels, H and W pixels, P = H W. Weights are rounded once, by the largest of each filter; what flows
-between two convolutions is rounded crop by crop, by the smallest and largest value of that crop, so nothing has to be
-measured beforehand and no crop depends on another. The first convolution and the last sum stay float32.
+Shapes: N crops, C channels, H and W pixels, P = H W. Weights are rounded once, by the largest of each filter; what
+flows between two convolutions is rounded crop by crop, by the smallest and largest value of that crop, so nothing has
+to be measured beforehand and no crop depends on another. The first convolution and the last sum stay float32.
 Source of the scheme: Jacob et al., 2018, "Quantization and Training of Neural Networks for Efficient
 Integer-Arithmetic-Only Inference" (arXiv:1712.05877), section 2, with one scale a filter (Krishnamoorthi, 2018,
 arXiv:1806.08342).
@@ -20,6 +20,7 @@ from torch import nn
 from core.errors import InputError
 
 Floats = NDArray[np.float32]
+FINITE = {"nnan", "ninf", "nsz"}  # or the compiler cannot use vector instructions for comparisons
 STRIDE = PADDING = DILATION = [1, 1]
 
 
@@ -85,7 +86,7 @@ def _rounded(made_1CHW: torch.Tensor, slopes_C: Floats) -> tuple[torch.Tensor, f
     return torch.from_numpy(whole_PC).view(1, height, width, channels).permute(0, 3, 1, 2), step, zero
 
 
-@numba.njit(nogil=True, cache=True)
+@numba.njit(nogil=True, cache=True, fastmath=FINITE)
 def _extremes(made_PC: Floats) -> tuple[Floats, Floats]:  # pragma: no cover - compiled
     """The largest and the smallest value of each channel."""
     highest_C, lowest_C = made_PC[0].copy(), made_PC[0].copy()
@@ -97,7 +98,7 @@ def _extremes(made_PC: Floats) -> tuple[Floats, Floats]:  # pragma: no cover - c
     return highest_C, lowest_C
 
 
-@numba.njit(nogil=True, cache=True)
+@numba.njit(nogil=True, cache=True, fastmath=FINITE)
 def _activated(
     made_PC: Floats, slopes_C: Floats, per_step: np.float32, zero: np.float32
 ) -> NDArray[np.uint8]:  # pragma: no cover - compiled

@@ -10,6 +10,7 @@ class UpscaleMethod(Enum):
     """How crops are enlarged."""
 
     none = "none"  # not at all
+    nearest = "nearest"  # each pixel repeated
     lanczos = "lanczos"  # by interpolation
     network = "network"  # by a super-resolution network that spandrel reads
 
@@ -35,10 +36,10 @@ class Batching(Enum):
 class UpscalerConfig:
     """An upscaler."""
 
-    method: UpscaleMethod = UpscaleMethod.network  # none, lanczos or network
+    method: UpscaleMethod = UpscaleMethod.network  # none, nearest, lanczos or network
     weights: str | None = None  # checkpoint of a network (.pth, .pt, .safetensors)
     url: str | None = None  # where a user fetches those weights; told when they are missing
-    scale: int = 4  # enlargement, for lanczos; a network has its own
+    scale: int = 4  # enlargement, for nearest and lanczos; a network has its own
     pad: Pad = Pad.published  # pre-padding rule
     swap_channels: bool = False  # feed the network BGR, as the published system did by mistake
     precision: Precision = Precision.float32  # float32 (reference), bfloat16, float16 or int8

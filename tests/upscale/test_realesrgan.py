@@ -97,6 +97,10 @@ def test_interpolation_and_none():
     crop = np.random.default_rng(3).integers(0, 256, (5, 1, 3), np.uint8)
     lanczos = build_upscaler(UpscalerConfig(method=UpscaleMethod.lanczos, scale=4))
     assert lanczos.upscale([crop])[0].shape == (20, 4, 3)
+    nearest = build_upscaler(UpscalerConfig(method=UpscaleMethod.nearest, scale=4))
+    assert np.array_equal(nearest.upscale([crop])[0], crop.repeat(4, 0).repeat(4, 1))
+    assert len({nearest.key, lanczos.key}) == 2
+    assert (nearest.policy, lanczos.policy) == ("nearest x4", "lanczos x4")
     assert build_upscaler(UpscalerConfig(method=UpscaleMethod.none)).upscale([crop])[0] is crop
 
 
