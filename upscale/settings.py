@@ -19,7 +19,7 @@ class Precision(Enum):
     """The number type inside the network."""
 
     float32 = "float32"  # the reference
-    bfloat16 = "bfloat16"  # within 2 grey levels of it; twice as fast on a CPU that has the instructions
+    bfloat16 = "bfloat16"  # a few grey levels from it at most; twice as fast on a CPU that has the instructions
     float16 = "float16"  # as published, on a GPU
     int8 = "int8"  # SRVGGNetCompact on a CPU: 0.6 of bfloat16's time, 1 to 2 grey levels from float32 on average
 
