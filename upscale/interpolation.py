@@ -21,7 +21,7 @@ class Interpolator:
 
     def __init__(self, method: UpscaleMethod, scale: int, largest_pixels: int) -> None:
         self.scale = 1 if method is UpscaleMethod.none else scale
-        self._largest, self._kernel = largest_pixels, KERNELS.get(method)
+        self._largest, self._method = largest_pixels, method
         self.policy = "none" if self.scale == 1 else f"{method.name} x{self.scale}"
         self.key = sha256_bytes((self.policy if self.scale == 1 else f"{self.policy} {largest_pixels}").encode())[:16]
 
@@ -30,7 +30,7 @@ class Interpolator:
         return [crop if self.scale == 1 or _area(crop) > self._largest else self._one(crop) for crop in crops]
 
     def _one(self, crop: Image) -> Image:
-        enlarged = cv2.resize(crop, None, fx=self.scale, fy=self.scale, interpolation=self._kernel)
+        enlarged = cv2.resize(crop, None, fx=self.scale, fy=self.scale, interpolation=KERNELS[self._method])
         return enlarged.reshape(crop.shape[0] * self.scale, crop.shape[1] * self.scale, 3)
 
 
