@@ -12,7 +12,7 @@ import torch
 
 from core.errors import InputError, RefusedChangeError
 from data.recipe import RecipeConfig
-from detector.settings import Rectangle, StageConfig, StageState
+from detector.settings import BestMetric, Rectangle, StageConfig, StageState
 from grounder.presets import use_config_dir
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -79,7 +79,7 @@ def test_the_best_epoch_is_that_of_the_chosen_metric(
 
     monkeypatch.setattr(DetectionTrainer, "validate", validate)
     stages = [StageConfig(imgsz=64, epochs=3, args={"save_period": 1, "lr0": 0.05})]
-    run = train(make_tree(), stages=stages, training={"best_metric": "recall"})
+    run = train(make_tree(), stages=stages, training={"best_metric": BestMetric.recall})
     weights = {
         name: torch.load(run / "weights" / f"{name}.pt", weights_only=False)
         for name in ("best", "epoch0", "epoch1", "epoch2")
