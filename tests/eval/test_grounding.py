@@ -9,7 +9,7 @@ import pytest
 from core.errors import InputError
 from core.records import read_predictions
 from data.captions import read_annotations
-from eval.grounding import (
+from eval.grounding.joining import (
     Duplicates,
     grounding_metrics,
     iou_ltwh,

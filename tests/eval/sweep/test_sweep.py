@@ -37,7 +37,7 @@ def plain_way(made_up, store, truth_path, point):
         chosen = answer(candidates, scores, len(captions), point.choosing).chosen_M
         for place, annotation in zip(chosen, entry.annotations, strict=True):
             x1, y1, x2, y2 = candidates.boxes_xyxy[place].tolist()
-            hits += iou_ltwh(annotation.box_ltwh, (x1, y1, x2 - x1, y2 - y1)) > 0.5
+            hits += iou_ltwh(annotation.boxes_ltwh[0], (x1, y1, x2 - x1, y2 - y1)) > 0.5
         sets.append(candidates)
     boxes = np.concatenate([s.boxes_xyxy for s in sets]).astype(np.float64)
     boxes[:, 2:] -= boxes[:, :2]
@@ -232,7 +232,7 @@ def test_two_detectors_together_are_one_ensemble(made_up, tmp_path):
     draw = np.random.default_rng(9)
     for entry in read_annotations(truth):
         digest = store.find_digests([entry.image])[entry.image]
-        boxes = np.asarray([a.box_ltwh for a in entry.annotations])
+        boxes = np.asarray([a.boxes_ltwh[0] for a in entry.annotations])
         store.write_views("second", digest, [made_up.view(draw, boxes, "yolo2/plain")])
     store.describe("proposals", "second", {})
     rows, sweeper = sweep(config_of(store, truth, detectors=["det+sec", "det"], scorers=["none"]))

@@ -1,0 +1,66 @@
+"""The work of eval.grounding: join, score, and say what is missing or looks like another box format."""
+
+from typing import Any
+
+from core.files import sha256_file
+from core.records import PredictedImage, read_predictions
+from core.runs import RunFolder
+from core.values import AnnotatedImage
+from data.captions import read_annotations
+from eval.grounding.measures import grounding_metrics
+from eval.grounding.joining import score_keyed, score_positional
+from eval.grounding.outcomes import Outcome, outcome_row, write_outcomes
+from eval.grounding.settings import BoxFormat, GroundingConfig, Scoring
+from eval.ledger import count_look
+from eval.tracked import tell
+
+
+def judge(config: GroundingConfig, folder: RunFolder) -> dict[str, Any]:
+    """Score the file and write `outcomes.jsonl`, one line a caption, beside the metrics."""
+    truth = read_annotations(config.truth)
+    entries = read_predictions(config.predictions, config.box_format.value)
+    for path in (config.truth, config.predictions):
+        folder.add_parent(path)
+    outcomes = _scored(config, truth, entries)
+    digests = {"truth_sha256": sha256_file(config.truth), "predictions_sha256": sha256_file(config.predictions)}
+    told = count_look(config.truth, digests["predictions_sha256"], folder.command, config.looks)
+    if told:
+        print(told)
+    _tell_missing(outcomes)
+    _tell_other_format(config, truth, outcomes)
+    write_outcomes(folder, outcomes)
+    metrics = {**grounding_metrics(outcomes), **digests}
+    tell(config.tracking, folder, metrics, {"outcomes": [outcome_row(o) for o in outcomes]})
+    return metrics
+
+
+def _scored(config: GroundingConfig, truth: list[AnnotatedImage], entries: list[PredictedImage]) -> list[Outcome]:
+    if config.scoring is Scoring.positional:
+        return score_positional(truth, entries)
+    return score_keyed(truth, entries, config.duplicates)
+
+
+def _tell_other_format(config: GroundingConfig, truth: list[AnnotatedImage], outcomes: list[Outcome]) -> None:
+    """Corners read as sides, or sides as corners, are boxes too; a low accuracy is looked at both ways."""
+    hits = sum(o.hit for o in outcomes)
+    if 2 * hits > len(outcomes):
+        return
+    other = BoxFormat.xyxy if config.box_format is BoxFormat.ltwh else BoxFormat.ltwh
+    instead = sum(o.hit for o in _scored(config, truth, read_predictions(config.predictions, other.value)))
+    if instead > hits:
+        print(
+            f"{hits} captions right; with box_format={other.value} {instead} would be, so that may be what the file has"
+        )
+
+
+def _tell_missing(outcomes: list[Outcome]) -> None:
+    missed = [o for o in outcomes if o.truths_ltwh and not o.boxes_ltwh]  # where nothing is, silence is right
+    silent = [o.image for o in missed if o.prediction is None]
+    empty = [o.image for o in missed if o.prediction is not None]
+    for what, names in (("no prediction", silent), ("a prediction without a box", empty)):
+        images = list(dict.fromkeys(names))
+        if images:
+            shown = ", ".join(images[:3]) + (", ..." if len(images) > 3 else "")
+            print(
+                f"{what} for some captions of {len(images)} images ({len(names)} captions), counted as misses: {shown}"
+            )
