@@ -66,8 +66,9 @@ def _prediction(image: str, item: dict[str, Any], place: str, field: str, box_fo
     if "boxes" in item:
         if "bbox" in item:
             raise InputError(f"{place}: field '{field}.boxes': stands beside 'bbox'; one of the two is the answer")
-        best, *others = _several(item, place, field, box_format) or [None]
-        if best is not None:
+        several = _several(item, place, field, box_format)
+        if several:
+            best, *others = several
             return Prediction(image, caption, best.box_ltwh, best.score, best.confidence, tuple(others), key)
         item = {**item, "bbox": None}
     if "bbox" not in item:

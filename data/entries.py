@@ -24,7 +24,9 @@ def parse_image(value: Any, where: str, line: int) -> AnnotatedImage:
 
 def parse_annotation(entry: Any, where: str, field: str) -> Annotation:
     """One entry of `annotations`: a caption with `bbox`, or with `boxes` (several, or none), and maybe an `id`."""
-    return Annotation(parse_caption(entry, where, field), parse_boxes(entry, where, field), parse_id(entry, where, field))
+    return Annotation(
+        parse_caption(entry, where, field), parse_boxes(entry, where, field), parse_id(entry, where, field)
+    )
 
 
 def merge_repeats(annotations: Sequence[Annotation], where: str) -> tuple[Annotation, ...]:

@@ -116,9 +116,7 @@ class Resamples:
         columns = [np.bincount(self.group, weights=column, minlength=self.num_images) for column in values_MK.T]
         return np.stack(columns, axis=1)
 
-    def intervals(
-        self, parts_MK: NDArray[np.float64], wholes_MK: NDArray[np.float64]
-    ) -> list[tuple[float, float]]:
+    def intervals(self, parts_MK: NDArray[np.float64], wholes_MK: NDArray[np.float64]) -> list[tuple[float, float]]:
         """The 95 % interval of each column's ratio, (0, 1) for a single image and for a ratio of nothing."""
         if self.num_images < 2:
             return [(0.0, 1.0)] * parts_MK.shape[1]

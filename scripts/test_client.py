@@ -36,7 +36,8 @@ def run(config: ClientConfig, folder: RunFolder) -> dict[str, Any]:
     from core.records import read_predictions, write_predictions
     from core.values import Prediction
     from data.captions import read_annotations
-    from eval.grounding import grounding_metrics, score_keyed
+    from eval.grounding.joining import score_keyed
+    from eval.grounding.measures import grounding_metrics
     from eval.speed import speed_score, total
 
     truth = read_annotations(config.annotations)

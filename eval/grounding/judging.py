@@ -7,8 +7,8 @@ from core.records import PredictedImage, read_predictions
 from core.runs import RunFolder
 from core.values import AnnotatedImage
 from data.captions import read_annotations
-from eval.grounding.measures import grounding_metrics
 from eval.grounding.joining import score_keyed, score_positional
+from eval.grounding.measures import grounding_metrics
 from eval.grounding.outcomes import Outcome, outcome_row, write_outcomes
 from eval.grounding.settings import BoxFormat, GroundingConfig, Scoring
 from eval.ledger import count_look

@@ -136,9 +136,13 @@ BAD = {
     with_box("[1, 2, 3, -4]"): "field 'annotations[1].bbox': [1, 2, 3, -4] has no area",
     with_box("[-3, 2, 3, 4]"): "field 'annotations[1].bbox': [-3, 2, 3, 4] lies wholly outside the image",
     with_box("[3, -4, 3, 4]"): "field 'annotations[1].bbox': [3, -4, 3, 4] lies wholly outside the image",
-    with_entries({"caption": "x", "bbox": [1, 1, 2, 2], "boxes": []}): "field 'annotations[0].boxes': stands beside 'bbox'",
+    with_entries(
+        {"caption": "x", "bbox": [1, 1, 2, 2], "boxes": []}
+    ): "field 'annotations[0].boxes': stands beside 'bbox'",
     with_entries({"caption": "x", "boxes": None}): "field 'annotations[0].boxes': not a list of boxes but null",
-    with_entries({"caption": "x", "boxes": [[1, 1, 2, 2], [1, 1, 2, 0]]}): "field 'annotations[0].boxes[1]': [1, 1, 2, 0]",
+    with_entries(
+        {"caption": "x", "boxes": [[1, 1, 2, 2], [1, 1, 2, 0]]}
+    ): "field 'annotations[0].boxes[1]': [1, 1, 2, 0]",
     with_entries({"caption": "x", "boxes": [], "id": 1}, {"caption": "y", "boxes": [], "id": "1"}): (
         "field 'annotations[1].id': '1' is the id of annotations[0] already"
     ),

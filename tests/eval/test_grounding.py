@@ -9,14 +9,11 @@ import pytest
 from core.errors import InputError
 from core.records import read_predictions
 from data.captions import read_annotations
-from eval.grounding.joining import (
-    Duplicates,
-    grounding_metrics,
-    iou_ltwh,
-    main,
-    score_keyed,
-    score_positional,
-)
+from eval.grounding import main
+from eval.grounding.joining import score_keyed, score_positional
+from eval.grounding.measures import grounding_metrics
+from eval.grounding.outcomes import iou_ltwh
+from eval.grounding.settings import Duplicates
 
 
 def write_json(path, value):

@@ -14,7 +14,7 @@ from data.captions import read_annotations
 from eval.boxes.average_precision import twelve_numbers
 from eval.boxes.operating_point import cut_table, operating_point, published_ratios
 from eval.boxes.table import make_table, truth_table
-from eval.grounding import iou_ltwh
+from eval.grounding.outcomes import iou_ltwh
 from eval.sweep import main, points_of, sweep
 from eval.sweep.points import Sweeper
 from eval.sweep.replay import Replay, suppress_at
@@ -152,7 +152,7 @@ def test_chance_and_ceiling_by_hand(made_up, tmp_path):
         candidates = candidates_of(image.views, CutConfig(0.3, 0.5, 4))
         ltwh = candidates.boxes_xyxy.astype(float)
         ltwh[:, 2:] -= ltwh[:, :2]
-        for true in image.truth_ltwh:
+        for true in image.targets_ltwh:
             good = [iou_ltwh(tuple(true), tuple(box)) > 0.5 for box in ltwh]
             ceiling.append(any(good))
             chance.append(np.mean(good))
