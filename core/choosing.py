@@ -91,11 +91,12 @@ def _least_merit(config: ChoosingConfig, sigmoid: bool) -> float:
 class Choice:
     """What M captions get of N candidates.
 
-    chosen_M: the place of each caption's best candidate, NOBODY where there is none. merit_NM: what several candidates
-    were chosen by, None where each caption gets one. answered_NM: which candidates are the answer, None likewise.
+    chosen_M: the place of each caption's best candidate, NOBODY where there is none. several: whether a caption may get
+    several; then merit_NM is what they were chosen by and answered_NM which of them are the answer, None if N is 0.
     """
 
     chosen_M: NDArray[np.intp]
+    several: bool = False
     merit_NM: NDArray[np.float64] | None = None
     answered_NM: NDArray[np.bool_] | None = None
 
@@ -125,7 +126,7 @@ def select(
     if config.method is ChoosingMethod.assignment:
         raise InputError("choosing.method: an assignment gives each caption one box; choosing.select=above needs best")
     if len(confidence_N) == 0:
-        return Choice(np.full(num_captions, NOBODY, np.intp))
+        return Choice(np.full(num_captions, NOBODY, np.intp), several=True)
     confidence = np.asarray(confidence_N, np.float64)
     least = config.above
     if scores_NM is None:
@@ -139,7 +140,7 @@ def select(
     answered_NM = merit_NM >= least
     if config.absent_below is not None and scores_NM is not None:
         answered_NM &= (np.asarray(scores_NM)[best, np.arange(num_captions)] >= config.absent_below)[None]
-    return Choice(np.where(answered_NM.any(axis=0), best, NOBODY), merit_NM, answered_NM)
+    return Choice(np.where(answered_NM.any(axis=0), best, NOBODY), True, merit_NM, answered_NM)
 
 
 def choose(
