@@ -13,12 +13,14 @@ class Annotation:
     """A caption of an image and the targets that it describes: one, several, or none.
 
     boxes_ltwh: `[left, top, width, height]` in pixels of the named image, all different; empty where the caption
-    describes nothing in the image. id: names the entry within its image, None where the file gives none.
+    describes nothing in the image. id: names the entry within its image, None where the file gives none. tags: what
+    else a benchmark says of the caption, as (name, value), such as whether it is unique.
     """
 
     caption: str
     boxes_ltwh: tuple[Box, ...]
     id: str | None = None
+    tags: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -162,8 +162,9 @@ def entry_of(image: AnnotatedImage) -> dict[str, Any]:
 
 def _written(annotation: Annotation) -> dict[str, Any]:
     boxes = [list(box) for box in annotation.boxes_ltwh]
-    name = {} if annotation.id is None else {"id": annotation.id}
-    return {"caption": annotation.caption, **({"bbox": boxes[0]} if len(boxes) == 1 else {"boxes": boxes}), **name}
+    more: dict[str, Any] = {} if annotation.id is None else {"id": annotation.id}
+    more |= {"tags": dict(annotation.tags)} if annotation.tags else {}
+    return {"caption": annotation.caption, **({"bbox": boxes[0]} if len(boxes) == 1 else {"boxes": boxes}), **more}
 
 
 def field_of(path: StrPath, image: AnnotatedImage, box: Box) -> str:

@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from core.errors import InputError
@@ -24,9 +25,8 @@ def parse_image(value: Any, where: str, line: int) -> AnnotatedImage:
 
 def parse_annotation(entry: Any, where: str, field: str) -> Annotation:
     """One entry of `annotations`: a caption with `bbox`, or with `boxes` (several, or none), and maybe an `id`."""
-    return Annotation(
-        parse_caption(entry, where, field), parse_boxes(entry, where, field), parse_id(entry, where, field)
-    )
+    caption, boxes = parse_caption(entry, where, field), parse_boxes(entry, where, field)
+    return Annotation(caption, boxes, parse_id(entry, where, field), parse_tags(entry, where, field))
 
 
 def merge_repeats(annotations: Sequence[Annotation], where: str) -> tuple[Annotation, ...]:
@@ -45,7 +45,7 @@ def merge_repeats(annotations: Sequence[Annotation], where: str) -> tuple[Annota
             )
         if earlier is not None:
             boxes = tuple(dict.fromkeys(earlier.boxes_ltwh + annotation.boxes_ltwh))
-            annotation = Annotation(annotation.caption, boxes)
+            annotation = replace(earlier, boxes_ltwh=boxes)
         merged[key] = annotation
     return tuple(merged.values())
 
@@ -98,6 +98,14 @@ def parse_id(entry: dict[str, Any], where: str, field: str) -> str | None:
     if isinstance(key, bool) or not isinstance(key, str | int) or not str(key).strip():
         raise InputError(f"{where}: field '{field}.id': neither a text nor a whole number but {_brief(key)}")
     return str(key)
+
+
+def parse_tags(entry: dict[str, Any], where: str, field: str) -> tuple[tuple[str, str], ...]:
+    """The entry's tags: names with texts."""
+    tags = entry.get("tags", {})
+    if not isinstance(tags, dict) or not all(isinstance(value, str) for value in tags.values()):
+        raise InputError(f"{where}: field '{field}.tags': not names with texts but {_brief(tags)}")
+    return tuple(tags.items())
 
 
 def parse_boxes(entry: dict[str, Any], where: str, field: str) -> tuple[Box, ...]:

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from core.cuts import CutConfig
 from core.values import Box, Candidates
 from data.scenes.palette import KINDS
+from eval.answers.outcomes import HIT_IOU, Outcome
 from eval.boxes.average_precision import AREAS
 from eval.boxes.matching import iou_ltwh, match_by_confidence
 from eval.boxes.operating_point import ratio
 from eval.boxes.table import BoxTable
-from eval.grounding.outcomes import HIT_IOU, Outcome
 from eval.statistics import bootstrap_by_image
 from eval.sweep.points import Sweeper
 from eval.sweep.replay import CropScores, ImageReplay

@@ -11,7 +11,7 @@ from core.errors import InputError
 from core.files import read_json, read_jsonl, write_json, write_text
 from core.runs import RunConfig, RunFolder
 from core.tracking import TrackingConfig
-from eval.grounding.measures import FIGURES
+from eval.answers.measures import FIGURES
 from eval.statistics import bootstrap_by_image, holm, paired_difference, verdict
 from eval.tables import markdown, print_table
 from eval.tracked import tell

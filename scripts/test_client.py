@@ -36,8 +36,8 @@ def run(config: ClientConfig, folder: RunFolder) -> dict[str, Any]:
     from core.progress import progress
     from core.records import read_predictions, write_predictions
     from data.captions import read_annotations
-    from eval.grounding.joining import score_keyed
-    from eval.grounding.measures import grounding_metrics
+    from eval.answers.joining import score_keyed
+    from eval.answers.measures import grounding_metrics
     from eval.speed import speed_score, total
 
     truth = read_annotations(config.annotations)

@@ -7,12 +7,25 @@ from core.records import PredictedImage, read_predictions
 from core.runs import RunFolder
 from core.values import AnnotatedImage
 from data.captions import read_annotations
-from eval.grounding.joining import score_keyed, score_positional
-from eval.grounding.measures import grounding_metrics
-from eval.grounding.outcomes import Outcome, outcome_row, write_outcomes
-from eval.grounding.settings import BoxFormat, GroundingConfig, Scoring
+from eval.answers.joining import score_keyed, score_positional
+from eval.answers.measures import grounding_metrics
+from eval.answers.outcomes import Outcome, outcome_row, write_outcomes
+from eval.grounding.settings import BoxFormat, GroundingConfig, Protocol, Scoring
 from eval.ledger import count_look
+from eval.protocols import grefcoco, ours, refdrone, refdrone_vlm, rsvg, vrsbench
+from eval.tables import print_table
 from eval.tracked import tell
+
+PROTOCOLS: dict[
+    Protocol, Any
+] = {  # modules, each with `judge` and, in BESIDE, which of our figures is nearest to its own
+    Protocol.ours: ours,
+    Protocol.refdrone: refdrone,
+    Protocol.refdrone_vlm: refdrone_vlm,
+    Protocol.grefcoco: grefcoco,
+    Protocol.rsvg: rsvg,
+    Protocol.vrsbench: vrsbench,
+}
 
 
 def judge(config: GroundingConfig, folder: RunFolder) -> dict[str, Any]:
@@ -29,9 +42,28 @@ def judge(config: GroundingConfig, folder: RunFolder) -> dict[str, Any]:
     _tell_missing(outcomes)
     _tell_other_format(config, truth, outcomes)
     write_outcomes(folder, outcomes)
-    metrics = {**grounding_metrics(outcomes), **digests}
+    metrics = {**grounding_metrics(outcomes), **_by_protocol(config, outcomes), **digests}
     tell(config.tracking, folder, metrics, {"outcomes": [outcome_row(o) for o in outcomes]})
     return metrics
+
+
+def _by_protocol(config: GroundingConfig, outcomes: list[Outcome]) -> dict[str, Any]:
+    """The protocol's figures under `protocol`, printed with our strict ones beside them; nothing for our own."""
+    if config.protocol is Protocol.ours:
+        return {}
+    rules, name = PROTOCOLS[config.protocol], config.protocol.value
+    figures, strict = rules.judge(outcomes, config.least_score), ours.judge(outcomes)
+    rows = [
+        {
+            "figure": figure,
+            name: value,
+            "ours": strict.get(rules.BESIDE.get(figure, "")),
+            "called": rules.BESIDE.get(figure),
+        }
+        for figure, value in figures.items()
+    ]
+    print_table(rows, ["figure", name, "ours", "called"], digits=4)
+    return {"protocol": {"name": name, **figures}}
 
 
 def _scored(config: GroundingConfig, truth: list[AnnotatedImage], entries: list[PredictedImage]) -> list[Outcome]:
@@ -54,8 +86,8 @@ def _tell_other_format(config: GroundingConfig, truth: list[AnnotatedImage], out
 
 
 def _tell_missing(outcomes: list[Outcome]) -> None:
-    missed = [o for o in outcomes if o.truths_ltwh and not o.boxes_ltwh]  # where nothing is, silence is right
-    silent = [o.image for o in missed if o.prediction is None]
+    silent = [o.image for o in outcomes if o.prediction is None]
+    missed = [o for o in outcomes if o.truths_ltwh and not o.boxes_ltwh]  # where nothing is, an empty answer is right
     empty = [o.image for o in missed if o.prediction is not None]
     for what, names in (("no prediction", silent), ("a prediction without a box", empty)):
         images = list(dict.fromkeys(names))

@@ -9,7 +9,7 @@ from eval.report.settings import ReportConfig
 
 def run(config: ReportConfig, folder: RunFolder) -> dict[str, Any]:
     """Write `report.html`, `report.md`, `report.json` and `charts/*.png`, all from the same contents."""
-    from eval.grounding.measures import FIGURES
+    from eval.answers.measures import FIGURES
     from eval.report.contents import Limits, gather
     from eval.report.page import page, plain_text, summary
 

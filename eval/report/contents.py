@@ -13,14 +13,14 @@ from core.records import read_detections, read_predictions
 from core.store import CandidateStore
 from core.values import AnnotatedImage
 from data.captions import read_annotations
+from eval.answers.joining import score_keyed
+from eval.answers.measures import grounding_metrics
+from eval.answers.outcomes import Outcome
 from eval.attribution import Case, attribution, breakdown, cases_of, detection_errors
 from eval.boxes.operating_point import cut_table
 from eval.boxes.table import detection_table, truth_table
 from eval.charts.kinds import Chart
 from eval.charts.pareto import pareto_charts
-from eval.grounding.joining import score_keyed
-from eval.grounding.measures import grounding_metrics
-from eval.grounding.outcomes import Outcome
 from eval.report.charts import breakdown_charts, curve_charts, sweep_charts, training_charts
 from eval.report.gallery import Images, card, spread
 from eval.runs import FoundRun, latest, typed

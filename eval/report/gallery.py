@@ -145,7 +145,7 @@ def _crops(case: Case, images: Images) -> list[dict[str, Any]]:
 
 
 def _iou(a: Box, b: Box) -> float:
-    from eval.grounding.outcomes import iou_ltwh
+    from eval.answers.outcomes import iou_ltwh
 
     return iou_ltwh(b, a)
 

@@ -6,9 +6,9 @@ from importlib.resources import files
 from typing import Any
 
 from core.counting import count
+from eval.answers.measures import CURVES, FIGURES, RATIOS
 from eval.attribution import FATES, slug
 from eval.charts.svg import svg
-from eval.grounding.measures import CURVES, FIGURES, RATIOS
 from eval.report.contents import Contents
 from eval.speed import time_per_image
 from eval.sweep import ranked_rows, shown_columns

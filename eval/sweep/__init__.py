@@ -17,7 +17,7 @@ from core.progress import progress
 from core.runs import RunFolder
 from core.store import CandidateStore
 from data.captions import read_annotations
-from eval.grounding.measures import CURVES, FIGURES
+from eval.answers.measures import CURVES, FIGURES
 from eval.ledger import count_look, ledger_path
 from eval.sweep.columns import detector_columns, scorer_columns
 from eval.sweep.points import NotCovered, Sweeper, SystemPoint

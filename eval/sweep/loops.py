@@ -47,7 +47,7 @@ def suppress_sorted(boxes_xyxy: Any, nms_ious: Any) -> list[Any]:
 def match_answers(overlaps_NG: Any, described_MG: Any, answered_NM: Any, least: float) -> Any:
     """(M,) how many of each caption's answered boxes match a target of its own, one to one, at an IoU above `least`.
 
-    Greedily by descending IoU (ties: the earlier target, then the earlier box), as eval.grounding.outcomes does.
+    Greedily by descending IoU (ties: the earlier box, then the earlier target), as eval.answers.outcomes does.
     """
     num_boxes, num_targets = overlaps_NG.shape
     matched = np.zeros(len(described_MG), np.intp)
@@ -55,8 +55,8 @@ def match_answers(overlaps_NG: Any, described_MG: Any, answered_NM: Any, least: 
         free_boxes, free_targets = answered_NM[:, m].copy(), described_MG[m].copy()
         while True:
             best, box, target = least, -1, -1
-            for g in range(num_targets):
-                for n in range(num_boxes):
+            for n in range(num_boxes):
+                for g in range(num_targets):
                     if free_targets[g] and free_boxes[n] and overlaps_NG[n, g] > best:
                         best, box, target = overlaps_NG[n, g], n, g
             if box < 0:

@@ -11,12 +11,12 @@ from core.answering import Scores, answer
 from core.choosing import NOBODY, ChoosingConfig, Select
 from core.cuts import CutConfig, Point
 from core.values import Candidates
+from eval.answers.measures import FIGURES, RATIOS, Counts, parts_and_wholes, plain_figures
+from eval.answers.outcomes import HIT_IOU
 from eval.boxes.average_precision import MATCH_IOUS, sorted_precision
 from eval.boxes.matching import match_by_confidence, match_pairs, overlap_pairs
 from eval.boxes.operating_point import rates, ratio
 from eval.boxes.table import BoxTable, make_table, truth_table
-from eval.grounding.measures import FIGURES, RATIOS, Counts, parts_and_wholes, plain_figures
-from eval.grounding.outcomes import HIT_IOU
 from eval.statistics import Resamples
 from eval.sweep.loops import match_answers
 from eval.sweep.replay import FLOOR, CropScores, ImageReplay, Replay
@@ -220,7 +220,7 @@ def _judged(
     scores: Scores | None,
     choosing: ChoosingConfig,
 ) -> Judged:
-    """What one image's captions get of its candidates, as `eval.grounding.outcomes` would judge it."""
+    """What one image's captions get of its candidates, as `eval.answers.outcomes` would judge it."""
     hits_NM = image.hits_of(overlaps_NG)
     told = answer(candidates, scores, hits_NM.shape[1], choosing)
     chosen, answered_NM = told.chosen_M, told.choice.answered_NM

@@ -21,8 +21,8 @@ from core.pixels import pixel_boxes
 from core.stages import View
 from core.store import CandidateStore
 from core.values import AnnotatedImage, Candidates
+from eval.answers.outcomes import HIT_IOU
 from eval.boxes.matching import iou_ltwh
-from eval.grounding.outcomes import HIT_IOU
 from eval.sweep.loops import suppress_sorted
 
 FLOOR = 0.001  # AP sees every box from here on, as detectors store them

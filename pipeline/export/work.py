@@ -18,8 +18,8 @@ from core.stages import Image
 from core.store import CandidateStore, image_digest
 from core.values import Prediction
 from data.captions import CaptionedImage, read_annotations, read_captions
-from eval.grounding.joining import score_keyed
-from eval.grounding.measures import grounding_metrics
+from eval.answers.joining import score_keyed
+from eval.answers.measures import grounding_metrics
 from eval.tracked import tell
 from pipeline.build import build_pipeline
 from pipeline.export.points import points

@@ -9,11 +9,10 @@ import pytest
 from core.errors import InputError
 from core.records import read_predictions
 from data.captions import read_annotations
+from eval.answers.joining import Duplicates, score_keyed, score_positional
+from eval.answers.measures import grounding_metrics
+from eval.answers.outcomes import iou_ltwh
 from eval.grounding import main
-from eval.grounding.joining import score_keyed, score_positional
-from eval.grounding.measures import grounding_metrics
-from eval.grounding.outcomes import iou_ltwh
-from eval.grounding.settings import Duplicates
 
 
 def write_json(path, value):

@@ -11,10 +11,10 @@ from core.cuts import CutConfig, FusionConfig, FusionMethod, candidates_of
 from core.pixels import pixel_box
 from core.suppression import nms
 from data.captions import read_annotations
+from eval.answers.outcomes import iou_ltwh
 from eval.boxes.average_precision import twelve_numbers
 from eval.boxes.operating_point import cut_table, operating_point, published_ratios
 from eval.boxes.table import make_table, truth_table
-from eval.grounding.outcomes import iou_ltwh
 from eval.sweep import main, points_of, sweep
 from eval.sweep.points import Sweeper
 from eval.sweep.replay import Replay, suppress_at

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import InputError
-from eval.grounding.outcomes import Outcome
+from eval.answers.outcomes import Outcome
 from eval.statistics import Resamples
 
 # shares of sums, in the order in which tables show them, and what is missing before the first answer with a score
@@ -38,8 +38,9 @@ class Counts:
     """What the figures are made of, one entry a caption.
 
     num_truths, num_boxes, num_matched: its targets, the boxes answered, and how many of these match one to one.
-    hit: whether the best box counts. score: of the best box, NaN where there is none. sure: what answers are withheld
-    by, that score or else the confidence; minus infinity where nothing was answered.
+    hit: whether the best box counts, or the answer is empty where there is no target. score: of the best box, NaN where
+    there is none. sure: what answers are withheld by, that score or else the confidence; minus infinity where nothing
+    was answered.
     """
 
     num_truths: NDArray[np.intp]
@@ -54,8 +55,9 @@ class Counts:
 
     @property
     def is_exact(self) -> NDArray[np.bool_]:
-        """(M,) every target and nothing else."""
-        return (self.num_matched == self.num_truths) & (self.num_matched == self.num_boxes)
+        """(M,) every target and nothing else; an empty answer where there is no target, but not no answer at all."""
+        matched = (self.num_matched == self.num_truths) & (self.num_matched == self.num_boxes)
+        return matched & (self.hit | (self.num_truths > 0))
 
 
 def counts_of(outcomes: Sequence[Outcome]) -> Counts:
@@ -88,7 +90,7 @@ def parts_and_wholes(counts: Counts) -> tuple[NDArray[np.float64], NDArray[np.fl
         "instance_recall": (matched, truths),
         "instance_f1": (2 * matched, boxes + truths),
         "exact_share": (counts.is_exact, np.ones(len(counts))),
-        "none_accuracy": (none & (boxes == 0), none),
+        "none_accuracy": (none & counts.hit, none),
         "target_accuracy": (some & (boxes > 0), some),
     }
     part, whole = (np.stack([columns[name][k] for name in RATIOS], axis=1).astype(np.float64) for k in (0, 1))
@@ -175,7 +177,7 @@ def grounding_metrics(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     """Every figure of the outcomes with its interval, and the counts they rest on.
 
     `ci95` is accuracy's interval; `num_hits` of `num_captions_one` captions with one target are right, `num_missing`
-    captions with a target got no box.
+    captions got no box though they have a target, or no answer at all.
     """
     if not outcomes:
         raise InputError("truth: holds no captions, so there is nothing to score")
@@ -186,7 +188,7 @@ def grounding_metrics(outcomes: Sequence[Outcome]) -> dict[str, Any]:
         "accuracy": told.pop("accuracy"),
         "num_hits": int((counts.hit & one).sum()),
         "num_captions": len(counts),
-        "num_missing": int(((counts.num_boxes == 0) & ~none).sum()),
+        "num_missing": int(((counts.num_boxes == 0) & ~(none & counts.hit)).sum()),
         "ci95": told.pop("accuracy_ci95"),
     }
     kinds = {"num_captions_one": int(one.sum()), "num_captions_several": int((counts.num_truths > 1).sum()),

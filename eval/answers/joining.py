@@ -2,12 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 
 from core.errors import InputError
 from core.records import PredictedImage
 from core.values import AnnotatedImage, Annotation, Prediction
-from eval.grounding.outcomes import Outcome, outcome_of
-from eval.grounding.settings import Duplicates
+from eval.answers.outcomes import Outcome, outcome_of
+
+
+class Duplicates(Enum):
+    """What a second prediction for the same image and caption means."""
+
+    error = "error"
+    first = "first"
+    last = "last"
 
 
 @dataclass
@@ -42,7 +50,7 @@ def score_keyed(
 
 
 def _outcome(image: str, annotation: Annotation, answer: Prediction | None) -> Outcome:
-    return outcome_of(image, annotation.caption, annotation.boxes_ltwh, answer, annotation.id)
+    return outcome_of(image, annotation, answer)
 
 
 def _known(annotations: Sequence[Annotation]) -> _Image:

@@ -7,7 +7,7 @@ from typing import Any
 
 from core.files import open_atomic
 from core.runs import RunFolder
-from core.values import Box, Prediction
+from core.values import Annotation, Box, Prediction
 
 HIT_IOU = 0.5  # a hit is strictly above it: the published scorer rounds the IoU, and round(0.5) is 0
 
@@ -16,17 +16,25 @@ HIT_IOU = 0.5  # a hit is strictly above it: the published scorer rounds the IoU
 class Outcome:
     """What became of one caption; `prediction` is None when there was none for it.
 
-    truths_ltwh: the boxes of its targets, none where it describes nothing. iou: of the answer's best box with the
-    target that it overlaps most. num_matched: boxes of the answer that match a target, one to one.
+    iou: of the answer's best box with the target that it overlaps most. num_matched: boxes of the answer that match a
+    target, one to one.
     """
 
     image: str
-    caption: str
-    truths_ltwh: tuple[Box, ...]
+    annotation: Annotation
     prediction: Prediction | None
     iou: float
     num_matched: int
-    id: str | None = None
+
+    @property
+    def caption(self) -> str:
+        """The caption."""
+        return self.annotation.caption
+
+    @property
+    def truths_ltwh(self) -> tuple[Box, ...]:
+        """The boxes of the caption's targets, none where it describes nothing."""
+        return self.annotation.boxes_ltwh
 
     @property
     def boxes_ltwh(self) -> tuple[Box, ...]:
@@ -35,13 +43,13 @@ class Outcome:
 
     @property
     def is_exact(self) -> bool:
-        """Whether every target is answered and nothing else is: F1 = 1, and silence where there is no target."""
-        return self.num_matched == len(self.truths_ltwh) == len(self.boxes_ltwh)
+        """Whether every target is answered and nothing else: F1 = 1, and an empty answer where there is no target."""
+        return self.num_matched == len(self.truths_ltwh) == len(self.boxes_ltwh) and self.prediction is not None
 
     @property
     def hit(self) -> bool:
-        """Whether the best box counts; of a caption that describes nothing, whether nothing was answered."""
-        return self.iou > HIT_IOU if self.truths_ltwh else not self.boxes_ltwh
+        """Whether the best box counts; of a caption that describes nothing, whether the answer is empty."""
+        return self.iou > HIT_IOU if self.truths_ltwh else self.is_exact
 
 
 def iou_ltwh(a: Box, b: Box) -> float:
@@ -54,14 +62,13 @@ def iou_ltwh(a: Box, b: Box) -> float:
     return overlap / (a[2] * a[3] + b[2] * b[3] - overlap)
 
 
-def outcome_of(
-    image: str, caption: str, truths_ltwh: tuple[Box, ...], prediction: Prediction | None, key: str | None = None
-) -> Outcome:
+def outcome_of(image: str, annotation: Annotation, prediction: Prediction | None) -> Outcome:
     """A caption's outcome by the strict rule: boxes match at an IoU above one half, one to one."""
+    truths_ltwh = annotation.boxes_ltwh
     boxes = () if prediction is None else tuple(found.box_ltwh for found in prediction.found)
     best = max((iou_ltwh(truth, boxes[0]) for truth in truths_ltwh), default=0.0) if boxes else 0.0
     matched = num_matches(truths_ltwh, boxes, iou_ltwh, lambda iou: iou > HIT_IOU)
-    return Outcome(image, caption, truths_ltwh, prediction, best, matched, key)
+    return Outcome(image, annotation, prediction, best, matched)
 
 
 def num_matches(
@@ -70,18 +77,18 @@ def num_matches(
     overlap: Callable[[Box, Box], float],
     is_match: Callable[[float], bool],
 ) -> int:
-    """How many boxes match a target one to one, greedily by descending overlap (ties: the earlier target, box)."""
+    """How many boxes match a target one to one, greedily by descending overlap (ties: the earlier box, target)."""
     pairs = []
     for t, truth in enumerate(truths_ltwh):
         for b, box in enumerate(boxes_ltwh):
             share = overlap(truth, box)
             if is_match(share):
-                pairs.append((-share, t, b))
+                pairs.append((-share, b, t))
     if len(pairs) < 2:
         return len(pairs)
     used_truths: set[int] = set()
     used_boxes: set[int] = set()
-    for _, t, b in sorted(pairs):
+    for _, b, t in sorted(pairs):
         if t not in used_truths and b not in used_boxes:
             used_truths.add(t)
             used_boxes.add(b)
@@ -106,4 +113,4 @@ def outcome_row(outcome: Outcome) -> dict[str, Any]:
     row |= {"confidence": None if answer is None else answer.confidence}
     if len(truths) != 1 or len(boxes) > 1:
         row |= {"matched": outcome.num_matched, "exact": outcome.is_exact}
-    return row if outcome.id is None else row | {"id": outcome.id}
+    return row if outcome.annotation.id is None else row | {"id": outcome.annotation.id}
