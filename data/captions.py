@@ -88,20 +88,23 @@ def read_entries(path: StrPath) -> Iterator[tuple[int, Any]]:
     if is_json_list(path):
         yield from enumerate(read_json(path), start=1)
         return
-    if _is_coco(path):
-        raise InputError(f"{path}: is a COCO file; data.coco coco={path} makes an annotation file of it")
+    coco = _coco_images(path)
+    if coco is not None:
+        command = "data.read source" if coco and "caption" in coco[0] else "data.coco coco"
+        raise InputError(f"{path}: is a COCO file; {command}={path} makes an annotation file of it")
     yield from read_jsonl(path)
 
 
-def _is_coco(path: StrPath) -> bool:
-    """Whether the file is one JSON object with a list of images, on one line or many."""
+def _coco_images(path: StrPath) -> list[Any] | None:
+    """The images of a file that is one JSON object with a list of them, on one line or many; None for any other."""
     if Path(path).suffix.lower() != ".json":
-        return False
+        return None
     try:
         value = json.loads(read_text(path))
     except (json.JSONDecodeError, RecursionError):
-        return False
-    return isinstance(value, dict) and isinstance(value.get("images"), list)
+        return None
+    images = value.get("images") if isinstance(value, dict) else None
+    return images if isinstance(images, list) else None
 
 
 def read_annotations(path: StrPath) -> list[AnnotatedImage]:

@@ -16,9 +16,7 @@ from eval.protocols import grefcoco, ours, refdrone, refdrone_vlm, rsvg, vrsbenc
 from eval.tables import print_table
 from eval.tracked import tell
 
-PROTOCOLS: dict[
-    Protocol, Any
-] = {  # modules, each with `judge` and, in BESIDE, which of our figures is nearest to its own
+PROTOCOLS: dict[Protocol, Any] = {
     Protocol.ours: ours,
     Protocol.refdrone: refdrone,
     Protocol.refdrone_vlm: refdrone_vlm,
@@ -35,6 +33,7 @@ def judge(config: GroundingConfig, folder: RunFolder) -> dict[str, Any]:
     for path in (config.truth, config.predictions):
         folder.add_parent(path)
     outcomes = _scored(config, truth, entries)
+    by_protocol = _by_protocol(config, outcomes)
     digests = {"truth_sha256": sha256_file(config.truth), "predictions_sha256": sha256_file(config.predictions)}
     told = count_look(config.truth, digests["predictions_sha256"], folder.command, config.looks)
     if told:
@@ -42,7 +41,7 @@ def judge(config: GroundingConfig, folder: RunFolder) -> dict[str, Any]:
     _tell_missing(outcomes)
     _tell_other_format(config, truth, outcomes)
     write_outcomes(folder, outcomes)
-    metrics = {**grounding_metrics(outcomes), **_by_protocol(config, outcomes), **digests}
+    metrics = {**grounding_metrics(outcomes), **by_protocol, **digests}
     tell(config.tracking, folder, metrics, {"outcomes": [outcome_row(o) for o in outcomes]})
     return metrics
 
@@ -53,15 +52,8 @@ def _by_protocol(config: GroundingConfig, outcomes: list[Outcome]) -> dict[str, 
         return {}
     rules, name = PROTOCOLS[config.protocol], config.protocol.value
     figures, strict = rules.judge(outcomes, config.least_score), ours.judge(outcomes)
-    rows = [
-        {
-            "figure": figure,
-            name: value,
-            "ours": strict.get(rules.BESIDE.get(figure, "")),
-            "called": rules.BESIDE.get(figure),
-        }
-        for figure, value in figures.items()
-    ]
+    nearest = {figure: rules.BESIDE.get(figure) for figure in figures}
+    rows = [{"figure": f, name: v, "ours": strict.get(nearest[f]), "called": nearest[f]} for f, v in figures.items()]
     print_table(rows, ["figure", name, "ours", "called"], digits=4)
     return {"protocol": {"name": name, **figures}}
 

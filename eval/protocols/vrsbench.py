@@ -3,8 +3,9 @@
 With `eval_utils.computeIoU` at commit 28edb36. One box a caption, in whole numbers from 0 to 100 of the image's sides;
 all its images are 512 x 512 px. A box counts at an IoU of at least 0.5 and 0.7. The quirk: widths and heights are taken
 with **+1**, as of pixels, though the grid's steps are 5 px: small boxes overlap more than they do. A target of 5 x 5
-cells (26 px) answered one cell off in both directions has an IoU of 0.471 by our rule and of 0.532 there. cumIoU leaves out captions without a box,
-meanIoU counts them as 0. `unique` and `other`: whether the target is the only one of its class, by the tag `unique`.
+cells (26 px) answered one cell off in both directions has an IoU of 0.471 by our rule and of 0.532 there. cumIoU leaves
+out captions without a box, meanIoU counts them as 0. `unique` and `other`: whether the target is the only one of its
+class, by the tag `unique`.
 """
 
 import math
