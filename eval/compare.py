@@ -136,7 +136,7 @@ def run(config: CompareConfig, folder: RunFolder) -> dict[str, Any]:
         "p_holm",
         "verdict",
     ]
-    print_table(table, columns)
+    print_table(table, [name for name in columns if name in {"ci95_low", "ci95_high"} or "_ci95_" not in name])
     print_table(differences, paired)
     for row in same:
         print(f"{row['a']} and {row['b']} hold the same predictions")
