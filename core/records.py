@@ -27,7 +27,7 @@ def read_predictions(path: StrPath, box_format: str = "ltwh") -> list[PredictedI
     """The entries of a prediction file (JSON Lines or a JSON list), in file order, repeats included.
 
     box_format: `ltwh` (left, top, width, height) or `xyxy`; the predictions hold ltwh. A null or empty box is a
-    prediction without a box; an answer of several has `boxes`, and maybe `scores` and `confidences`, in their place;
+    prediction without a box; an answer of several has `boxes`, the best first, and maybe `scores` and `confidences`;
     fields of other names are passed over. Raises InputError naming file, entry and field: a field missing or of another
     type, boxes of anything but four finite numbers, `bbox` and `boxes` together.
     """
@@ -79,7 +79,7 @@ def _prediction(image: str, item: dict[str, Any], place: str, field: str, box_fo
 
 
 def _several(item: dict[str, Any], place: str, field: str, box_format: str) -> list[FoundBox]:
-    """The boxes of an answer of several, by descending score where each has one."""
+    """The boxes of an answer of several, as they stand: the best first."""
     boxes = item["boxes"]
     if not isinstance(boxes, list):
         raise InputError(f"{place}: field '{field}.boxes': not a list of boxes but {json.dumps(boxes)[:60]}")
@@ -96,8 +96,6 @@ def _several(item: dict[str, Any], place: str, field: str, box_format: str) -> l
         if box is None:
             raise InputError(f"{place}: field '{field}.boxes[{number}]': not a box but {json.dumps(value)[:60]}")
         found.append(FoundBox(box, score, confidence))
-    if all(f.score is not None for f in found):
-        found.sort(key=lambda f: -(f.score or 0.0))
     return found
 
 

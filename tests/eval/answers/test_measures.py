@@ -162,15 +162,15 @@ def test_what_joins_nothing_is_one_line_with_its_place(tmp_path, monkeypatch, ca
     assert message in line
 
 
-def test_an_answer_of_several_is_ordered_by_score_and_comes_back_as_written(tmp_path):
+def test_an_answer_of_several_keeps_its_order_and_comes_back_as_written(tmp_path):
     from core.records import write_predictions
 
     path = tmp_path / "p.jsonl"
     entry = {"caption": "car", "boxes": [A, B], "scores": [0.2, 0.8], "confidences": [0.5, None], "id": "1"}
     path.write_text(json.dumps({"image": "a.jpg", "annotations": [entry, {"caption": "bus", "boxes": []}]}))
     car, bus = read_predictions(path)[0].predictions
-    assert [found.box_ltwh for found in car.found] == [B, A]
-    assert (car.score, car.confidence, car.id, bus.found) == (0.8, None, "1", ())
+    assert [found.box_ltwh for found in car.found] == [A, B]
+    assert (car.score, car.confidence, car.id, bus.found) == (0.2, 0.5, "1", ())
     write_predictions(tmp_path / "again.jsonl", [car, bus])
     assert read_predictions(tmp_path / "again.jsonl")[0].predictions == (car, bus)
     corners = {"caption": "car", "boxes": [[100, 0, 110, 10]]}
