@@ -1,7 +1,7 @@
 """What became of each caption: its targets, its answer, and which boxes of the one match which of the other."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,13 +16,14 @@ HIT_IOU = 0.5  # a hit is strictly above it: the published scorer rounds the IoU
 class Outcome:
     """What became of one caption; `prediction` is None when there was none for it.
 
-    iou: of the answer's best box with the target that it overlaps most. num_matched: boxes of the answer that match a
-    target, one to one.
+    boxes_ltwh: the boxes answered, the best first. iou: of the best box with the target that it overlaps most.
+    num_matched: boxes of the answer that match a target, one to one.
     """
 
     image: str
     annotation: Annotation
     prediction: Prediction | None
+    boxes_ltwh: tuple[Box, ...]
     iou: float
     num_matched: int
 
@@ -35,11 +36,6 @@ class Outcome:
     def truths_ltwh(self) -> tuple[Box, ...]:
         """The boxes of the caption's targets, none where it describes nothing."""
         return self.annotation.boxes_ltwh
-
-    @property
-    def boxes_ltwh(self) -> tuple[Box, ...]:
-        """The boxes answered, the best first."""
-        return () if self.prediction is None else tuple(found.box_ltwh for found in self.prediction.found)
 
     @property
     def is_exact(self) -> bool:
@@ -68,7 +64,7 @@ def outcome_of(image: str, annotation: Annotation, prediction: Prediction | None
     boxes = () if prediction is None else tuple(found.box_ltwh for found in prediction.found)
     best = max((iou_ltwh(truth, boxes[0]) for truth in truths_ltwh), default=0.0) if boxes else 0.0
     matched = num_matches(truths_ltwh, boxes, iou_ltwh, lambda iou: iou > HIT_IOU)
-    return Outcome(image, annotation, prediction, best, matched)
+    return Outcome(image, annotation, prediction, boxes, best, matched)
 
 
 def num_matches(
@@ -95,11 +91,10 @@ def num_matches(
     return len(used_truths)
 
 
-def write_outcomes(folder: RunFolder, outcomes: Sequence[Outcome]) -> None:
-    """Write `outcomes.jsonl`, one line a caption."""
+def write_outcomes(folder: RunFolder, rows: Iterable[dict[str, Any]]) -> None:
+    """Write `outcomes.jsonl`, one row a line."""
     with open_atomic(folder.path / "outcomes.jsonl", "w") as stream:
-        for outcome in outcomes:
-            stream.write(json.dumps(outcome_row(outcome)) + "\n")
+        stream.writelines(json.dumps(row) + "\n" for row in rows)
 
 
 def outcome_row(outcome: Outcome) -> dict[str, Any]:

@@ -40,9 +40,10 @@ def judge(config: GroundingConfig, folder: RunFolder) -> dict[str, Any]:
         print(told)
     _tell_missing(outcomes)
     _tell_other_format(config, truth, outcomes)
-    write_outcomes(folder, outcomes)
+    rows = [outcome_row(outcome) for outcome in outcomes]
+    write_outcomes(folder, rows)
     metrics = {**grounding_metrics(outcomes), **by_protocol, **digests}
-    tell(config.tracking, folder, metrics, {"outcomes": [outcome_row(o) for o in outcomes]})
+    tell(config.tracking, folder, metrics, {"outcomes": rows})
     return metrics
 
 
