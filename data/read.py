@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import MISSING
 
+from core.counting import count
 from core.errors import InputError
 from core.files import sha256_file
 from core.runs import RunConfig, RunFolder
@@ -38,11 +39,8 @@ def run(config: ReadConfig, folder: RunFolder) -> dict[str, Any]:
     name, reader = reader_of(source, config.format)
     taken = reader.read(source)
     if taken.faults and not config.skip_faults:
-        number = len(taken.faults)
-        raise InputError(
-            f"{taken.faults[0]} ({number} {'box' if number == 1 else 'boxes'} cannot be used; skip_faults=true leaves "
-            f"{'it' if number == 1 else 'them'} out)"
-        )
+        number = count(len(taken.faults), "box", "boxes")
+        raise InputError(f"{taken.faults[0]} ({number} cannot be used; skip_faults=true leaves such boxes out)")
     taken.note("boxes left out that cannot be used", len(taken.faults))
     files = {part: folder.path / f"{part}.jsonl" for part in taken.parts}
     spare_inputs(folder.path, [path.name for path in files.values()], [config.source])

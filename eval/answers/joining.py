@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
+from core.counting import count
 from core.errors import InputError
 from core.records import PredictedImage
 from core.values import AnnotatedImage, Annotation, Prediction
@@ -64,14 +65,15 @@ def _known(annotations: Sequence[Annotation]) -> _Image:
 
 def _refuse_strangers(truth: list[AnnotatedImage], entries: list[PredictedImage], known: dict[str, _Image]) -> None:
     strangers = [e for e in entries if e.image not in known]
-    _refuse(
-        strangers, "predicted images are not in the truth", [e.image for e in strangers], _known_as(strangers, known)
-    )
+    _refuse(strangers, ("predicted image is not in the truth", "predicted images are not in the truth"),
+            [e.image for e in strangers], _known_as(strangers, known))  # fmt: skip
     lost = [(e, p) for e in entries for p in e.predictions if known[e.image].place(p) is None]
     shared = [(e, p) for e, p in lost if len(known[e.image].captions.get(p.caption, ())) > 1 and p.id is None]
-    _refuse([e for e, _ in shared], "predicted captions stand for several entries of the truth; give their ids",
+    _refuse([e for e, _ in shared], ("predicted caption stands for several entries of the truth; give its id",
+                                     "predicted captions stand for several entries of the truth; give their ids"),
             [f"{p.caption!r} of {e.image}" for e, p in shared])  # fmt: skip
-    _refuse([e for e, _ in lost], "predicted captions are not in the truth of their image",
+    _refuse([e for e, _ in lost], ("predicted caption is not in the truth of its image",
+                                   "predicted captions are not in the truth of their image"),
             [f"{_named(p, known[e.image])} of {e.image}" for e, p in lost])  # fmt: skip
     captions = {image.image: [a.caption for a in image.annotations] for image in truth}
     other = []
@@ -81,7 +83,9 @@ def _refuse_strangers(truth: list[AnnotatedImage], entries: list[PredictedImage]
             if place is not None and captions[entry.image][place] != p.caption:
                 other.append((entry, f"{p.id!r} of {entry.image} is {captions[entry.image][place]!r}, not "
                                      f"{p.caption!r}"))  # fmt: skip
-    _refuse([e for e, _ in other], "predictions have an id that names another caption", [what for _, what in other])
+    _refuse([e for e, _ in other], ("prediction has an id that names another caption",
+                                    "predictions have an id that names another caption"),
+            [what for _, what in other])  # fmt: skip
 
 
 def _named(prediction: Prediction, image: _Image) -> str:
@@ -104,8 +108,8 @@ def _answers(
                 answers[key] = prediction
     if duplicates is Duplicates.error:
         names = list(dict.fromkeys(e.image for e in repeats))
-        _refuse(repeats, f"predictions repeat an image and caption ({len(names)} images); duplicates=first or "
-                "duplicates=last takes one", names)  # fmt: skip
+        rest = f"an image and caption ({count(len(names), 'image')}); duplicates=first or duplicates=last takes one"
+        _refuse(repeats, (f"prediction repeats {rest}", f"predictions repeat {rest}"), names)
     return answers
 
 
@@ -118,10 +122,11 @@ def _known_as(strangers: list[PredictedImage], known: dict[str, _Image]) -> str:
     return f" (the truth names {strangers[0].image} {same[0]})" if len(same) == 1 else ""
 
 
-def _refuse(offenders: list[PredictedImage], what: str, names: list[str], hint: str = "") -> None:
+def _refuse(offenders: list[PredictedImage], what: tuple[str, str], names: list[str], hint: str = "") -> None:
+    """InputError that counts the offenders; `what`: of one, and of several."""
     if offenders:
         shown = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
-        raise InputError(f"{offenders[0].place}: {len(offenders)} {what}: {shown}{hint}")
+        raise InputError(f"{offenders[0].place}: {count(len(offenders), *what)}: {shown}{hint}")
 
 
 def score_positional(truth: list[AnnotatedImage], entries: list[PredictedImage]) -> list[Outcome]:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from core.counting import count
 from core.files import sha256_file
 from core.records import PredictedImage, read_predictions
 from core.runs import RunFolder
@@ -86,6 +87,5 @@ def _tell_missing(outcomes: list[Outcome]) -> None:
         images = list(dict.fromkeys(names))
         if images:
             shown = ", ".join(images[:3]) + (", ..." if len(images) > 3 else "")
-            print(
-                f"{what} for some captions of {len(images)} images ({len(names)} captions), counted as misses: {shown}"
-            )
+            where = f"{count(len(images), 'image')} ({count(len(names), 'caption')})"
+            print(f"{what} for some captions of {where}, counted as misses: {shown}")

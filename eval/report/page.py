@@ -49,8 +49,8 @@ def lead(contents: Contents) -> list[str]:
             sentences.append(f"{hits}: {_told(m['accuracy'], m['ci95'])}.{missing}")
         if kinds:
             exact = _told(m["exact_share"], m["exact_share_ci95"])
-            sentences.append(f"Of all {count(m['num_captions'], 'caption')}, {kinds}, every target and nothing else was "
-                             f"answered in {exact}.")  # fmt: skip
+            sentences.append(f"Of all {count(m['num_captions'], 'caption')}, {kinds}, every target and nothing else "
+                             f"was answered in {exact}.")  # fmt: skip
     if s and m.get("accuracy") is not None:
         sentences.append(f"A random candidate would be right {100 * s['chance']:.1f} % of the time; with these "
                          f"candidates no scorer could exceed {100 * s['ceiling']:.1f} %.")  # fmt: skip

@@ -132,15 +132,15 @@ def test_ids_tell_equal_captions_apart(tmp_path):
     [
         (
             [{"caption": "car", "bbox": A}],
-            "1 predicted captions stand for several entries of the truth; give",
+            "1 predicted caption stands for several entries of the truth; give its id",
         ),
         (
             [{"caption": "bus", "bbox": A, "id": "1"}],
             "an id that names another caption: '1' of a.jpg is 'car'",
         ),
-        ([{"caption": "car", "bbox": A, "id": "9"}], "not in the truth of their image: id '9' of a.jpg"),
-        ([{"caption": "van", "bbox": A}], "not in the truth of their image: 'van' of a.jpg"),
-        ([{"caption": "car", "bbox": A, "id": "1"}] * 2, "predictions repeat an image and caption (1 images)"),
+        ([{"caption": "car", "bbox": A, "id": "9"}], "is not in the truth of its image: id '9' of a.jpg"),
+        ([{"caption": "van", "bbox": A}], "1 predicted caption is not in the truth of its image: 'van' of a.jpg"),
+        ([{"caption": "car", "bbox": A, "id": "1"}] * 2, "1 prediction repeats an image and caption (1 image)"),
         ([{"caption": "bus", "bbox": A, "boxes": [A]}], "field 'annotations[0].boxes': stands beside 'bbox'"),
         (
             [{"caption": "bus", "boxes": [A], "scores": [1, 2]}],
