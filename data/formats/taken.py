@@ -6,7 +6,7 @@ from typing import Any
 
 from core.errors import InputError
 from core.values import AnnotatedImage, Annotation, Box
-from data.entries import box_fault, merge_repeats, parse_name, refuse_equal_ids
+from data.entries import BoxOutsideError, check_box, merge_repeats, parse_name, refuse_equal_ids
 
 
 @dataclass
@@ -56,13 +56,14 @@ class Gathering:
         """
         kept = []
         for box, place in zip(boxes, where, strict=True):
-            fault = box_fault(box)
-            if fault is None and size is not None and (box[0] >= size[0] or box[1] >= size[1]):
-                fault = f"{list(box)} lies wholly outside the {size[0]:g} x {size[1]:g} image"
-            if fault is None:
+            try:
+                check_box(box, place)
+                if size is not None and (box[0] >= size[0] or box[1] >= size[1]):
+                    beyond = f"{list(box)} lies wholly outside the {size[0]:g} x {size[1]:g} image"
+                    raise BoxOutsideError(f"{place}: {beyond}")
                 kept.append((box[0], box[1], box[2], box[3]))
-            else:
-                self._taken.faults.append(f"{place}: {fault}")
+            except InputError as error:
+                self._taken.faults.append(str(error))
         return kept
 
     def images(self, where: str) -> list[AnnotatedImage]:
