@@ -25,7 +25,7 @@ def naive(run_folder: str, truth: list[Any], images: Path) -> tuple[list[int], f
     """Hits of every setting by the pipeline itself, image after image, and the seconds it took."""
     from core.images import read_image
     from core.records import PredictedImage
-    from eval.grounding import score_keyed
+    from eval.answers.joining import score_keyed
 
     pipeline = open_pipeline(run_folder)
     pixels = {entry.image: read_image(images / entry.image) for entry in truth}

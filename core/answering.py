@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.boxes import xyxy_to_ltwh
-from core.choosing import NOBODY, ChoosingConfig, choose, score_matrix
+from core.choosing import Choice, ChoosingConfig, score_matrix, select
 from core.errors import InputError
-from core.values import Candidates, Prediction
+from core.values import Candidates, FoundBox, Prediction
 
 
 @dataclass(frozen=True)
@@ -55,22 +55,32 @@ class Answer:
 
     candidates: Candidates
     scores_NM: NDArray[np.floating] | None
-    chosen_M: NDArray[np.intp]
+    choice: Choice
 
-    def predictions(self, image: str, captions: Sequence[str]) -> list[Prediction]:
-        """The answers as predictions, in the captions' order."""
-        boxes = xyxy_to_ltwh(self.candidates.boxes_xyxy.astype(np.float64))
-        found = []
-        for place, caption in enumerate(captions):
-            n = int(self.chosen_M[place])
-            if n == NOBODY:
-                found.append(Prediction(image, caption, None))
-                continue
-            score = None if self.scores_NM is None else float(self.scores_NM[n, place])
-            left, top, width, height = boxes[n].tolist()
-            confidence = float(self.candidates.confidence[n])
-            found.append(Prediction(image, caption, (left, top, width, height), score, confidence))
-        return found
+    @property
+    def chosen_M(self) -> NDArray[np.intp]:  # noqa: N802 (the suffix says its shape)
+        """(M,) the place of each caption's best candidate, NOBODY where there is none."""
+        return self.choice.chosen_M
+
+    def predictions(
+        self, image: str, captions: Sequence[str], ids: Sequence[str | None] | None = None
+    ) -> list[Prediction]:
+        """The answers as predictions, in the captions' order; ids: of the captions' entries."""
+        boxes = xyxy_to_ltwh(self.candidates.boxes_xyxy.astype(np.float64)).tolist()
+        predictions = []
+        for place, (caption, key) in enumerate(zip(captions, ids or [None] * len(captions), strict=True)):
+            found = [self._found(boxes[n], n, place) for n in self.choice.places(place)]
+            best = found[0] if found else None
+            predictions.append(
+                Prediction(image, caption, None, id=key) if best is None else
+                Prediction(image, caption, best.box_ltwh, best.score, best.confidence, tuple(found[1:]), key)
+            )  # fmt: skip
+        return predictions
+
+    def _found(self, box_ltwh: list[float], n: int, caption: int) -> FoundBox:
+        left, top, width, height = box_ltwh
+        score = None if self.scores_NM is None else float(self.scores_NM[n, caption])
+        return FoundBox((left, top, width, height), score, float(self.candidates.confidence[n]))
 
 
 def embeddings_of(
@@ -87,4 +97,4 @@ def embeddings_of(
 def answer(candidates: Candidates, scores: Scores | None, num_captions: int, choosing: ChoosingConfig) -> Answer:
     """What an image's captions get; without scores (no scorer) the fallback answers."""
     matrix_NM, sigmoid = (None, True) if scores is None else (scores.matrix_NM, scores.sigmoid)
-    return Answer(candidates, matrix_NM, choose(matrix_NM, candidates.confidence, num_captions, choosing, sigmoid))
+    return Answer(candidates, matrix_NM, select(matrix_NM, candidates.confidence, num_captions, choosing, sigmoid))

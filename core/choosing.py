@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from core.errors import InputError
+
 NOBODY = -1  # the place of no candidate
 TINY = 1e-300  # stands for a probability of zero, which has no logarithm
 
@@ -16,6 +18,13 @@ class ChoosingMethod(Enum):
 
     best = "best"  # each caption its highest score, as published; two captions may share a box
     assignment = "assignment"  # all captions jointly, one candidate each, with the highest sum of scores
+
+
+class Select(Enum):
+    """How many boxes answer a caption."""
+
+    best = "best"  # the one with the highest merit, as published
+    above = "above"  # every one whose merit is at least `choosing.above`: several, one or none
 
 
 class Combining(Enum):
@@ -40,6 +49,8 @@ class ChoosingConfig:
     confidence_weight: float = 0.0  # w: the share of the detector's confidence in the choice; 0 as published
     combine: Combining = Combining.sum  # sum: (1 - w) * score + w * confidence; product: score^(1-w) * confidence^w
     absent_below: float | None = None  # a best score below this means "not in this image"; null: never
+    select: Select = Select.best  # best: one box a caption; above: every candidate with enough merit
+    above: float = 0.5  # with select=above: the least merit, which is what `combine` makes of score and confidence
     fallback: Fallback = Fallback.confident  # without a scorer: the most confident candidate, or none
 
 
@@ -68,6 +79,68 @@ def _merit(
         scores_NM = np.log(np.maximum(scores_NM, TINY)) if sigmoid else scores_NM
     weight = config.confidence_weight
     return (1 - weight) * scores_NM + weight * confidence_N[:, None]
+
+
+def _least_merit(config: ChoosingConfig, sigmoid: bool) -> float:
+    """`config.above` on the scale of `_merit`."""
+    is_logarithm = config.combine is Combining.product and sigmoid
+    return float(np.log(max(config.above, TINY))) if is_logarithm else config.above
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What M captions get of N candidates.
+
+    chosen_M: the place of each caption's best candidate, NOBODY where there is none. several: whether a caption may get
+    several; then merit_NM is what they were chosen by and answered_NM which of them are the answer, None if N is 0.
+    """
+
+    chosen_M: NDArray[np.intp]
+    several: bool = False
+    merit_NM: NDArray[np.float64] | None = None
+    answered_NM: NDArray[np.bool_] | None = None
+
+    def places(self, caption: int) -> list[int]:
+        """The candidates that answer a caption, the best first."""
+        best = int(self.chosen_M[caption])
+        if best == NOBODY or self.answered_NM is None or self.merit_NM is None:
+            return [] if best == NOBODY else [best]
+        order = np.argsort(-self.merit_NM[:, caption], kind="stable")
+        return [int(n) for n in order if self.answered_NM[n, caption]]
+
+
+def select(
+    scores_NM: NDArray[np.floating] | None,
+    confidence_N: NDArray[np.floating],
+    num_captions: int,
+    config: ChoosingConfig,
+    sigmoid: bool = True,
+) -> Choice:
+    """The candidates that answer each caption: as `choose` one each, or with `select=above` all with enough merit.
+
+    Without a scorer the merit is the detector's confidence, unless the fallback is `none`. `absent_below` empties an
+    answer whose best score lies below it. Raises InputError for an assignment of several.
+    """
+    if config.select is Select.best:
+        return Choice(choose(scores_NM, confidence_N, num_captions, config, sigmoid))
+    if config.method is ChoosingMethod.assignment:
+        raise InputError("choosing.method: an assignment gives each caption one box; choosing.select=above needs best")
+    if len(confidence_N) == 0:
+        return Choice(np.full(num_captions, NOBODY, np.intp), several=True)
+    confidence = np.asarray(confidence_N, np.float64)
+    least = config.above
+    if scores_NM is None:
+        merit_NM = np.repeat(confidence[:, None], num_captions, axis=1)
+        if config.fallback is Fallback.none:
+            least = np.inf
+    else:
+        merit_NM = _merit(np.asarray(scores_NM, np.float64), confidence, config, sigmoid)
+        least = _least_merit(config, sigmoid)
+    best = merit_NM.argmax(axis=0)
+    answered_NM = merit_NM >= least
+    if config.absent_below is not None and scores_NM is not None:
+        answered_NM &= (np.asarray(scores_NM)[best, np.arange(num_captions)] >= config.absent_below)[None]
+    return Choice(np.where(answered_NM.any(axis=0), best, NOBODY), True, merit_NM, answered_NM)
 
 
 def choose(

@@ -9,7 +9,7 @@ from typing import Any
 
 from core.errors import InputError
 from core.files import open_atomic, read_json, read_jsonl, read_text
-from core.values import Box, Prediction
+from core.values import Box, FoundBox, Prediction
 
 StrPath = str | os.PathLike[str]
 
@@ -27,8 +27,9 @@ def read_predictions(path: StrPath, box_format: str = "ltwh") -> list[PredictedI
     """The entries of a prediction file (JSON Lines or a JSON list), in file order, repeats included.
 
     box_format: `ltwh` (left, top, width, height) or `xyxy`; the predictions hold ltwh. A null or empty box is a
-    prediction without a box; fields of other names are passed over. Raises InputError naming file, entry and field:
-    a field missing or of another type, boxes of anything but four finite numbers.
+    prediction without a box; an answer of several has `boxes`, the best first, and maybe `scores` and `confidences`;
+    fields of other names are passed over. Raises InputError naming file, entry and field: a field missing or of another
+    type, boxes of anything but four finite numbers, `bbox` and `boxes` together.
     """
     return [_entry(value, place, box_format) for place, value in _entries(path)]
 
@@ -53,12 +54,49 @@ def _entry(value: Any, place: str, box_format: str) -> PredictedImage:
         field = f"annotations[{number}]"
         if not isinstance(item, dict) or not isinstance(item.get("caption"), str):
             raise InputError(f"{place}: field '{field}.caption': not a text{_instead(item)}")
-        if "bbox" not in item:
-            raise InputError(f"{place}: field '{field}.bbox': missing; null says that there is no box{_instead(item)}")
-        box = _box(item.get("bbox"), place, f"{field}.bbox", box_format)
-        numbers = [_optional(item.get(name), place, f"{field}.{name}") for name in ("score", "confidence")]
-        found.append(Prediction(image, item["caption"], box, *numbers))
+        found.append(_prediction(image, item, place, field, box_format))
     return PredictedImage(place, image, tuple(found))
+
+
+def _prediction(image: str, item: dict[str, Any], place: str, field: str, box_format: str) -> Prediction:
+    caption, key = item["caption"], item.get("id")
+    if key is not None and (isinstance(key, bool) or not isinstance(key, str | int)):
+        raise InputError(f"{place}: field '{field}.id': neither a text nor a whole number: {json.dumps(key)[:60]}")
+    key = None if key is None else str(key)
+    if "boxes" in item:
+        if "bbox" in item:
+            raise InputError(f"{place}: field '{field}.boxes': stands beside 'bbox'; one of the two is the answer")
+        several = _several(item, place, field, box_format)
+        if several:
+            best, *others = several
+            return Prediction(image, caption, best.box_ltwh, best.score, best.confidence, tuple(others), key)
+        item = {**item, "bbox": None}
+    if "bbox" not in item:
+        raise InputError(f"{place}: field '{field}.bbox': missing; null says that there is no box{_instead(item)}")
+    box = _box(item.get("bbox"), place, f"{field}.bbox", box_format)
+    score, confidence = (_optional(item.get(name), place, f"{field}.{name}") for name in ("score", "confidence"))
+    return Prediction(image, caption, box, score, confidence, id=key)
+
+
+def _several(item: dict[str, Any], place: str, field: str, box_format: str) -> list[FoundBox]:
+    """The boxes of an answer of several, as they stand: the best first."""
+    boxes = item["boxes"]
+    if not isinstance(boxes, list):
+        raise InputError(f"{place}: field '{field}.boxes': not a list of boxes but {json.dumps(boxes)[:60]}")
+    columns = []
+    for name in ("scores", "confidences"):
+        values = item.get(name)
+        values = [None] * len(boxes) if values is None else values
+        if not isinstance(values, list) or len(values) != len(boxes):
+            raise InputError(f"{place}: field '{field}.{name}': not one number for each of {len(boxes)} boxes")
+        columns.append([_optional(v, place, f"{field}.{name}[{n}]") for n, v in enumerate(values)])
+    found = []
+    for number, (value, score, confidence) in enumerate(zip(boxes, *columns, strict=True)):
+        box = _box(value, place, f"{field}.boxes[{number}]", box_format)
+        if box is None:
+            raise InputError(f"{place}: field '{field}.boxes[{number}]': not a box but {json.dumps(value)[:60]}")
+        found.append(FoundBox(box, score, confidence))
+    return found
 
 
 def _instead(value: Any) -> str:
@@ -96,12 +134,20 @@ def write_predictions(path: StrPath, predictions: Iterable[Prediction]) -> None:
     """Write predictions as JSON Lines, one image a line in order of first appearance; atomic."""
     images: dict[str, list[dict[str, Any]]] = {}
     for p in predictions:
-        box = None if p.box_ltwh is None else [float(v) for v in p.box_ltwh]
-        entry: dict[str, Any] = {"caption": p.caption, "bbox": box, "score": p.score, "confidence": p.confidence}
-        images.setdefault(p.image, []).append(entry)
+        images.setdefault(p.image, []).append(_written(p))
     with open_atomic(path, "w") as stream:
         for image, entries in images.items():
             stream.write(json.dumps({"image": image, "annotations": entries}, allow_nan=False) + "\n")
+
+
+def _written(p: Prediction) -> dict[str, Any]:
+    name = {} if p.id is None else {"id": p.id}
+    if p.others:
+        boxes = [[float(v) for v in f.box_ltwh] for f in p.found]
+        scores, confidences = [f.score for f in p.found], [f.confidence for f in p.found]
+        return {"caption": p.caption, "boxes": boxes, "scores": scores, "confidences": confidences, **name}
+    box = None if p.box_ltwh is None else [float(v) for v in p.box_ltwh]
+    return {"caption": p.caption, "bbox": box, "score": p.score, "confidence": p.confidence, **name}
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,17 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True, slots=True)
 class Annotation:
-    """One described object: its caption and its box `[left, top, width, height]` in pixels of the named image."""
+    """A caption of an image and the targets that it describes: one, several, or none.
+
+    boxes_ltwh: `[left, top, width, height]` in pixels of the named image, all different; empty where the caption
+    describes nothing in the image. id: names the entry within its image, None where the file gives none. tags: what
+    else a benchmark says of the caption, as (name, value), such as whether it is unique.
+    """
 
     caption: str
-    box_ltwh: Box
+    boxes_ltwh: tuple[Box, ...]
+    id: str | None = None
+    tags: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +30,16 @@ class AnnotatedImage:
     image: str
     annotations: tuple[Annotation, ...]
     line: int = 0
+
+    @property
+    def targets(self) -> tuple[Box, ...]:
+        """The image's true boxes in order of first appearance; equal boxes are one target, whatever describes it."""
+        return tuple(dict.fromkeys(box for annotation in self.annotations for box in annotation.boxes_ltwh))
+
+    @property
+    def pairs(self) -> tuple[tuple[str, Box], ...]:
+        """Each target with each of its captions, caption by caption."""
+        return tuple((annotation.caption, box) for annotation in self.annotations for box in annotation.boxes_ltwh)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +70,20 @@ class Candidates:
 
 
 @dataclass(frozen=True, slots=True)
-class Prediction:
-    """The answer to one caption of one image: a box in pixels, or None where nothing was found.
+class FoundBox:
+    """One more box of an answer of several, in pixels, with its score and confidence as in `Prediction`."""
 
-    score: the scorer's, higher is better. confidence: the detector's, 0..1. Either may be unknown.
+    box_ltwh: Box
+    score: float | None = None
+    confidence: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """The answer to one caption of one image: its best box in pixels, or None where nothing was found.
+
+    score: the scorer's, higher is better. confidence: the detector's, 0..1. Either may be unknown. others: the further
+    boxes of an answer of several. id: of the caption's entry, None where the file gives none.
     """
 
     image: str
@@ -64,3 +91,12 @@ class Prediction:
     box_ltwh: Box | None
     score: float | None = None
     confidence: float | None = None
+    others: tuple[FoundBox, ...] = ()
+    id: str | None = None
+
+    @property
+    def found(self) -> tuple[FoundBox, ...]:
+        """Every box of the answer, the best first; none where nothing was found."""
+        if self.box_ltwh is None:
+            return ()
+        return (FoundBox(self.box_ltwh, self.score, self.confidence), *self.others)

@@ -1,5 +1,9 @@
 """The caption JSONL: one `{"image", "annotations": [{"caption", "bbox": [left, top, width, height]}]}` a line.
 
+Captions and targets are two things. An entry may say `"boxes": [[l, t, w, h], ...]` in place of `bbox`: several
+targets, or `[]`, when the caption describes nothing in the image. Without `id`s (unique within an image) a caption that
+stands several times in an image is one caption with all those boxes; equal boxes are one target with several captions.
+
 A JSON list of the same objects is read too; an entry's place in it counts as its `line`. Reading checks everything that
 can be known without the image. Numbers keep their type: an integer in the file is an integer in the annotation, and
 in the file written from it.
@@ -7,7 +11,6 @@ in the file written from it.
 
 import contextlib
 import json
-import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,24 +21,30 @@ from typing import Any
 from core.errors import InputError
 from core.files import open_atomic, read_json, read_jsonl, read_text
 from core.values import AnnotatedImage, Annotation, Box
+from data.entries import (
+    parse_boxes,
+    parse_caption,
+    parse_id,
+    parse_image,
+    parse_list,
+    parse_name,
+    refuse_equal_ids,
+)
 
 StrPath = str | os.PathLike[str]
-
-
-class BoxOutsideError(InputError):
-    """A box that lies wholly outside its image."""
 
 
 @dataclass(frozen=True, slots=True)
 class CaptionedImage:
     """One image's name and the captions asked about it; `line` is its 1-based place in the file.
 
-    boxes_ltwh: one box a caption, None where the file gives none.
+    boxes_ltwh: a caption's boxes, None where the file does not say. ids: of the captions, None where it gives none.
     """
 
     image: str
     captions: tuple[str, ...]
-    boxes_ltwh: tuple[Box | None, ...]
+    boxes_ltwh: tuple[tuple[Box, ...] | None, ...]
+    ids: tuple[str | None, ...]
     line: int = 0
 
 
@@ -79,20 +88,23 @@ def read_entries(path: StrPath) -> Iterator[tuple[int, Any]]:
     if is_json_list(path):
         yield from enumerate(read_json(path), start=1)
         return
-    if _is_coco(path):
-        raise InputError(f"{path}: is a COCO file; data.coco coco={path} makes an annotation file of it")
+    coco = _coco_images(path)
+    if coco is not None:
+        command = "data.read source" if coco and "caption" in coco[0] else "data.coco coco"
+        raise InputError(f"{path}: is a COCO file; {command}={path} makes an annotation file of it")
     yield from read_jsonl(path)
 
 
-def _is_coco(path: StrPath) -> bool:
-    """Whether the file is one JSON object with a list of images, on one line or many."""
+def _coco_images(path: StrPath) -> list[Any] | None:
+    """The images of a file that is one JSON object with a list of them, on one line or many; None for any other."""
     if Path(path).suffix.lower() != ".json":
-        return False
+        return None
     try:
         value = json.loads(read_text(path))
     except (json.JSONDecodeError, RecursionError):
-        return False
-    return isinstance(value, dict) and isinstance(value.get("images"), list)
+        return None
+    images = value.get("images") if isinstance(value, dict) else None
+    return images if isinstance(images, list) else None
 
 
 def read_annotations(path: StrPath) -> list[AnnotatedImage]:
@@ -110,18 +122,30 @@ def read_annotations(path: StrPath) -> list[AnnotatedImage]:
 def read_captions(path: StrPath) -> list[CaptionedImage]:
     """Every image and its captions, from an annotation file whose boxes may be absent (or null), as in a test set.
 
-    Raises InputError as `read_annotations` does; a box that is given must be a good one.
+    A caption that repeats without ids is asked once. Raises InputError as `read_annotations` does; a box that is given
+    must be a good one.
     """
-    images = []
-    for line, value in read_entries(path):
-        where = place(path, line)
-        image, entries = parse_name(value, where), parse_list(value, where)
-        fields = [(f"annotations[{i}]", entry) for i, entry in enumerate(entries)]
-        captions = tuple(parse_caption(entry, where, field) for field, entry in fields)
-        boxes = tuple(None if e.get("bbox") is None else parse_box(e, where, field) for field, e in fields)
-        images.append(CaptionedImage(image, captions, boxes, line))
+    images = [_captioned(value, place(path, line), line) for line, value in read_entries(path)]
     refuse_repeats(path, images)
     return images
+
+
+def _captioned(value: Any, where: str, line: int) -> CaptionedImage:
+    image, entries = parse_name(value, where), parse_list(value, where)
+    asked: dict[Any, tuple[str, tuple[Box, ...] | None, str | None]] = {}
+    for number, entry in enumerate(entries):
+        field = f"annotations[{number}]"
+        caption, name = parse_caption(entry, where, field), parse_id(entry, where, field)
+        says = "boxes" in entry or entry.get("bbox") is not None
+        boxes = parse_boxes(entry, where, field) if says else None
+        key = caption if name is None else (number, name)
+        if key in asked:
+            earlier = asked[key][1]
+            boxes = None if boxes is None or earlier is None else tuple(dict.fromkeys(earlier + boxes))
+        asked[key] = caption, boxes, name
+    captions, boxes_ltwh, ids = zip(*asked.values(), strict=True) if asked else ((), (), ())
+    refuse_equal_ids(ids, where)
+    return CaptionedImage(image, captions, boxes_ltwh, ids, line)
 
 
 def refuse_repeats(path: StrPath, images: Iterable[AnnotatedImage | CaptionedImage]) -> None:
@@ -134,93 +158,29 @@ def refuse_repeats(path: StrPath, images: Iterable[AnnotatedImage | CaptionedIma
         first[entry.image] = entry.line
 
 
-def parse_image(value: Any, where: str, line: int) -> AnnotatedImage:
-    """One entry of an annotation file; InputError names `where` and the field."""
-    image = parse_name(value, where)
-    annotations = []
-    for number, entry in enumerate(parse_list(value, where)):
-        field = f"annotations[{number}]"
-        annotations.append(Annotation(parse_caption(entry, where, field), parse_box(entry, where, field)))
-    return AnnotatedImage(image, tuple(annotations), line)
-
-
-def parse_name(value: Any, where: str) -> str:
-    """The image's name: a relative path below the folder of images."""
-    if not isinstance(value, dict):
-        raise InputError(f"{where}: not an object with 'image' and 'annotations' but {_brief(value)}")
-    name = _required(value, "image", where, "image")
-    if not isinstance(name, str) or not name.strip() or "\0" in name:
-        raise InputError(f"{where}: field 'image': not a file name but {_brief(name)}")
-    if name.startswith("/") or ".." in name.split("/"):
-        raise InputError(f"{where}: field 'image': {name!r} leads out of the folder of images")
-    return name
-
-
-def parse_list(value: dict[str, Any], where: str) -> list[Any]:
-    """The entry's `annotations`, which may be an empty list."""
-    entries = _required(value, "annotations", where, "annotations")
-    if not isinstance(entries, list):
-        raise InputError(f"{where}: field 'annotations': not a list but {_brief(entries)}")
-    return entries
-
-
-def parse_caption(entry: Any, where: str, field: str) -> str:
-    """The annotation's caption, exactly as written."""
-    if not isinstance(entry, dict):
-        raise InputError(f"{where}: field '{field}': not an object with 'caption' and 'bbox' but {_brief(entry)}")
-    caption = _required(entry, "caption", where, f"{field}.caption")
-    if not isinstance(caption, str) or not caption.strip():
-        raise InputError(f"{where}: field '{field}.caption': not a text but {_brief(caption)}")
-    return caption
-
-
-def parse_box(entry: dict[str, Any], where: str, field: str) -> Box:
-    """The annotation's box in pixels, its numbers of the type they have in the file."""
-    box = _required(entry, "bbox", where, f"{field}.bbox")
-    check_box(box, f"{where}: field '{field}.bbox'")
-    left, top, width, height = box
-    return (left, top, width, height)
-
-
-def check_box(box_ltwh: Any, where: str) -> None:
-    """InputError for what is no box `[left, top, width, height]`, as far as can be said without the image's size.
-
-    BoxOutsideError for a box to the left of its image or above it.
-    """
-    if not isinstance(box_ltwh, list | tuple) or len(box_ltwh) != 4:
-        raise InputError(f"{where}: not four numbers but {_brief(box_ltwh)}")
-    if not all(_is_number(v) for v in box_ltwh):
-        raise InputError(f"{where}: not four finite numbers but {_brief(box_ltwh)}")
-    left, top, width, height = box_ltwh
-    if width <= 0 or height <= 0:
-        raise InputError(f"{where}: {_brief(box_ltwh)} has no area")
-    if left + width <= 0 or top + height <= 0:
-        raise BoxOutsideError(f"{where}: {_brief(box_ltwh)} lies wholly outside the image")
-
-
-def _is_number(value: Any) -> bool:
-    # true and false are integers in Python; an integer beyond the floats' range cannot be a place in an image
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    return abs(value) < 2**53 if isinstance(value, int) else math.isfinite(value)
-
-
-def _required(value: dict[str, Any], key: str, where: str, field: str) -> Any:
-    if key not in value:
-        present = ", ".join(f"'{k}'" for k in list(value)[:5]) or "nothing"
-        raise InputError(f"{where}: field '{field}': missing (the entry has {present})")
-    return value[key]
-
-
-def _brief(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
 def entry_of(image: AnnotatedImage) -> dict[str, Any]:
     """The JSON object that stands for one image in an annotation file."""
-    annotations = [{"caption": a.caption, "bbox": list(a.box_ltwh)} for a in image.annotations]
-    return {"image": image.image, "annotations": annotations}
+    return {"image": image.image, "annotations": [_written(annotation) for annotation in image.annotations]}
+
+
+def _written(annotation: Annotation) -> dict[str, Any]:
+    boxes = [list(box) for box in annotation.boxes_ltwh]
+    more: dict[str, Any] = {} if annotation.id is None else {"id": annotation.id}
+    more |= {"tags": dict(annotation.tags)} if annotation.tags else {}
+    return {"caption": annotation.caption, **({"bbox": boxes[0]} if len(boxes) == 1 else {"boxes": boxes}), **more}
+
+
+def field_of(path: StrPath, image: AnnotatedImage, box: Box) -> str:
+    """Which field of the file says that an image has a box, such as `annotations[2].bbox`; for messages."""
+    with contextlib.suppress(InputError, KeyError, TypeError):
+        entries = next(value for line, value in read_entries(path) if line == image.line)["annotations"]
+        for number, entry in enumerate(entries):
+            if "boxes" not in entry and tuple(entry["bbox"]) == box:
+                return f"annotations[{number}].bbox"
+            boxes = [tuple(other) for other in entry.get("boxes", [])]
+            if box in boxes:
+                return f"annotations[{number}].boxes[{boxes.index(box)}]"
+    return next(f"annotations[{n}].bbox" for n, a in enumerate(image.annotations) if box in a.boxes_ltwh)
 
 
 def write_annotations(path: StrPath, images: Iterable[AnnotatedImage]) -> None:

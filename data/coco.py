@@ -8,8 +8,9 @@ from typing import Any
 from core.errors import InputError
 from core.files import read_json, write_json
 from core.runs import RunConfig, RunFolder
-from core.values import AnnotatedImage, Annotation
-from data.captions import check_box, read_annotations, refuse_repeats, write_annotations
+from core.values import AnnotatedImage, Annotation, Box
+from data.captions import read_annotations, refuse_repeats, write_annotations
+from data.entries import check_box, merge_repeats
 from data.frames import FramedImage, count_hanging, frame_image, frame_images, say_hanging
 from data.placing import spare_inputs
 
@@ -30,15 +31,13 @@ def coco_of(framed: Sequence[FramedImage]) -> dict[str, Any]:
     """Annotations as a COCO data set of one category.
 
     Image ids are the 1-based lines of the annotation file; boxes are kept as written, `area` = width x height,
-    `iscrowd` 0; each annotation carries its `caption` as one more field.
+    `iscrowd` 0. One annotation a target, which carries its `caption` as one more field, or, where several describe it,
+    their list as `captions`; captions that describe nothing are their image's `absent_captions`.
     """
-    images = [
-        {"id": f.annotated.line, "file_name": f.annotated.image, "width": f.width, "height": f.height} for f in framed
-    ]
     annotations: list[dict[str, Any]] = []
     for entry in framed:
-        for annotation in entry.annotated.annotations:
-            box = list(annotation.box_ltwh)
+        for target in entry.annotated.targets:
+            box = list(target)
             annotations.append(
                 {
                     "id": len(annotations) + 1,
@@ -47,16 +46,30 @@ def coco_of(framed: Sequence[FramedImage]) -> dict[str, Any]:
                     "bbox": box,
                     "area": box[2] * box[3],
                     "iscrowd": 0,
-                    "caption": annotation.caption,
+                    **_captions(entry.annotated, target),
                 }
             )
+    images = [_image_entry(entry) for entry in framed]
     return {"images": images, "annotations": annotations, "categories": [CATEGORY]}
+
+
+def _image_entry(framed: FramedImage) -> dict[str, Any]:
+    image = framed.annotated
+    absent = [a.caption for a in image.annotations if not a.boxes_ltwh]
+    named = {"id": image.line, "file_name": image.image, "width": framed.width, "height": framed.height}
+    return {**named, "absent_captions": absent} if absent else named
+
+
+def _captions(image: AnnotatedImage, target: Box) -> dict[str, Any]:
+    captions = [a.caption for a in image.annotations if target in a.boxes_ltwh]
+    return {"caption": captions[0]} if len(captions) == 1 else {"captions": captions}
 
 
 def read_coco(path: str | Path) -> list[AnnotatedImage]:
     """The annotations of a COCO file, images in its order; `line` is the image id where that is a positive integer.
 
-    A caption is the annotation's `caption`, else its category's name. Crowd regions are no objects and are left out.
+    An annotation's captions are its `caption` or `captions`, else its category's name; a caption that stands
+    several times in an image is one with several targets. Crowd regions are no objects and are left out.
     Raises InputError naming the file and the field.
     """
     value = read_json(path)
@@ -70,12 +83,12 @@ def read_coco(path: str | Path) -> list[AnnotatedImage]:
         if entry.get("image_id") not in found:
             raise InputError(f"{path}: field '{field}.image_id': {entry.get('image_id')!r} is no image's id")
         check_box(entry.get("bbox"), f"{path}: field '{field}.bbox'")
-        caption = entry.get("caption", names.get(entry.get("category_id")))
-        if not isinstance(caption, str) or not caption.strip():
+        captions = entry.get("captions", [entry.get("caption", names.get(entry.get("category_id")))])
+        if not _are_texts(captions) or not captions:
             raise InputError(f"{path}: field '{field}.category_id': neither a caption nor a named category")
         if not entry.get("iscrowd"):
             left, top, width, height = entry["bbox"]
-            found[entry["image_id"]].append(Annotation(caption, (left, top, width, height)))
+            found[entry["image_id"]] += [Annotation(caption, ((left, top, width, height),)) for caption in captions]
     result = [_annotated(path, place, image, found[image.get("id")]) for place, image in enumerate(images, start=1)]
     refuse_repeats(path, result)
     return result
@@ -86,7 +99,15 @@ def _annotated(path: str | Path, number: int, image: dict[str, Any], found: list
     if not isinstance(name, str) or not name.strip():
         raise InputError(f"{path}: field 'images[{number - 1}].file_name': not a file name but {name!r}")
     line = key if isinstance(key, int) and not isinstance(key, bool) and key > 0 else number
-    return AnnotatedImage(name, tuple(found), line)
+    absent = image.get("absent_captions", [])
+    if not _are_texts(absent):
+        raise InputError(f"{path}: field 'images[{number - 1}].absent_captions': not a list of texts")
+    found += [Annotation(caption, ()) for caption in absent]
+    return AnnotatedImage(name, merge_repeats(found, f"{path} images[{number - 1}]"), line)
+
+
+def _are_texts(values: Any) -> bool:
+    return isinstance(values, list) and all(isinstance(value, str) and value.strip() for value in values)
 
 
 def _objects(value: Any, key: str, path: str | Path) -> list[dict[str, Any]]:
@@ -103,7 +124,7 @@ def run(config: CocoConfig, folder: RunFolder) -> dict[str, Any]:
         folder.add_parent(config.coco)
         images = read_coco(config.coco)
         write_annotations(folder.path / "annotations.jsonl", images)
-        return {"num_images": len(images), "num_boxes": sum(len(image.annotations) for image in images)}
+        return {"num_images": len(images), "num_boxes": sum(len(image.targets) for image in images)}
     if config.annotations is None:
         raise InputError("annotations: must be given: annotations=...")
     folder.add_parent(config.annotations)

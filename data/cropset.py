@@ -1,7 +1,7 @@
 """Crop sets on disk: an imagefolder that `datasets` loads, with what it was made from.
 
-    STEM_INDEX.png    one crop a caption (JPEG by setting)
-    metadata.jsonl    one line a crop: image, index, caption, source, file_name
+    STEM_INDEX.png    a target with one of its captions (JPEG by setting)
+    metadata.jsonl    one line a crop: image, index, caption, source, file_name; target, where captions share targets
     crops.sha256      the crops' digests, as sha256sum writes and checks them
     README.md         tells `datasets` that all of it is one split, whatever words the images' names hold
     set.json          pad policy, upscaler, counts and digests; written last
@@ -26,12 +26,17 @@ VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class Crop:
-    """One crop: its file below the set's folder, its caption, and which annotation of which image it shows."""
+    """One crop: its file below the set's folder, its caption, and what it shows.
+
+    index: counts the image's pairs of caption and target. target: counts its targets; None where each has one caption,
+    so that no two crops of the image show the same.
+    """
 
     file_name: str
     caption: str
     image: str
     index: int
+    target: int | None = None
 
 
 @dataclass(frozen=True)
@@ -90,7 +95,10 @@ def _read_metadata(path: Path) -> tuple[Crop, ...]:
         image, number = value.get("image", value.get("source", stem)), value.get("index", index)
         if not isinstance(image, str) or isinstance(number, bool) or not isinstance(number, int):
             raise InputError(f"{where}: field 'image' or 'index': not the image's name and a number")
-        crops.append(Crop(name, caption, image, number))
+        target = value.get("target")
+        if target is not None and (isinstance(target, bool) or not isinstance(target, int)):
+            raise InputError(f"{where}: field 'target': not a number")
+        crops.append(Crop(name, caption, image, number, target))
     return _refuse_repeats(path, crops)
 
 
@@ -143,7 +151,8 @@ def metadata_line(crop: Crop) -> str:
     name the later wins. `source` is the image's name under a name that survives there.
     """
     fields = {"image": crop.image, "index": crop.index, "caption": crop.caption, "source": crop.image}
-    return json.dumps({**fields, "file_name": crop.file_name}, ensure_ascii=False)
+    target = {} if crop.target is None else {"target": crop.target}
+    return json.dumps({**fields, **target, "file_name": crop.file_name}, ensure_ascii=False)
 
 
 def finish_set(folder: Path, crops: Sequence[Crop], sha256: Mapping[str, str], record: Mapping[str, Any]) -> None:

@@ -13,7 +13,7 @@ from core.errors import InputError
 from core.images import image_size
 from core.progress import progress
 from core.values import AnnotatedImage
-from data.captions import StrPath, place
+from data.captions import StrPath, field_of, place
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,8 @@ class FramedImage:
     """An annotated image with its frame.
 
     path: the image's file, None when only its size is known. width, height: pixels. boxes_xyxy: (N, 4) float64
-    pixels, cut to the frame, each with some area. hanging: (N,) bool, which boxes the cut changed.
+    pixels of the image's N targets, cut to the frame, each with some area. hanging: (N,) bool, which boxes the cut
+    changed.
     """
 
     annotated: AnnotatedImage
@@ -30,6 +31,11 @@ class FramedImage:
     height: int
     boxes_xyxy: NDArray[np.float64]
     hanging: NDArray[np.bool_]
+
+    def pair_places(self) -> list[int]:
+        """Of each pair of caption and target (`AnnotatedImage.pairs`) the target's place in `boxes_xyxy`."""
+        place = {box: n for n, box in enumerate(self.annotated.targets)}
+        return [place[box] for _, box in self.annotated.pairs]
 
 
 def find_image(images_dir: StrPath, image: str, where: str) -> Path:
@@ -44,14 +50,15 @@ def find_image(images_dir: StrPath, image: str, where: str) -> Path:
 def frame_image(
     source: StrPath, annotated: AnnotatedImage, size: tuple[int, int], path: Path | None = None
 ) -> FramedImage:
-    """Cut an image's boxes to its `size` (width, height); InputError when one lies wholly outside."""
+    """Cut an image's targets to its `size` (width, height); InputError when one lies wholly outside."""
     width, height = size
-    boxes = ltwh_to_xyxy(np.asarray([a.box_ltwh for a in annotated.annotations], np.float64).reshape(-1, 4))
+    targets = annotated.targets
+    boxes = ltwh_to_xyxy(np.asarray(targets, np.float64).reshape(-1, 4))
     inside = np.asarray(clip_xyxy(boxes, width, height), np.float64)
     for number in np.flatnonzero(box_area(inside) <= 0):
-        box = list(annotated.annotations[number].box_ltwh)
+        field = field_of(source, annotated, targets[number])
         raise InputError(
-            f"{place(source, annotated.line)}: field 'annotations[{number}].bbox': {box} lies wholly outside the "
+            f"{place(source, annotated.line)}: field '{field}': {list(targets[number])} lies wholly outside the "
             f"{width} x {height} image {annotated.image}"
         )
     return FramedImage(annotated, path, width, height, inside, (inside != boxes).any(axis=1))

@@ -11,15 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core.boxes import xyxy_to_ltwh
 from core.cuts import CutConfig
 from core.values import Box, Candidates
 from data.scenes.palette import KINDS
+from eval.answers.outcomes import HIT_IOU, Outcome
 from eval.boxes.average_precision import AREAS
 from eval.boxes.matching import iou_ltwh, match_by_confidence
 from eval.boxes.operating_point import ratio
 from eval.boxes.table import BoxTable
-from eval.grounding import HIT_IOU, Outcome
 from eval.statistics import bootstrap_by_image
 from eval.sweep.points import Sweeper
 from eval.sweep.replay import CropScores, ImageReplay
@@ -35,6 +34,7 @@ FATES = {
     "other target": ("scorer", "the answer is another described target"),
     "background": ("scorer", "the answer is no described target at all"),
     "no answer": ("scorer", "a good candidate was there and nothing was answered"),
+    "false alarm": ("scorer", "the caption describes nothing in the image and something was answered"),
 }
 SIZES = {"small": "s", "medium": "m", "large": "l"}  # by COCO's areas
 
@@ -91,7 +91,7 @@ def cases_of(
     for image, image_crops in zip(sweeper.replay.images(detector), crops, strict=True):
         candidates, _ = sweeper.candidates(image, cut)
         scores = None if image_crops is None else image_crops.of(candidates.boxes_xyxy)
-        overlaps_NM = overlaps_of(candidates, image.truth_ltwh)
+        overlaps_NM = best_overlaps(image, image.overlaps_of(candidates.boxes_xyxy))
         for place in range(len(image.captions)):
             outcome = next(by_image)
             column = None if scores is None else scores.matrix_NM[:, place]
@@ -99,10 +99,10 @@ def cases_of(
     return cases
 
 
-def overlaps_of(candidates: Candidates, truth_ltwh: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(N, M) IoU of candidates and true boxes."""
-    boxes = np.asarray(xyxy_to_ltwh(candidates.boxes_xyxy.astype(np.float64)), np.float64).reshape(-1, 4)
-    return iou_ltwh(truth_ltwh[None], boxes[:, None])
+def best_overlaps(image: ImageReplay, overlaps_NG: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(N, M) each candidate's IoU with the target of each caption that it overlaps most; 0 where there is none."""
+    own = [overlaps_NG[:, described].max(axis=1, initial=0.0) for described in image.described_MG]
+    return np.stack(own, axis=1) if own else np.zeros((len(overlaps_NG), 0))
 
 
 def _case(
@@ -116,11 +116,12 @@ def _case(
     best = float(overlaps_NM[:, place].max(initial=0.0))
     kind = kind_of(outcome.caption)
     alike = [n for n, c in enumerate(image.captions) if n != place and kind_of(c) == kind]
-    centres = image.truth_ltwh[:, :2] + image.truth_ltwh[:, 2:] / 2
-    apart = [float(np.linalg.norm(centres[n] - centres[place])) for n in alike]
+    centres = image.targets_ltwh[:, :2] + image.targets_ltwh[:, 2:] / 2
+    own, others = (centres[image.described_MG[n].any(axis=0)] for n in ([place], alike))
+    apart = np.linalg.norm(own[:, None] - others[None], axis=2).ravel().tolist()
     return Case(
         outcome=outcome,
-        fate=_fate(outcome, image.truth_ltwh, place, best),
+        fate=_fate(outcome, image, place, best),
         best_iou=best,
         num_candidates=len(candidates),
         chance=float((overlaps_NM[:, place] > HIT_IOU).mean()) if len(candidates) else 0.0,
@@ -130,16 +131,19 @@ def _case(
     )
 
 
-def _fate(outcome: Outcome, truth_ltwh: NDArray[np.float64], place: int, best: float) -> str:
+def _fate(outcome: Outcome, image: ImageReplay, place: int, best: float) -> str:
     if outcome.hit:
         return "right"
+    if not outcome.truths_ltwh:
+        return "false alarm"
     if best <= HIT_IOU:
         return "missed" if best <= TOUCH_IOU else "mislocated"
     box = None if outcome.prediction is None else outcome.prediction.box_ltwh
     if box is None:
         return "no answer"
-    overlaps = iou_ltwh(truth_ltwh, np.asarray(box, np.float64)[None])
-    if overlaps[place] > TOUCH_IOU and overlaps[place] >= overlaps.max():
+    overlaps = iou_ltwh(image.targets_ltwh, np.asarray(box, np.float64)[None])
+    own = overlaps[image.described_MG[place]].max()
+    if own > TOUCH_IOU and own >= overlaps.max():
         return "loose box"
     return "other target" if overlaps.max() > TOUCH_IOU else "background"
 
@@ -149,24 +153,29 @@ def attribution(cases: Sequence[Case]) -> dict[str, Any]:
 
     `chance`: a random candidate. `ceiling`: the best candidate by overlap, which is what a perfect scorer would give.
     `scorer_given_target`: accuracy where a good candidate was there, which is what a perfect detector would give if the
-    captions it misses today were as easy as the others. `median_hit_iou`: how tight right answers are.
+    captions it misses today were as easy as the others. `median_hit_iou`: how tight right answers are. Those four are
+    of captions with one target, as accuracy is; errors and fates are of all.
     """
-    num = len(cases)
+    one = [c for c in cases if len(c.outcome.truths_ltwh) == 1]
+    num = len(one)
     right = [c for c in cases if c.fate == "right"]
-    reachable = [c for c in cases if c.best_iou > HIT_IOU]
-    images = [c.outcome.image for c in cases]
-    low, high = bootstrap_by_image(np.asarray([c.best_iou > HIT_IOU for c in cases], float), images)
+    reachable = [c for c in one if c.best_iou > HIT_IOU]
+    images = [c.outcome.image for c in one]
+    low, high = (
+        bootstrap_by_image(np.asarray([c.best_iou > HIT_IOU for c in one], float), images) if one else (0.0, 1.0)
+    )
+    overlaps = [c.outcome.iou for c in right if len(c.outcome.truths_ltwh) == 1]
     fates = {fate: sum(c.fate == fate for c in cases) for fate in FATES}
     return {
-        "chance": ratio(sum(c.chance for c in cases), num),
+        "chance": ratio(sum(c.chance for c in one), num),
         "ceiling": ratio(len(reachable), num),
         "ceiling_ci95": [low, high],
         "scorer_given_target": ratio(sum(c.fate == "right" for c in reachable), len(reachable)),
-        "median_hit_iou": float(np.median([c.outcome.iou for c in right])) if right else 0.0,
+        "median_hit_iou": float(np.median(overlaps)) if overlaps else 0.0,
         "candidates_per_image": float(
             np.mean([c.num_candidates for c in {c.outcome.image: c for c in cases}.values()])
         ),
-        "num_errors": num - len(right),
+        "num_errors": len(cases) - len(right),
         "num_errors_detector": sum(c.stage == "detector" for c in cases),
         "num_errors_scorer": sum(c.stage == "scorer" for c in cases),
         "fates": fates,
@@ -183,7 +192,7 @@ def breakdown(cases: Iterable[Case], by: str) -> list[dict[str, Any]]:
             by: name,
             "captions": len(group),
             "accuracy": ratio(sum(c.fate == "right" for c in group), len(group)),
-            "ceiling": ratio(sum(c.best_iou > HIT_IOU for c in group), len(group)),
+            "ceiling": ratio(sum(c.best_iou > HIT_IOU or not c.outcome.truths_ltwh for c in group), len(group)),
         }
         for name, group in groups.items()
     ]
@@ -195,7 +204,7 @@ def _group(case: Case, by: str) -> str:
     if by == "look-alikes":
         return _nearness(case)
     return {"caption": caption, "kind": kind_of(caption), "colour": colour_of(caption),
-            "size": size_of(case.outcome.truth_ltwh)}[by]  # fmt: skip
+            "size": size_of(case.outcome.truths_ltwh[0]) if case.outcome.truths_ltwh else "no target"}[by]  # fmt: skip
 
 
 def _nearness(case: Case) -> str:

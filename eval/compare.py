@@ -11,6 +11,7 @@ from core.errors import InputError
 from core.files import read_json, read_jsonl, write_json, write_text
 from core.runs import RunConfig, RunFolder
 from core.tracking import TrackingConfig
+from eval.answers.measures import FIGURES
 from eval.statistics import bootstrap_by_image, holm, paired_difference, verdict
 from eval.tables import markdown, print_table
 from eval.tracked import tell
@@ -28,13 +29,16 @@ class CompareConfig(RunConfig):
 
 @dataclass(frozen=True)
 class JudgedRun:
-    """An eval.grounding run: its captions and which were hit."""
+    """An eval.grounding run: its captions, which of them have one target, which were hit, which answered exactly."""
 
     name: str
     truth_sha256: str
     predictions_sha256: str
-    captions: list[tuple[str, str]]
+    captions: list[tuple[str, ...]]
+    is_one: np.ndarray
     hits: np.ndarray
+    exact: np.ndarray
+    metrics: dict[str, Any]
 
 
 def read_run(folder: str) -> JudgedRun:
@@ -47,9 +51,12 @@ def read_run(folder: str) -> JudgedRun:
     lines = [value for _, value in read_jsonl(path / "outcomes.jsonl")]
     if len(lines) != metrics.get("num_captions"):
         raise InputError(f"{folder}/outcomes.jsonl: {len(lines)} outcomes for {metrics.get('num_captions')} captions")
+    is_one = np.asarray(["truth" in line for line in lines], bool)
     hits = np.asarray([line["hit"] for line in lines], bool)
-    captions = [(line["image"], line["caption"]) for line in lines]
-    return JudgedRun(folder, metrics["truth_sha256"], metrics["predictions_sha256"], captions, hits)
+    exact = np.asarray([line.get("exact", line["hit"]) for line in lines], bool)
+    captions = [(line["image"], line["caption"], *([line["id"]] if "id" in line else [])) for line in lines]
+    digests = metrics["truth_sha256"], metrics["predictions_sha256"]
+    return JudgedRun(folder, *digests, captions, is_one, hits, exact, metrics)
 
 
 def require_equal_truth(runs: list[JudgedRun]) -> None:
@@ -66,17 +73,17 @@ def require_equal_truth(runs: list[JudgedRun]) -> None:
 def compare(
     runs: list[JudgedRun], margin: float, every_pair: bool = False
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Rows of the runs' accuracies, and rows of their differences with verdicts (p adjusted by Holm)."""
+    """Rows of the runs' figures, and rows of their differences with verdicts (p adjusted by Holm).
+
+    The differences are of accuracy where every caption has one target, else of the share answered exactly.
+    """
     require_equal_truth(runs)
-    images = [image for image, _ in runs[0].captions]
-    table = []
-    for run in runs:
-        low, high = bootstrap_by_image(run.hits.astype(float), images)
-        table.append({"run": run.name, "accuracy": float(run.hits.mean()), "ci95_low": low, "ci95_high": high,
-                      "num_hits": int(run.hits.sum()), "num_captions": len(run.hits)})  # fmt: skip
+    images = [caption[0] for caption in runs[0].captions]
+    table = [_figures(run, images) for run in runs]
     places = range(len(runs))
     pairs = list(combinations(places, 2)) if every_pair else [(0, n) for n in places[1:]]
-    found = [paired_difference(runs[a].hits, runs[b].hits, images) for a, b in pairs]
+    right = [run.hits if run.is_one.all() else run.exact for run in runs]
+    found = [paired_difference(right[a], right[b], images) for a, b in pairs]
     adjusted = holm([d.p_value for d in found])
     differences = []
     for (a, b), difference, p in zip(pairs, found, adjusted, strict=True):
@@ -87,6 +94,22 @@ def compare(
                             "ci90_low": low90, "ci90_high": high90, "p_holm": p,
                             "verdict": verdict(difference, margin, p)})  # fmt: skip
     return table, differences
+
+
+def _figures(run: JudgedRun, images: list[str]) -> dict[str, Any]:
+    """A run's row: accuracy with its interval, and where some captions have several targets or none all else too."""
+    hits = run.hits[run.is_one]
+    own = [image for image, one in zip(images, run.is_one, strict=True) if one]
+    low, high = bootstrap_by_image(hits.astype(float), own) if own else (None, None)
+    accuracy = float(hits.mean()) if len(hits) else None
+    row: dict[str, Any] = {"run": run.name, "accuracy": accuracy, "ci95_low": low, "ci95_high": high,
+                           "num_hits": int(hits.sum()), "num_captions": len(run.hits)}  # fmt: skip
+    if run.is_one.all():
+        return row
+    for name in FIGURES[1:]:
+        low, high = run.metrics.get(f"{name}_ci95") or (None, None)
+        row |= {name: run.metrics.get(name), f"{name}_ci95_low": low, f"{name}_ci95_high": high}
+    return row
 
 
 def run(config: CompareConfig, folder: RunFolder) -> dict[str, Any]:
@@ -100,7 +123,7 @@ def run(config: CompareConfig, folder: RunFolder) -> dict[str, Any]:
         folder.add_parent(name)
     table, differences = compare(runs, config.margin, config.every_pair)
     same = [d for d in differences if _same_answers(runs, d)]
-    columns = ["run", "accuracy", "ci95_low", "ci95_high", "num_hits", "num_captions"]
+    columns = [name for name in table[0] if name not in {"num_hits", "num_captions"}] + ["num_hits", "num_captions"]
     paired = [
         "a",
         "b",
@@ -113,7 +136,7 @@ def run(config: CompareConfig, folder: RunFolder) -> dict[str, Any]:
         "p_holm",
         "verdict",
     ]
-    print_table(table, columns)
+    print_table(table, [name for name in columns if name in {"ci95_low", "ci95_high"} or "_ci95_" not in name])
     print_table(differences, paired)
     for row in same:
         print(f"{row['a']} and {row['b']} hold the same predictions")

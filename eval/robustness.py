@@ -45,8 +45,8 @@ def read_graded(run: FoundRun) -> Graded:
 
     Raises InputError when the run has no accuracy (its annotations held no boxes).
     """
-    if "accuracy" not in run.metrics:
-        raise InputError(f"{run.path}: has no accuracy; it was killed, or its annotations hold no boxes")
+    if run.metrics.get("accuracy") is None:
+        raise InputError(f"{run.path}: has no accuracy; it was killed, or no caption of its annotations has one box")
     mark = Path(str(run.setting("images"))).parent / "noise.json"
     noise: dict[str, Any] = read_json(mark) if mark.is_file() else {"grade": CLEAN, "kind": CLEAN, "level": 0}
     low, high = run.metrics["ci95"]

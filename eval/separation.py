@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from core.cuts import CutConfig
 from eval.boxes.operating_point import ratio
 from eval.sweep.points import NotCovered, Sweeper
-from eval.sweep.replay import hits_of
 
 BACKGROUND = "background"  # what a candidate shows that hits no described target
 
@@ -48,7 +47,7 @@ def scored_captions(sweeper: Sweeper, detector: str, cut: CutConfig, scorer: str
         if scores is None:
             raise NotCovered(f"{image.name}: a candidate's crop was never scored by {scorer}")
         scores_NM = scores.matrix_NM
-        hits_NM = hits_of(candidates.boxes_xyxy, image.truth_ltwh)
+        hits_NM = image.hits_of(image.overlaps_of(candidates.boxes_xyxy))
         for place, caption in enumerate(image.captions):
             best = int(scores_NM[:, place].argmax())
             names = [image.captions[m] for m in np.flatnonzero(hits_NM[best])]

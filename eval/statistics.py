@@ -1,6 +1,6 @@
 """Whether a difference between two runs on the same captions is one: paired tests, intervals by image, equivalence."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 ALPHA = 0.05
 BLOCK = 2**17  # numbers drawn at once: 1 MiB
+KEPT = 2**23  # numbers of draws kept for the next figure: 64 MiB
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,20 +66,90 @@ def bootstrap_by_image(
 def _resampled_means(
     values: NDArray[np.floating], images: Sequence[str], resamples: int, seed: int
 ) -> NDArray[np.float64] | None:
-    """(resamples,) means of `values` over images drawn with replacement; None for a single image.
-
-    In blocks, so that resamples x images do not fill the memory; the blocks' size changes no draw.
-    """
-    names, group = np.unique(np.asarray(images), return_inverse=True)
-    if len(names) < 2:
+    """(resamples,) means of `values` over images drawn with replacement; None for a single image."""
+    drawn = Resamples(images, resamples, seed)
+    if drawn.num_images < 2:
         return None
-    total, count = np.bincount(group, weights=values), np.bincount(group)
-    generator, share, means = np.random.default_rng(seed), np.full(len(names), 1 / len(names)), np.empty(resamples)
-    block = max(1, BLOCK // len(names))
-    for start in range(0, resamples, block):
-        draws = generator.multinomial(len(names), share, size=min(block, resamples - start))
-        means[start : start + block] = draws @ total / (draws @ count)
-    return means
+    return drawn.ratios(np.asarray(values, np.float64)[:, None], np.ones((len(values), 1)))[:, 0]
+
+
+class Resamples:
+    """Images drawn with replacement, the same draws for every figure of a set; the same seed gives the same draws.
+
+    In blocks, so that resamples x images do not fill the memory; the blocks' size changes no draw. The draws of a
+    set that is small enough are kept for the next figure.
+    """
+
+    def __init__(self, images: Sequence[str], resamples: int = 4000, seed: int = 0) -> None:
+        names, self.group = np.unique(np.asarray(images), return_inverse=True)  # (M,) each caption's image
+        self.num_images = len(names)
+        self._resamples, self._seed = resamples, seed
+        self._kept: list[NDArray[np.float64]] = []
+
+    def _blocks(self) -> Iterator[NDArray[np.float64]]:
+        """(R, I) how often each image is drawn, R resamples at a time."""
+        if self._kept:
+            yield from self._kept
+            return
+        generator, share = np.random.default_rng(self._seed), np.full(self.num_images, 1 / self.num_images)
+        block = max(1, BLOCK // self.num_images)
+        keeps = self._resamples * self.num_images <= KEPT
+        kept = []
+        for start in range(0, self._resamples, block):
+            size = min(block, self._resamples - start)
+            draws = generator.multinomial(self.num_images, share, size=size).astype(np.float64)
+            if keeps:
+                kept.append(draws)
+            yield draws
+        self._kept = kept
+
+    def ratios(self, parts_MK: NDArray[np.float64], wholes_MK: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(resamples, K) sums of `parts` over sums of `wholes`; NaN where a resample's whole is nothing."""
+        part_IK, whole_IK = self._by_image(parts_MK), self._by_image(wholes_MK)
+        found = []
+        for draws in self._blocks():
+            part, whole = draws @ part_IK, draws @ whole_IK
+            found.append(np.divide(part, whole, out=np.full_like(part, np.nan), where=whole > 0))
+        return np.concatenate(found)
+
+    def _by_image(self, values_MK: NDArray[np.float64]) -> NDArray[np.float64]:
+        columns = [np.bincount(self.group, weights=column, minlength=self.num_images) for column in values_MK.T]
+        return np.stack(columns, axis=1)
+
+    def intervals(self, parts_MK: NDArray[np.float64], wholes_MK: NDArray[np.float64]) -> list[tuple[float, float]]:
+        """The 95 % interval of each column's ratio, (0, 1) for a single image and for a ratio of nothing."""
+        if self.num_images < 2:
+            return [(0.0, 1.0)] * parts_MK.shape[1]
+        ratios = self.ratios(parts_MK, wholes_MK)
+        intervals = []
+        for column in ratios.T:
+            known = column[~np.isnan(column)]
+            low, high = np.quantile(known, [0.025, 0.975]) if len(known) else (0.0, 1.0)
+            intervals.append((float(low), float(high)))
+        return intervals
+
+    def interval_of(
+        self,
+        figure: Callable[[NDArray[np.float64]], NDArray[np.float64]],
+        most: int | None = None,
+        width: int = 1,
+    ) -> list[float]:
+        """The 95 % interval of a figure that takes (R, I) draws and gives (R,) values.
+
+        most: how many resamples to take. width: how many numbers the figure holds at once for each.
+        """
+        if self.num_images < 2:
+            return [0.0, 1.0]
+        values: list[NDArray[np.float64]] = []
+        left = self._resamples if most is None else most
+        rows = max(1, BLOCK // width)
+        for draws in self._blocks():
+            for start in range(0, min(left, len(draws)), rows):
+                values.append(figure(draws[start : min(start + rows, left)]))
+            left -= len(draws)
+            if left <= 0:
+                break
+        return [float(v) for v in np.quantile(np.concatenate(values), [0.025, 0.975])]
 
 
 def verdict(difference: PairedDifference, margin: float, p_adjusted: float) -> str:

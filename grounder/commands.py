@@ -5,8 +5,8 @@ import importlib.util
 from pathlib import Path
 
 COMMANDS = (
-    "data.scenes", "data.split", "data.yolo", "data.coco", "data.crops", "data.merge", "data.noise", "data.check",
-    "data.tfds",
+    "data.read", "data.scenes", "data.split", "data.yolo", "data.coco", "data.crops", "data.merge", "data.noise",
+    "data.check", "data.tfds",
     "detector.train", "detector.recipes", "detector.predict", "detector.export",
     "siglip.train", "siglip.evaluate", "siglip.convert", "siglip.export", "siglip.bigvision",
     "upscale.crops", "upscale.fetch", "upscale.standin",

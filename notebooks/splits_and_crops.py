@@ -38,7 +38,7 @@ from data.cropset import read_crop_set
 
 parts = {name: read_annotations(RUN / "split" / f"{name}.jsonl") for name in ("train", "val")}
 for name, images in parts.items():
-    boxes = [a.box_ltwh for image in images for a in image.annotations]
+    boxes = [box for image in images for box in image.targets]
     captions = Counter(a.caption for image in images for a in image.annotations)
     width, height = np.median(boxes, axis=0)[2:]
     size = f"median {width:g}x{height:g} px"
@@ -63,7 +63,7 @@ check([f"annotations={RUN}/split/train.jsonl", f"images={images}", f"val={RUN}/s
 # %%
 fig, axes = plt.subplots(1, 2, figsize=(9, 3), sharey=True)
 for axis, (name, part) in zip(axes, parts.items(), strict=True):
-    sides = np.asarray([a.box_ltwh[2:] for image in part for a in image.annotations])
+    sides = np.asarray([box[2:] for image in part for box in image.targets])
     axis.scatter(*sides.T, s=8, alpha=0.4)
     axis.set(title=f"{name}: box sizes", xlabel="width, px", ylabel="height, px")
 

@@ -11,13 +11,13 @@ OTHER_RGB = (241, 196, 15)
 
 
 def draw_answer(
-    image: NDArray[np.uint8], boxes_xyxy: Sequence[Sequence[float]], scores: Sequence[float], caption: str, found: bool
+    image: NDArray[np.uint8], boxes_xyxy: Sequence[Sequence[float]], scores: Sequence[float], caption: str, found: int
 ) -> NDArray[np.uint8]:
-    """(H, W, 3) RGB with every box and its score under the caption; `found`: the first one is the answer, thicker."""
+    """(H, W, 3) RGB with every box and its score under the caption; the first `found` are the answer, thicker."""
     scale = max(1.0, image.shape[1] / 1500)
     canvas = image.copy()
     for place in reversed(range(len(boxes_xyxy))):
-        chosen = found and place == 0
+        chosen = place < found
         colour = CHOSEN_RGB if chosen else OTHER_RGB
         x1, y1, x2, y2 = (round(v) for v in boxes_xyxy[place])
         cv2.rectangle(canvas, (x1, y1), (x2, y2), colour, round((3 if chosen else 1) * scale))

@@ -34,19 +34,20 @@ def run(config: LocateConfig, folder: RunFolder) -> dict[str, Any]:
     folder.add_parent(config.pipeline)
     answer = pipeline.locate(image, [config.caption])
     prediction = answer.predictions(config.image, [config.caption])[0]
-    ranked = ranking(answer, 0)[: config.runners_up + 1]
+    num_found = len(prediction.found)
+    ranked = ranking(answer, 0)[: max(1, num_found) + config.runners_up]
     boxes = [[round(float(v), 2) for v in answer.candidates.boxes_xyxy[n]] for n in ranked]
     scores = [score_of(answer, n, 0) for n in ranked]
-    found = prediction.box_ltwh is not None
-    write_image(folder.path / "located.png", draw_answer(image, boxes, scores, config.caption, found))
+    write_image(folder.path / "located.png", draw_answer(image, boxes, scores, config.caption, num_found))
     rows = [{"box_xyxy": b, "score": s} for b, s in zip(boxes, scores, strict=True)]
-    write_json(
-        folder.path / "located.json", {"caption": config.caption, "bbox": prediction.box_ltwh, "candidates": rows}
-    )
-    if prediction.box_ltwh is None:
+    told: dict[str, Any] = {"bbox": prediction.box_ltwh}
+    if answer.choice.several:
+        told = {"boxes": [found.box_ltwh for found in prediction.found]}
+    write_json(folder.path / "located.json", {"caption": config.caption, **told, "candidates": rows})
+    if not num_found:
         print(f"{config.caption}: not found")
-    else:
-        print(f"{config.caption}: [{', '.join(f'{v:.1f}' for v in prediction.box_ltwh)}] (left, top, width, height)")
+    for found in prediction.found:
+        print(f"{config.caption}: [{', '.join(f'{v:.1f}' for v in found.box_ltwh)}] (left, top, width, height)")
     for place, (box, score) in enumerate(zip(boxes, scores, strict=True), start=1):
         print(f"  {place}. score {score:.4g} at {box} (left, top, right, bottom)")
     return {"score": prediction.score, "confidence": prediction.confidence, "num_candidates": len(answer.candidates)}
@@ -60,10 +61,10 @@ def score_of(answer: "Answer", candidate: int, caption: int) -> float:
 
 
 def ranking(answer: "Answer", caption: int) -> list[int]:
-    """The candidates' places, the chosen one first, then by falling score."""
+    """The candidates' places, those of the answer first, then by falling score."""
     places = sorted(range(len(answer.candidates)), key=lambda n: -score_of(answer, n, caption))
-    chosen = int(answer.chosen_M[caption])
-    return [chosen, *(n for n in places if n != chosen)] if chosen in places else places
+    chosen = answer.choice.places(caption)
+    return [*chosen, *(n for n in places if n not in chosen)]
 
 
 def main(argv: list[str] | None = None) -> None:

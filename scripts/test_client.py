@@ -17,6 +17,7 @@ from omegaconf import MISSING
 
 from core.errors import InputError
 from core.runs import RunConfig, RunFolder
+from core.values import FoundBox, Prediction
 
 
 @dataclass
@@ -34,19 +35,19 @@ def run(config: ClientConfig, folder: RunFolder) -> dict[str, Any]:
     """Write `predictions.jsonl`; the metrics are accuracy, speed score and total by the competition's formulas."""
     from core.progress import progress
     from core.records import read_predictions, write_predictions
-    from core.values import Prediction
     from data.captions import read_annotations
-    from eval.grounding import grounding_metrics, score_keyed
+    from eval.answers.joining import score_keyed
+    from eval.answers.measures import grounding_metrics
     from eval.speed import speed_score, total
 
     truth = read_annotations(config.annotations)
-    asked = [(entry.image, a.caption) for entry in truth for a in entry.annotations]
+    asked = [(entry.image, a.caption, a.id) for entry in truth for a in entry.annotations]
     batches = [asked[n : n + config.batch] for n in range(0, len(asked), config.batch)]
     predictions: list[Prediction] = []
     started = time.perf_counter()
     for batch in progress(batches, "asking (requests)", len(batches)):
         boxes = ask(config.url, list(instances(batch, Path(config.images))), config.timeout_s)
-        predictions += [Prediction(i, c, (b[0], b[1], b[2], b[3])) for (i, c), b in zip(batch, boxes, strict=True)]
+        predictions += [_prediction(*one, box) for one, box in zip(batch, boxes, strict=True)]
     elapsed_s = time.perf_counter() - started
     write_predictions(folder.path / "predictions.jsonl", predictions)
     folder.add_parent(config.annotations)
@@ -55,9 +56,16 @@ def run(config: ClientConfig, folder: RunFolder) -> dict[str, Any]:
     return {**metrics, "elapsed_s": elapsed_s, "speed": speed, "total": total(metrics["accuracy"], speed)}
 
 
-def instances(batch: Sequence[tuple[str, str]], images: Path) -> Iterator[dict[str, Any]]:
+def _prediction(image: str, caption: str, key: str | None, told: Sequence[Any]) -> Prediction:
+    """The server's answer: one box, a list of several, or an empty list for nothing."""
+    boxes = [told] if told and not isinstance(told[0], list) else told
+    found = [FoundBox((box[0], box[1], box[2], box[3])) for box in boxes]
+    return Prediction(image, caption, found[0].box_ltwh if found else None, others=tuple(found[1:]), id=key)
+
+
+def instances(batch: Sequence[tuple[str, str, str | None]], images: Path) -> Iterator[dict[str, Any]]:
     """The instances of a request: each caption with its whole image, as the organisers send it."""
-    for key, (image, caption) in enumerate(batch):
+    for key, (image, caption, _) in enumerate(batch):
         try:
             data = (images / image).read_bytes()
         except OSError as error:
@@ -65,14 +73,14 @@ def instances(batch: Sequence[tuple[str, str]], images: Path) -> Iterator[dict[s
         yield {"key": key, "caption": caption, "b64": base64.b64encode(data).decode("ascii")}
 
 
-def ask(url: str, batch: Sequence[dict[str, Any]], timeout_s: float) -> list[list[float]]:
+def ask(url: str, batch: Sequence[dict[str, Any]], timeout_s: float) -> list[list[Any]]:
     """The server's boxes; a 503 is asked again after its Retry-After. InputError for any other refusal."""
     request = urllib.request.Request(f"{url.rstrip('/')}/identify", json.dumps({"instances": batch}).encode())
     ends = time.monotonic() + timeout_s
     while True:
         try:
             with urllib.request.urlopen(request, timeout=timeout_s) as response:
-                boxes: list[list[float]] = json.load(response)["predictions"]
+                boxes: list[list[Any]] = json.load(response)["predictions"]
             if len(boxes) != len(batch):
                 raise InputError(f"{url}: {len(boxes)} predictions for {len(batch)} instances")
             return boxes

@@ -16,13 +16,17 @@ from data.cropset import read_crop_set
 
 @dataclass(frozen=True)
 class Crops:
-    """Named crops with captions, the image each was cut from, and a way to open crop number i."""
+    """Named crops with captions, the image each was cut from, and a way to open crop number i.
+
+    targets: what each shows; a target with several captions has a crop for each, and these have one name here.
+    """
 
     names: list[str]
     captions: list[str]
     images: list[str]
     open: Callable[[int], Image]
     policy: str  # how they were enlarged
+    targets: list[str]
 
     def __len__(self) -> int:
         return len(self.names)
@@ -56,7 +60,8 @@ def read_crops(paths: str | Sequence[str], field: str = "crops") -> Crops:
 
     names = [f"{path}: {n}" for s, path in zip(sets, named, strict=True) for n in s.names]
     images = [f"{path}: {n}" for s, path in zip(sets, named, strict=True) for n in s.images]
-    return Crops(names, [c for s in sets for c in s.captions], images, open_crop, sets[0].policy)
+    targets = [f"{path}: {t}" for s, path in zip(sets, named, strict=True) for t in s.targets]
+    return Crops(names, [c for s in sets for c in s.captions], images, open_crop, sets[0].policy, targets)
 
 
 def _read_one(path: str, field: str) -> Crops:
@@ -74,6 +79,7 @@ def _read_one(path: str, field: str) -> Crops:
         images=[c.image for c in crops],
         open=lambda i: read_image(crop_set.path(crops[i])),
         policy=crop_set.policy,
+        targets=[c.file_name if c.target is None else f"{c.image}#{c.target}" for c in crops],
     )
 
 
@@ -105,4 +111,4 @@ def _read_data_set(path: str, field: str) -> Crops:
         held = encoded[i]["image"]
         return decode_image(held["bytes"], names[i]) if held["bytes"] else read_image(held["path"])
 
-    return Crops(names, captions, sources, open_crop, "none")
+    return Crops(names, captions, sources, open_crop, "none", names)

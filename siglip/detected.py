@@ -20,7 +20,7 @@ from core.stages import Image, Scorer
 from core.store import CandidateStore
 from data.captions import read_annotations
 from eval.runs import read_settings, typed
-from eval.sweep.replay import ImageReplay, Replay, find_key, hits_of
+from eval.sweep.replay import ImageReplay, Replay, find_key
 from siglip.ranking import Opened
 
 
@@ -74,10 +74,10 @@ def _store(place: Path) -> tuple[CandidateStore, dict[str, Any], Path]:
 
 
 def detected_metrics(scorer: Scorer, detected: DetectedCrops) -> dict[str, Any]:
-    """How often a caption's best-scored candidate is right: IoU with its true box strictly above one half.
+    """How often a caption's best-scored candidate is right: IoU with a target of its own strictly above one half.
 
-    `detected_accuracy` counts all captions, `detected_ranking_accuracy` those with a right candidate to find, whose
-    share is `detected_ceiling`.
+    `detected_accuracy` counts all captions that describe something, `detected_ranking_accuracy` those with a right
+    candidate to find, whose share is `detected_ceiling`.
     """
     distinct = sorted({caption for image in detected.images for caption in image.captions})
     place = {caption: m for m, caption in enumerate(distinct)}
@@ -89,13 +89,13 @@ def detected_metrics(scorer: Scorer, detected: DetectedCrops) -> dict[str, Any]:
         own = [place[caption] for caption in image.captions]
         scores_NM = scorer.scores(embeddings[start : start + len(boxes)], texts[own])
         start += len(boxes)
-        right_NM = hits_of(boxes, image.truth_ltwh)
+        right_NM = image.hits_of(image.overlaps_of(boxes))
         reachable += int(right_NM.any(axis=0).sum())
         hits += int(right_NM[scores_NM.argmax(axis=0), np.arange(len(own))].sum())
-    captions = sum(len(image.captions) for image in detected.images)
+    captions = sum(int(image.described_MG.any(axis=1).sum()) for image in detected.images)
     return {
         "detected_ranking_accuracy": hits / reachable if reachable else 0.0,
-        "detected_accuracy": hits / captions,
-        "detected_ceiling": reachable / captions,
+        "detected_accuracy": hits / captions if captions else 0.0,
+        "detected_ceiling": reachable / captions if captions else 0.0,
         "num_candidates": start,
     }

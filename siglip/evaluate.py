@@ -45,7 +45,7 @@ def run(config: EvaluateConfig, folder: RunFolder) -> dict[str, Any]:
     metrics: dict[str, Any] = {}
     if crops is not None:
         require_policy(scorer.policy, crops.policy, "crops", config.scorer.any_policy)
-        metrics |= ranking_metrics(scorer, Opened(len(crops), crops.open), crops.captions, crops.images)
+        metrics |= ranking_metrics(scorer, Opened(len(crops), crops.open), crops.captions, crops.images, crops.targets)
     if detected is not None:
         require_policy(scorer.policy, "none", "candidates", config.scorer.any_policy)
         metrics |= detected_metrics(scorer, detected)

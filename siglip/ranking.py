@@ -25,28 +25,42 @@ class Opened(Sequence[Image]):
 
 
 def ranking_metrics(
-    scorer: Scorer, images: Sequence[Image], captions: Sequence[str], groups: Sequence[str]
+    scorer: Scorer,
+    images: Sequence[Image],
+    captions: Sequence[str],
+    groups: Sequence[str],
+    targets: Sequence[str] | None = None,
 ) -> dict[str, Any]:
-    """`ranking_accuracy`: the share of captions whose own crop scores best among the crops of its image.
+    """`ranking_accuracy`: the share of captions for which a crop of a target of theirs scores best in its image.
 
-    groups: the image each crop comes from. `chance` is what picking a crop at random gives on the same groups,
-    `retrieval_at_1` the share of crops whose caption scores best among all distinct captions of the set.
+    groups: the image each crop comes from. targets: what each crop shows, by name; crops of one name are one target
+    with several captions, and None says that every crop shows another. A caption of several targets counts once an
+    image. `chance` is what picking a target at random gives, `retrieval_at_1` the share of targets for which a caption
+    of theirs scores best among all distinct captions of the set.
     """
     distinct = sorted(set(captions))
     place = {caption: m for m, caption in enumerate(distinct)}
-    own = np.asarray([place[c] for c in captions])
+    names = [str(n) for n in range(len(captions))] if targets is None else list(targets)
     scores_NM = scorer.scores(scorer.embed_images(images), scorer.embed_texts(distinct))
-    members: dict[str, list[int]] = {}
-    for n, group in enumerate(groups):
-        members.setdefault(group, []).append(n)
-    hits = 0
-    for rows in members.values():
-        best = scores_NM[rows][:, own[rows]].argmax(axis=0)
-        hits += int((best == np.arange(len(rows))).sum())
+    described: dict[str, set[int]] = {}  # of each target its captions
+    first: dict[str, dict[str, int]] = {}  # of each image its targets, each with its first crop
+    for n, (group, name) in enumerate(zip(groups, names, strict=True)):
+        described.setdefault(name, set()).add(place[captions[n]])
+        first.setdefault(group, {}).setdefault(name, n)
+    hits = asked = 0
+    chance = 0.0
+    for shown in first.values():
+        own, rows = list(shown), list(shown.values())
+        wanted = sorted(set.union(*(described[name] for name in own)))
+        best = scores_NM[rows][:, wanted].argmax(axis=0)
+        hits += sum(m in described[own[n]] for m, n in zip(wanted, best.tolist(), strict=True))
+        asked += len(wanted)
+        chance += sum(len(described[name]) for name in own) / len(own)
+    top = {name: int(scores_NM[n].argmax()) for shown in first.values() for name, n in shown.items()}
     return {
-        "ranking_accuracy": hits / len(captions),
-        "chance": len(members) / len(captions),
-        "retrieval_at_1": float((scores_NM.argmax(axis=1) == own).mean()),
+        "ranking_accuracy": hits / asked,
+        "chance": chance / asked,
+        "retrieval_at_1": float(np.mean([m in described[name] for name, m in top.items()])),
         "num_crops": len(captions),
-        "num_images": len(members),
+        "num_images": len(first),
     }

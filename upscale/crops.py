@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -68,7 +68,7 @@ def _workers(device: str, batched: bool) -> int:
 
 
 def _as_png(crop: Crop) -> Crop:
-    return Crop(str(Path(crop.file_name).with_suffix(".png")), crop.caption, crop.image, crop.index)
+    return replace(crop, file_name=str(Path(crop.file_name).with_suffix(".png")))
 
 
 class Ahead:

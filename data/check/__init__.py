@@ -1,11 +1,14 @@
 """Report what is broken, duplicate, leaking or unbalanced in a data set."""
 
 from collections import Counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from core.errors import InputError
 from core.runs import RunFolder
 from data.check.settings import CheckConfig
+
+if TYPE_CHECKING:
+    from core.values import AnnotatedImage
 
 
 def run(config: CheckConfig, folder: RunFolder) -> dict[str, Any]:
@@ -31,18 +34,19 @@ def run(config: CheckConfig, folder: RunFolder) -> dict[str, Any]:
     _check_names(parts, findings)
     captions = check_captions(parts, config.few, findings)
     sizes = _look(config, parts, findings) if config.images is not None else {}
-    facts = {
-        part: {
-            "file": path,
-            "images": len(images),
-            "boxes": sum(len(image.annotations) for image in images),
-            "sizes": sizes.get(part, {}),
-        }
-        for part, (path, images) in parts.items()
-    }
+    facts = {part: {"file": path, **_facts(images), "sizes": sizes.get(part, {})}
+             for part, (path, images) in parts.items()}  # fmt: skip
     write_json(folder.path / "check.json", {"parts": facts, "findings": findings.items, "captions": captions})
     write_text(folder.path / "check.md", markdown(facts, captions, findings))
     return {"num_to_mend": findings.num_to_mend(), **findings.counts()}
+
+
+def _facts(images: "list[AnnotatedImage]") -> dict[str, int]:
+    """Counts of a part: images, targets, captions, and captions that describe one, several or no target."""
+    found = [len(a.boxes_ltwh) for image in images for a in image.annotations]
+    one, none = found.count(1), found.count(0)
+    return {"images": len(images), "boxes": sum(len(image.targets) for image in images), "captions": len(found),
+            "captions_one": one, "captions_several": len(found) - one - none, "captions_none": none}  # fmt: skip
 
 
 def _check_names(parts: dict[str, Any], findings: Any) -> None:

@@ -11,8 +11,9 @@ import numpy as np
 from core.boxes import iou_matrix, ltwh_to_xyxy
 from core.errors import InputError
 from core.files import read_json, read_text
-from core.values import AnnotatedImage, Annotation
-from data.captions import BoxOutsideError, is_json_list, parse_box, parse_caption, parse_list, parse_name, place
+from core.values import AnnotatedImage, Annotation, Box
+from data.captions import is_json_list, place
+from data.entries import BoxOutsideError, merge_repeats, parse_annotation, parse_list, parse_name, refuse_equal_ids
 
 KINDS = {
     "broken_entry": "Entries and annotations that cannot be used",
@@ -27,8 +28,7 @@ KINDS = {
     "same_content": "Images equal byte for byte",
     "near_content": "Images that look alike",
     "same_annotations": "Images with equal captions and boxes",
-    "repeated_caption": "Captions used twice in one image: one box a caption is no longer well defined",
-    "repeated_box": "Boxes of one image that nearly coincide (IoU at least 0.9)",
+    "repeated_box": "Boxes of one image that nearly, but not quite, coincide (IoU at least 0.9)",
     "box_outside": "Boxes wholly outside their image",
     "box_over_edge": "Boxes over an edge of their image (kept as truth, clipped for crops, labels and drawing)",
     "small_box": "Boxes with a side of 10 px or less",
@@ -75,7 +75,14 @@ def read_leniently(path: str, findings: Findings) -> list[AnnotatedImage]:
             findings.add("repeated_image", where, f"{name} is already on line {first[name]}")
             continue
         first[name] = line
-        images.append(AnnotatedImage(name, tuple(_usable(entries, where, findings)), line))
+        usable = list(_usable(entries, where, findings))
+        try:
+            refuse_equal_ids([annotation.id for annotation in usable], where)
+            annotations = merge_repeats(usable, where)
+        except InputError as error:
+            findings.add("broken_entry", where, str(error).removeprefix(f"{where}: "))
+            continue
+        images.append(AnnotatedImage(name, annotations, line))
     return images
 
 
@@ -95,30 +102,31 @@ def _usable(entries: list[Any], where: str, findings: Findings) -> Iterator[Anno
     for number, entry in enumerate(entries):
         name = f"annotations[{number}]"
         try:
-            caption = parse_caption(entry, where, name)
-            yield Annotation(caption, parse_box(entry, where, name))
+            yield parse_annotation(entry, where, name)
         except InputError as error:
             kind = "box_outside" if isinstance(error, BoxOutsideError) else "broken_entry"
             findings.add(kind, where, str(error).removeprefix(f"{where}: "))
 
 
 def check_entries(path: str, images: list[AnnotatedImage], findings: Findings) -> None:
-    """What each entry tells alone: repeated captions, coinciding and small boxes, boxes over the top or left edge."""
+    """What each entry tells alone: targets that nearly coincide, small ones, boxes over the top or left edge."""
     for image in images:
-        where = f"{place(path, image.line)} ({image.image})"
-        for caption, times in Counter(a.caption for a in image.annotations).items():
-            if times > 1:
-                findings.add("repeated_caption", where, f"{caption!r} {times} times")
-        boxes = ltwh_to_xyxy(np.array([a.box_ltwh for a in image.annotations], np.float64).reshape(-1, 4))
+        where, targets = f"{place(path, image.line)} ({image.image})", image.targets
+        boxes = ltwh_to_xyxy(np.array(targets, np.float64).reshape(-1, 4))
         for i, j in zip(*np.nonzero(np.triu(iou_matrix(boxes, boxes), 1) >= COINCIDE_IOU), strict=True):
-            pair = f"{image.annotations[i].caption!r} and {image.annotations[j].caption!r}"
-            findings.add("repeated_box", where, f"{pair} at {list(image.annotations[i].box_ltwh)}")
-        for annotation in image.annotations:
-            what = f"{annotation.caption!r} {list(annotation.box_ltwh)}"
-            if min(annotation.box_ltwh[2:]) <= SMALL_PX:
+            pair = f"{told(image, targets[i])} and {told(image, targets[j])}"
+            findings.add("repeated_box", where, f"{pair} at {list(targets[i])}")
+        for target in targets:
+            what = f"{told(image, target)} {list(target)}"
+            if min(target[2:]) <= SMALL_PX:
                 findings.add("small_box", where, what)
-            if min(annotation.box_ltwh[:2]) < 0:
+            if min(target[:2]) < 0:
                 findings.add("box_over_edge", where, what)
+
+
+def told(image: AnnotatedImage, target: Box) -> str:
+    """The captions of one target of an image, for a finding."""
+    return " / ".join(repr(a.caption) for a in image.annotations if target in a.boxes_ltwh)
 
 
 def check_same_annotations(parts: dict[str, tuple[str, list[AnnotatedImage]]], findings: Findings) -> None:
@@ -140,13 +148,10 @@ def check_same_annotations(parts: dict[str, tuple[str, list[AnnotatedImage]]], f
 def check_captions(parts: dict[str, tuple[str, list[AnnotatedImage]]], few: int, findings: Findings) -> dict[str, Any]:
     """Balance, spelling and coverage of captions; returns the counts of each part and how uneven they are."""
     counts = {
-        part: Counter(a.caption for image in images for a in image.annotations) for part, (_, images) in parts.items()
+        part: Counter(caption for image in images for caption, _ in image.pairs) for part, (_, images) in parts.items()
     }
-    everything: Counter[str] = Counter()
-    for counter in counts.values():
-        everything.update(counter)
     spellings = defaultdict(list)
-    for caption in everything:
+    for caption in {a.caption: None for _, images in parts.values() for image in images for a in image.annotations}:
         spellings[" ".join(caption.lower().split())].append(caption)
     for variants in spellings.values():
         if len(variants) > 1:

@@ -17,7 +17,7 @@ from core.images import IMAGE_SUFFIXES, decode_image
 from core.progress import progress
 from core.values import AnnotatedImage
 from data.captions import place
-from data.check.findings import Findings
+from data.check.findings import Findings, told
 
 HASH_BITS = 255
 _SIDE, _KEPT = 64, 16
@@ -92,15 +92,14 @@ def _look(part: str, path: str, annotated: AnnotatedImage, folder: str) -> Seen 
 
 
 def _check_boxes(annotated: AnnotatedImage, seen: Seen, findings: Findings) -> None:
-    boxes = ltwh_to_xyxy(np.array([a.box_ltwh for a in annotated.annotations], np.float64).reshape(-1, 4))
+    targets = annotated.targets
+    boxes = ltwh_to_xyxy(np.array(targets, np.float64).reshape(-1, 4))
     inside = clip_xyxy(boxes, seen.width, seen.height)
-    for annotation, cut, area in zip(
-        annotated.annotations, (inside != boxes).any(axis=1), box_area(inside), strict=True
-    ):
-        what = f"{annotation.caption!r} {list(annotation.box_ltwh)} in {seen.width} x {seen.height} px"
+    for target, cut, area in zip(targets, (inside != boxes).any(axis=1), box_area(inside), strict=True):
+        what = f"{told(annotated, target)} {list(target)} in {seen.width} x {seen.height} px"
         if area <= 0:
             findings.add("box_outside", f"{seen.where} ({seen.image})", what)
-        elif cut and min(annotation.box_ltwh[:2]) >= 0:  # the others the annotation file has told already
+        elif cut and min(target[:2]) >= 0:  # the others the annotation file has told already
             findings.add("box_over_edge", f"{seen.where} ({seen.image})", what)
 
 

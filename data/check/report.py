@@ -30,11 +30,14 @@ def _anchor(title: str) -> str:
 
 
 def _part_table(parts: dict[str, dict[str, Any]]) -> list[str]:
-    lines = ["| part | file | images | boxes | image sizes |", "| --- | --- | ---: | ---: | --- |"]
+    lines = ["| part | file | images | boxes | captions (one / several / no box) | image sizes |",
+             "| --- | --- | ---: | ---: | ---: | --- |"]  # fmt: skip
     for part, facts in parts.items():
         sizes = ", ".join(f"{size} ({number})" for size, number in list(facts["sizes"].items())[:3]) or "not looked at"
         more = ", ..." if len(facts["sizes"]) > 3 else ""
-        lines.append(f"| {part} | {facts['file']} | {facts['images']} | {facts['boxes']} | {sizes}{more} |")
+        kinds = " / ".join(str(facts[f"captions_{kind}"]) for kind in ("one", "several", "none"))
+        counts = f"{facts['images']} | {facts['boxes']} | {facts['captions']} ({kinds})"
+        lines.append(f"| {part} | {facts['file']} | {counts} | {sizes}{more} |")
     return lines
 
 

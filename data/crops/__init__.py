@@ -21,7 +21,7 @@ from data.placing import write_plain
 
 
 def plan_crops(images: Sequence[AnnotatedImage], suffix: str = ".png") -> list[Crop]:
-    """The crops of annotated images in order, one a box, opening nothing.
+    """The crops of annotated images in order, each target once with each of its captions, opening nothing.
 
     Raises InputError when two images would give crops of one name.
     """
@@ -32,9 +32,11 @@ def plan_crops(images: Sequence[AnnotatedImage], suffix: str = ".png") -> list[C
         if stem in stems:
             raise InputError(f"field 'image': {stems[stem]} and {annotated.image} would share the names of their crops")
         stems[stem] = annotated.image
-        for index, annotation in enumerate(annotated.annotations):
+        place = {box: number for number, box in enumerate(annotated.targets)}
+        is_shared = len(annotated.pairs) > len(place)  # else a crop's index says which target it shows
+        for index, (caption, box) in enumerate(annotated.pairs):
             name = crop_name(annotated.image, index, suffix)
-            crops.append(Crop(name, annotation.caption, annotated.image, index))
+            crops.append(Crop(name, caption, annotated.image, index, place[box] if is_shared else None))
     return crops
 
 
@@ -64,6 +66,7 @@ def run(config: CropsConfig, folder: RunFolder) -> dict[str, Any]:
         "num_images": len(framed),
         "num_crops": len(crops),
         "num_captions": len({crop.caption for crop in crops}),
+        "num_absent_captions": sum(not a.boxes_ltwh for image in annotated for a in image.annotations),
         "num_partly_outside": count_hanging(framed),
         "num_reused_images": sum(entry.reused for entry in done),
     }
@@ -89,7 +92,7 @@ def _cut_all(config: CropsConfig, framed: Sequence[FramedImage], folder: Path, p
 
 def _names(framed: FramedImage, suffix: str) -> list[str]:
     image = framed.annotated
-    return [crop_name(image.image, i, suffix) for i in range(len(image.annotations))]
+    return [crop_name(image.image, i, suffix) for i in range(len(image.pairs))]
 
 
 def _cut(config: CropsConfig, folder: Path, earlier: Mapping[str, Done], framed: FramedImage) -> Done:
@@ -107,7 +110,8 @@ def _cut(config: CropsConfig, folder: Path, earlier: Mapping[str, Done], framed:
     except (InputError, OSError) as error:
         raise InputError(f"{where}: {error}") from error
     crops = {}
-    for name, box in zip(_names(framed, config.format.value), framed.boxes_xyxy, strict=True):
+    boxes = framed.boxes_xyxy[framed.pair_places()]
+    for name, box in zip(_names(framed, config.format.value), boxes, strict=True):
         encoded = encode_image(crop_box(image, box), config.format.value, config.quality)
         write_plain(folder / name, encoded)
         crops[name] = sha256_bytes(encoded)

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -36,7 +37,7 @@ def merge_annotations(config: MergeConfig, names: Sequence[str], folder: Path) -
         own_lines = read_lines(source)
         lines += [_with_name(*pair) for pair in zip(own_lines, new_names, strict=True)] if renamed else own_lines
         parts.append(new_names)
-        num_boxes += sum(len(image.annotations) for image in annotated)
+        num_boxes += sum(len(image.targets) for image in annotated)
         if folders:
             found = [find_image(folders[number], image.image, place(source, image.line)) for image in annotated]
             images += zip(new_names, found, strict=True)
@@ -112,7 +113,7 @@ def merge_crops(config: MergeConfig, names: Sequence[str], folder: Path) -> dict
 
 
 def _renamed(crop: Crop, name: str) -> Crop:
-    return Crop(_prefixed(name, crop.file_name), crop.caption, _prefixed(name, crop.image), crop.index)
+    return replace(crop, file_name=_prefixed(name, crop.file_name), image=_prefixed(name, crop.image))
 
 
 def _digests(crop_set: CropSet) -> dict[str, Any]:

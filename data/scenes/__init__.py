@@ -61,14 +61,13 @@ def _check_image(image: AnnotatedImage, config: ScenesConfig) -> None:
     name = PurePosixPath(image.image)
     if name.is_absolute() or ".." in name.parts or name.suffix.lower() not in {".jpg", ".jpeg", ".png"}:
         raise InputError(f"{where}: field 'image': {image.image!r} must be a .jpg or .png name inside the folder")
-    for annotation in image.annotations:
-        left, top, width, height = annotation.box_ltwh
+    for caption, (left, top, width, height) in image.pairs:
         if left >= config.size[0] or top >= config.size[1] or left + width <= 0 or top + height <= 0:
             box = [left, top, width, height]
             raise InputError(f"{where}: field 'bbox': {box} lies wholly outside {config.size[0]}x{config.size[1]} px")
         if config.cutouts is None:
             try:
-                parse_caption(annotation.caption)
+                parse_caption(caption)
             except InputError as error:
                 raise InputError(f"{where}: field 'caption': {error}") from error
 
@@ -87,7 +86,8 @@ def scene_settings(config: ScenesConfig) -> "SceneSettings":
     if low > high:
         raise InputError(f"field 'num_targets': {config.num_targets}: the first number must not exceed the second")
     ranges: tuple[tuple[str, float, float, float], ...] = (
-        ("same_kind", config.same_kind, 0, 1), ("quality", config.quality, 1, 100),
+        ("same_kind", config.same_kind, 0, 1), ("several", config.several, 0, 1), ("absent", config.absent, 0, 1),
+        ("quality", config.quality, 1, 100),
         ("box_grid", config.box_grid, 1, 64), ("workers", config.workers, 0, 512),
         ("seed", config.seed, 0, 2**63), ("num_images", config.num_images or 0, 0, 10**7),
     )  # fmt: skip
@@ -102,7 +102,7 @@ def scene_settings(config: ScenesConfig) -> "SceneSettings":
         parse_caption(caption)
     return SceneSettings(
         seed=config.seed,
-        layout=Layout((width, height), target, (low, high), config.same_kind, captions),
+        layout=Layout((width, height), target, (low, high), config.same_kind, captions, config.several, config.absent),
         grid=config.box_grid,
         noise=config.noise.value,
         backgrounds=_photographs(config.backgrounds),
@@ -161,18 +161,20 @@ def _metrics(scenes: list[AnnotatedImage]) -> dict[str, object]:
     """Counts, median box sides in pixels, and the share of images in which one kind appears in several colours."""
     import statistics
 
-    boxes = [annotation.box_ltwh for scene in scenes for annotation in scene.annotations]
+    boxes = [target for scene in scenes for target in scene.targets]
     return {
         "num_images": len(scenes),
         "num_targets": len(boxes),
         "num_captions": len({annotation.caption for scene in scenes for annotation in scene.annotations}),
+        "num_captions_several": sum(len(a.boxes_ltwh) > 1 for scene in scenes for a in scene.annotations),
+        "num_captions_none": sum(not a.boxes_ltwh for scene in scenes for a in scene.annotations),
         "median_box": [statistics.median(box[i] for box in boxes) for i in (2, 3)] if boxes else None,
         "distractor_share": sum(map(_has_twins, scenes)) / max(len(scenes), 1),
     }
 
 
 def _has_twins(scene: AnnotatedImage) -> bool:
-    kinds = [" ".join(annotation.caption.split()[-2:]) for annotation in scene.annotations]
+    kinds = [" ".join(annotation.caption.split()[-2:]) for annotation in scene.annotations if annotation.boxes_ltwh]
     kinds = [kind if kind.split()[-1] in {"jet", "plane", "aircraft"} else kind.split()[-1] for kind in kinds]
     return len(set(kinds)) < len(kinds)
 

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from core.errors import InputError
 from core.images import read_image
-from core.values import AnnotatedImage, Annotation
+from core.values import AnnotatedImage, Annotation, Box
 from data.scenes.cutouts import paste_size, read_cutout, turn_cutout
 from data.scenes.landscapes import draw_background
-from data.scenes.layout import Layout, choose_captions, choose_size, place_box
+from data.scenes.layout import Layout, choose_absent, choose_captions, choose_further, choose_size, place_box
 from data.scenes.palette import parse_caption
 from data.scenes.targets import Light, draw_target, mask_box
 
@@ -42,10 +42,14 @@ def draw_scene(
     image, light = _background(settings, rng)
     if given is not None:
         annotations = list(given.annotations)
-        for annotation in annotations:
-            _fill_box(image, annotation, settings, light, rng)
+        first = dict(reversed([(box, caption) for caption, box in given.pairs]))  # of several captions the first
+        for box in given.targets:
+            _fill_box(image, first[box], box, settings, light, rng)
     else:
         annotations = _add_targets(image, settings, light, rng)
+        if settings.layout.several or settings.layout.absent:
+            further = np.random.default_rng([settings.seed, index, 1])  # of its own: the rest stays as it is without
+            annotations = _add_further(image, settings, light, annotations, further)
     if settings.noise != "none":
         from data.augment.renderings import add_sensor_noise  # imports albumentations, which takes a second
 
@@ -77,22 +81,52 @@ def _add_targets(
     image: NDArray[np.uint8], settings: SceneSettings, light: Light, rng: np.random.Generator
 ) -> list[Annotation]:
     """Choose, draw and place the image's own targets; one that finds no free place is left out."""
-    annotations: list[Annotation] = []
-    for caption in choose_captions(settings.layout, rng):
-        sprite = _free_sprite(caption, settings, light, rng)
-        loose = settings.loose_boxes and bool(settings.cutouts)
-        inside = (0, 0, sprite.shape[1], sprite.shape[0]) if loose else mask_box(sprite[..., 3])
-        taken = [annotation.box_ltwh for annotation in annotations]
-        size = sprite.shape[1], sprite.shape[0]
-        place = place_box(settings.layout, size, taken, rng, window=bool(settings.cutouts))
-        if place is None:
-            continue
-        grid = settings.grid
-        left, top = place[0] // grid * grid, place[1] // grid * grid
-        box = (left + inside[0], top + inside[1], inside[2], inside[3])
-        _paste(image, sprite, left, top, rng)
-        annotations.append(Annotation(caption, box))
-    return annotations
+    taken: list[Box] = []
+    captions = choose_captions(settings.layout, rng)
+    placed = [(caption, _add_target(image, caption, taken, settings, light, rng)) for caption in captions]
+    return [Annotation(caption, (box,)) for caption, box in placed if box is not None]
+
+
+def _add_target(
+    image: NDArray[np.uint8],
+    caption: str,
+    taken: list[Box],
+    settings: SceneSettings,
+    light: Light,
+    rng: np.random.Generator,
+) -> Box | None:
+    """Draw and place one target apart from the boxes `taken`, which its own joins; None when no place is free."""
+    sprite = _free_sprite(caption, settings, light, rng)
+    loose = settings.loose_boxes and bool(settings.cutouts)
+    inside = (0, 0, sprite.shape[1], sprite.shape[0]) if loose else mask_box(sprite[..., 3])
+    size = sprite.shape[1], sprite.shape[0]
+    place = place_box(settings.layout, size, taken, rng, window=bool(settings.cutouts))
+    if place is None:
+        return None
+    grid = settings.grid
+    left, top = place[0] // grid * grid, place[1] // grid * grid
+    _paste(image, sprite, left, top, rng)
+    taken.append((left + inside[0], top + inside[1], inside[2], inside[3]))
+    return taken[-1]
+
+
+def _add_further(
+    image: NDArray[np.uint8],
+    settings: SceneSettings,
+    light: Light,
+    annotations: list[Annotation],
+    rng: np.random.Generator,
+) -> list[Annotation]:
+    """Give some captions further targets, and add captions that describe nothing, as the layout says."""
+    captions = [annotation.caption for annotation in annotations]
+    boxes = {annotation.caption: annotation.boxes_ltwh for annotation in annotations}
+    taken = [box for own in boxes.values() for box in own]
+    for caption in choose_further(settings.layout, captions, rng):
+        box = _add_target(image, caption, taken, settings, light, rng)
+        if box is not None:
+            boxes[caption] += (box,)
+    absent = choose_absent(settings.layout, captions, rng)
+    return [Annotation(c, own) for c, own in boxes.items()] + [Annotation(caption, ()) for caption in absent]
 
 
 def _free_sprite(caption: str, settings: SceneSettings, light: Light, rng: np.random.Generator) -> NDArray[np.uint8]:
@@ -120,15 +154,20 @@ def _cutout(caption: str, settings: SceneSettings, rng: np.random.Generator) -> 
 
 
 def _fill_box(
-    image: NDArray[np.uint8], annotation: Annotation, settings: SceneSettings, light: Light, rng: np.random.Generator
+    image: NDArray[np.uint8],
+    caption: str,
+    box: Box,
+    settings: SceneSettings,
+    light: Light,
+    rng: np.random.Generator,
 ) -> None:
-    """Draw an annotation's caption so that its mask fills its box; parts outside the image are cut off."""
-    left, top, width, height = (round(value) for value in annotation.box_ltwh)
+    """Draw a caption's target so that its mask fills the box; parts outside the image are cut off."""
+    left, top, width, height = (round(value) for value in box)
     size = max(width, 1), max(height, 1)
     if settings.cutouts:
-        sprite = turn_cutout(_cutout(annotation.caption, settings, rng), size, rng, tight_first=True)
+        sprite = turn_cutout(_cutout(caption, settings, rng), size, rng, tight_first=True)
     else:
-        sprite = draw_target(parse_caption(annotation.caption), size, rng, light, exact=True)
+        sprite = draw_target(parse_caption(caption), size, rng, light, exact=True)
     _paste(image, sprite, left, top, rng)
 
 

@@ -23,6 +23,8 @@ class Layout:
     num_targets: tuple[int, int]
     same_kind: float
     captions: tuple[str, ...]
+    several: float = 0.0
+    absent: float = 0.0
 
 
 def choose_captions(layout: Layout, rng: np.random.Generator) -> list[str]:
@@ -46,6 +48,29 @@ def choose_captions(layout: Layout, rng: np.random.Generator) -> list[str]:
         chosen.append(int(rng.choice([i for i in free if liveries[i].kind == kind])))
     rng.shuffle(chosen)
     return [layout.captions[i] for i in chosen]
+
+
+def choose_further(layout: Layout, captions: list[str], rng: np.random.Generator) -> list[str]:
+    """The captions of further targets: each of `captions` with the chance `several` once or twice more."""
+    return [caption for caption in captions if rng.random() < layout.several for _ in range(int(rng.integers(1, 3)))]
+
+
+def choose_absent(layout: Layout, captions: list[str], rng: np.random.Generator) -> list[str]:
+    """Captions that describe nothing in an image of `captions`, which are those of its targets.
+
+    One for each of them with the chance `absent`; none is of the kind and the set of colours of another.
+    """
+    liveries = [_livery(caption) for caption in layout.captions]
+    taken = [_livery(caption) for caption in captions]
+    absent: list[str] = []
+    for _ in range(sum(rng.random() < layout.absent for _ in captions)):
+        free = [i for i, livery in enumerate(liveries) if not any(_alike(livery, other) for other in taken)]
+        if not free:
+            break
+        place = int(rng.choice(free))
+        taken.append(liveries[place])
+        absent.append(layout.captions[place])
+    return absent
 
 
 @lru_cache(maxsize=4096)

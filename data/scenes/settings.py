@@ -33,6 +33,8 @@ class ScenesConfig(RunConfig):
     target_size: list[int] | None = None  # median box width and height; default 60x40 scaled with the image
     num_targets: list[int] = field(default_factory=lambda: [3, 8])  # least and most targets in an image
     same_kind: float = 0.6  # chance that a further target is a kind already there, in other colours
+    several: float = 0.0  # chance that a caption describes two or three targets of its image
+    absent: float = 0.0  # for each caption with a target, chance of a further one that describes nothing in the image
     captions: list[str] | None = None  # the vocabulary; default: the built-in one, or the cutouts' names
     annotations: str | None = None  # draw this file's captions into this file's boxes instead
     backgrounds: str | None = None  # folder of photographs to draw on instead of drawn landscapes

@@ -52,7 +52,7 @@ def _read_back(tree: Path, folder: RunFolder) -> dict[str, Any]:
     for part, images in read_tree(tree).items():
         write_annotations(folder.path / f"{part}.jsonl", images)
         metrics[f"num_{part}"] = len(images)
-        metrics[f"num_{part}_boxes"] = sum(len(image.annotations) for image in images)
+        metrics[f"num_{part}_boxes"] = sum(len(image.targets) for image in images)
     return metrics
 
 

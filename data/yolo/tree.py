@@ -2,7 +2,7 @@
 
     data.yaml                what Ultralytics is given: the parts and `names: {0: target}`
     images/train/NAME        the images, linked or copied
-    labels/train/STEM.txt    one label line a box, cut to the image
+    labels/train/STEM.txt    one label line a target, cut to the image
     train.jsonl              the annotations with the captions and boxes that labels cannot hold
     tree.json                what the tree was made from
 
@@ -14,7 +14,7 @@ caption and number type included; a line somebody changed is read as it stands. 
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,9 @@ from core.errors import InputError, reason
 from core.files import read_text, write_json, write_text
 from core.images import IMAGE_SUFFIXES, image_size
 from core.progress import progress
-from core.values import AnnotatedImage, Annotation
+from core.values import AnnotatedImage, Annotation, Box
 from data.captions import place, read_annotations, write_annotations
+from data.entries import merge_repeats
 from data.frames import FramedImage, frame_image
 from data.labels import label_box, label_lines, parse_label
 from data.placing import Place, put_file, write_plain
@@ -185,22 +186,39 @@ def _read_labels(
     if not path.is_file():  # an image without labels is a background
         return AnnotatedImage(name, (), line)
     width, height = image_size(image)
-    pending: dict[str, list[Annotation]] = {}
+    pending: dict[str, list[Box]] = {}
     if recorded is not None:
         framed = frame_image(path, recorded, (width, height))
         texts = label_lines(np.asarray(framed.boxes_xyxy), width, height)
-        for text, annotation in zip(texts, recorded.annotations, strict=True):
-            pending.setdefault(text, []).append(annotation)
-    annotations = []
+        for text, target in zip(texts, recorded.targets, strict=True):
+            pending.setdefault(text, []).append(target)
+    kept: dict[Box, int] = {}  # recorded targets and the lines that still say them
+    fresh: list[tuple[int, Annotation]] = []
     for number, text in enumerate(read_text(path).splitlines(), start=1):
         if not text.strip():
             continue
         if pending.get(text.strip()):
-            annotations.append(pending[text.strip()].pop(0))
+            kept[pending[text.strip()].pop(0)] = number
             continue
         where = place(path, number)
         kind, fractions = parse_label(text, where)
         if kind not in names:
             raise InputError(f"{where}: field 'class': {kind} is not among the names of the tree")
-        annotations.append(Annotation(names[kind], label_box(fractions, width, height)))
-    return AnnotatedImage(name, tuple(annotations), line)
+        fresh.append((number, Annotation(names[kind], (label_box(fractions, width, height),))))
+    described = [*_still_described(recorded, kept), *fresh] if recorded is not None else fresh
+    annotations = [annotation for _, annotation in sorted(described, key=lambda pair: pair[0])]
+    return AnnotatedImage(name, merge_repeats(annotations, str(path)), line)
+
+
+def _still_described(recorded: AnnotatedImage, kept: dict[Box, int]) -> Iterator[tuple[int, Annotation]]:
+    """(label line, annotation) of the captions that have kept a target, and of those that never had one.
+
+    The line is that of the first target that no earlier caption describes, else the earlier caption's.
+    """
+    line, seen = 0, set[Box]()
+    for annotation in recorded.annotations:
+        boxes = tuple(box for box in annotation.boxes_ltwh if box in kept)
+        if boxes or not annotation.boxes_ltwh:
+            line = min((kept[box] for box in boxes if box not in seen), default=line)
+            seen.update(boxes)
+            yield line, replace(annotation, boxes_ltwh=boxes)

@@ -60,9 +60,10 @@ def make_table(
 
 
 def truth_table(truth: Sequence[AnnotatedImage]) -> BoxTable:
-    """Every true box of an annotation file."""
-    image = [place for place, entry in enumerate(truth) for _ in entry.annotations]
-    boxes = [a.box_ltwh for entry in truth for a in entry.annotations]
+    """Every target of an annotation file; equal boxes of an image are one, whatever the number of captions."""
+    targets = [entry.targets for entry in truth]
+    image = [place for place, own in enumerate(targets) for _ in own]
+    boxes = [box for own in targets for box in own]
     return make_table(image, boxes, np.ones(len(boxes)), len(truth))
 
 

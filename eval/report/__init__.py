@@ -9,6 +9,7 @@ from eval.report.settings import ReportConfig
 
 def run(config: ReportConfig, folder: RunFolder) -> dict[str, Any]:
     """Write `report.html`, `report.md`, `report.json` and `charts/*.png`, all from the same contents."""
+    from eval.answers.measures import FIGURES
     from eval.report.contents import Limits, gather
     from eval.report.page import page, plain_text, summary
 
@@ -29,8 +30,8 @@ def run(config: ReportConfig, folder: RunFolder) -> dict[str, Any]:
     write_json(folder.path / "report.json", summary(contents))
     write_text(folder.path / "report.html", page(contents))
     known: dict[str, Any] = contents.metrics | contents.stages
-    names: list[str] = ["accuracy", "num_captions", "chance", "ceiling", "scorer_given_target"]
-    figures: dict[str, Any] = {name: known[name] for name in names if name in known}
+    names: list[str] = ["num_captions", *FIGURES, "chance", "ceiling", "scorer_given_target"]
+    figures: dict[str, Any] = {name: known[name] for name in names if known.get(name) is not None}
     metrics = {**figures, "num_runs": len(runs), "num_failures": contents.num_failures}
     _track(config, folder, contents, metrics)
     return metrics

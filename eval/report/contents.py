@@ -13,12 +13,14 @@ from core.records import read_detections, read_predictions
 from core.store import CandidateStore
 from core.values import AnnotatedImage
 from data.captions import read_annotations
+from eval.answers.joining import score_keyed
+from eval.answers.measures import grounding_metrics
+from eval.answers.outcomes import Outcome
 from eval.attribution import Case, attribution, breakdown, cases_of, detection_errors
 from eval.boxes.operating_point import cut_table
 from eval.boxes.table import detection_table, truth_table
 from eval.charts.kinds import Chart
 from eval.charts.pareto import pareto_charts
-from eval.grounding import Outcome, grounding_metrics, score_keyed
 from eval.report.charts import breakdown_charts, curve_charts, sweep_charts, training_charts
 from eval.report.gallery import Images, card, spread
 from eval.runs import FoundRun, latest, typed
@@ -44,6 +46,7 @@ class Contents:
     box_errors: dict[str, int] = field(default_factory=dict)  # of the boxes at the operating point, by kind
     systems: list[dict[str, Any]] = field(default_factory=list)  # every export with its accuracy and its time an image
     sweep: list[dict[str, Any]] = field(default_factory=list)
+    sweep_by: str = "accuracy"  # the figure that the sweep's points are ranked by
     breakdowns: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     charts: dict[str, list[Chart]] = field(default_factory=dict)
     scenes: list[dict[str, Any]] = field(default_factory=list)
@@ -77,6 +80,7 @@ def gather(runs: Sequence[FoundRun], title: str, images: str | None, truth: str 
         contents.box_errors = _box_errors(coco)
     if sweep is not None:
         contents.sweep = read_json(sweep.path / "sweep.json")
+        contents.sweep_by = str(sweep.metrics.get("best_by", "accuracy"))
         contents.charts["sweep"] = sweep_charts(contents.sweep)
     contents.charts["training"] = training_charts(runs)
     contents.systems = systems_of(runs)

@@ -98,7 +98,7 @@ def _jpeg(image: NDArray[np.uint8], quality: int) -> str:
 def card(case: Case, images: Images) -> dict[str, Any]:
     """One caption for the gallery: its scene, its boxes, and the candidates' crops by falling score."""
     outcome = case.outcome
-    answer = None if outcome.prediction is None else outcome.prediction.box_ltwh
+    target = outcome.truths_ltwh[0] if outcome.truths_ltwh else None
     return {
         "scene": images.scene(outcome.image),
         "image": outcome.image,
@@ -107,15 +107,15 @@ def card(case: Case, images: Images) -> dict[str, Any]:
         "fate_slug": slug(case.fate),
         "stage": case.stage,
         "why": FATES[case.fate][1],
-        "truth": outcome.truth_ltwh,
-        "answer": answer,
+        "truths": outcome.truths_ltwh,
+        "answers": outcome.boxes_ltwh,
         "iou": outcome.iou,
         "best_iou": case.best_iou,
         "score": None if outcome.prediction is None else outcome.prediction.score,
         "kind": kind_of(outcome.caption),
         "colour": colour_of(outcome.caption),
-        "size": size_of(outcome.truth_ltwh),
-        "truth_crop": images.crop(outcome.image, _xyxy(outcome.truth_ltwh)),
+        "size": "no target" if target is None else size_of(target),
+        "truth_crop": None if target is None else images.crop(outcome.image, _xyxy(target)),
         "crops": _crops(case, images),
         "num_candidates": case.num_candidates,
     }
@@ -128,8 +128,7 @@ def _xyxy(box: Box) -> tuple[float, float, float, float]:
 def _crops(case: Case, images: Images) -> list[dict[str, Any]]:
     worth = case.candidates.confidence if case.scores is None else case.scores
     boxes_ltwh = xyxy_to_ltwh(case.candidates.boxes_xyxy.astype(np.float64))
-    prediction = case.outcome.prediction
-    answer = None if prediction is None else prediction.box_ltwh
+    answers = case.outcome.boxes_ltwh
     crops = []
     for place in np.argsort(-np.asarray(worth), kind="stable")[:CROPS]:
         box = case.candidates.boxes_xyxy[place]
@@ -138,15 +137,15 @@ def _crops(case: Case, images: Images) -> list[dict[str, Any]]:
                 "data": images.crop(case.outcome.image, box.tolist()),
                 "score": None if case.scores is None else float(case.scores[place]),
                 "confidence": float(case.candidates.confidence[place]),
-                "chosen": answer is not None and bool(np.allclose(boxes_ltwh[place], answer, atol=1e-3)),
-                "iou": _iou(tuple(boxes_ltwh[place].tolist()), case.outcome.truth_ltwh),
+                "chosen": any(np.allclose(boxes_ltwh[place], answer, atol=1e-3) for answer in answers),
+                "iou": max((_iou(tuple(boxes_ltwh[place].tolist()), t) for t in case.outcome.truths_ltwh), default=0.0),
             }
         )
     return crops
 
 
 def _iou(a: Box, b: Box) -> float:
-    from eval.grounding import iou_ltwh
+    from eval.answers.outcomes import iou_ltwh
 
     return iou_ltwh(b, a)
 

@@ -6,12 +6,13 @@ from importlib.resources import files
 from typing import Any
 
 from core.counting import count
+from eval.answers.measures import CURVES, FIGURES, RATIOS
 from eval.attribution import FATES, slug
 from eval.charts.svg import svg
 from eval.report.contents import Contents
 from eval.speed import time_per_image
-from eval.sweep import FIGURES, SETTINGS
-from eval.tables import markdown, shown, varying
+from eval.sweep import ranked_rows, shown_columns
+from eval.tables import markdown, shown
 
 TOP_ROWS = 12  # of the sweep, before the fold
 NEVER_OFFERED = "no target was offered"
@@ -40,18 +41,54 @@ def lead(contents: Contents) -> list[str]:
     m, s, d = contents.metrics, contents.stages, contents.detection
     sentences = []
     if m:
-        low, high = (100 * v for v in m["ci95"])
         missing = f" {count(m['num_missing'], 'caption')} got no box, counted as wrong." if m["num_missing"] else ""
-        share = f"{100 * m['accuracy']:.1f} % (95 % interval {low:.1f} to {high:.1f}, by image)"
-        hits = f"Of {count(m['num_captions'], 'caption')}, {m['num_hits']} were answered with the right box"
-        sentences.append(f"{hits}: {share}.{missing}")
-    if s:
+        kinds = _kinds(m)
+        if m["accuracy"] is not None:
+            of = f"{count(m['num_captions_one'], 'caption')}{' with one target' if kinds else ''}"
+            hits = f"Of {of}, {m['num_hits']} were answered with the right box"
+            sentences.append(f"{hits}: {_told(m['accuracy'], m['ci95'])}.{missing}")
+        if kinds:
+            exact = _told(m["exact_share"], m["exact_share_ci95"])
+            sentences.append(f"Of all {count(m['num_captions'], 'caption')}, {kinds}, every target and nothing else "
+                             f"was answered in {exact}.")  # fmt: skip
+    if s and m.get("accuracy") is not None:
         sentences.append(f"A random candidate would be right {100 * s['chance']:.1f} % of the time; with these "
                          f"candidates no scorer could exceed {100 * s['ceiling']:.1f} %.")  # fmt: skip
+    if s:
         sentences.append(_blame(s))
     elif d:
         sentences.append(f"The detector reaches AP50 {d['AP50']:.3f} and AP {d['AP']:.3f}.")
     return sentences
+
+
+def _told(share: float, interval: list[float]) -> str:
+    low, high = (100 * v for v in interval)
+    return f"{100 * share:.1f} % (95 % interval {low:.1f} to {high:.1f}, by image)"
+
+
+def _kinds(metrics: dict[str, Any]) -> str:
+    """How many captions describe several targets or none; empty where every caption describes one."""
+    several, none = metrics["num_captions_several"], metrics["num_captions_none"]
+    return f"{several} of them with several targets and {none} with none" if several + none else ""
+
+
+def headline(contents: Contents) -> dict[str, Any]:
+    """The one big figure: accuracy, or where no caption has one target the share answered exactly."""
+    m = contents.metrics
+    if not m or m["accuracy"] is not None:
+        return {"label": "grounding accuracy", "share": m.get("accuracy"), "ci95": m.get("ci95")}
+    return {"label": "captions answered exactly", "share": m["exact_share"], "ci95": m["exact_share_ci95"]}
+
+
+def measures(contents: Contents) -> list[dict[str, Any]]:
+    """Every figure of the answers with its interval, where some captions describe several targets or none."""
+    m = contents.metrics
+    if not m or not _kinds(m):
+        return []
+    intervals = {name: m["ci95"] if name == "accuracy" else m[f"{name}_ci95"] for name in FIGURES}
+    known = [(name, meaning, intervals[name]) for name, meaning in {**RATIOS, **CURVES}.items() if m[name] is not None]
+    return [{"figure": name, "value": m[name], "low": low, "high": high, "meaning": meaning}
+            for name, meaning, (low, high) in known]  # fmt: skip
 
 
 def _blame(stages: dict[str, Any]) -> str:
@@ -110,7 +147,6 @@ def page(contents: Contents) -> str:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"shown": shown, "percent": percent, "slug": slug}
     environment.globals |= {"svg": svg}
-    ranked = sorted(contents.sweep, key=lambda row: (-row["accuracy"], -row["f1"]))
     return environment.from_string(_part("report.html.j2")).render(
         c=contents,
         css=_part("report.css"),
@@ -120,8 +156,10 @@ def page(contents: Contents) -> str:
         tiles=tiles(contents),
         fates=fates(contents),
         choices=choices(contents),
-        sweep_rows=ranked,
-        sweep_columns=[*varying(contents.sweep, SETTINGS), *FIGURES] if contents.sweep else [],
+        headline=headline(contents),
+        measures=measures(contents),
+        sweep_rows=ranked_rows(contents.sweep, contents.sweep_by),
+        sweep_columns=shown_columns(contents.sweep, contents.sweep_by) if contents.sweep else [],
         top_rows=TOP_ROWS,
         made=time.strftime("%Y-%m-%d %H:%M"),
         commit=next((str(r.record.get("commit") or "")[:10] for r in reversed(contents.runs)), ""),
@@ -142,8 +180,8 @@ def plain_text(contents: Contents, has_charts: bool) -> str:
         ]
         parts += ["## Where the errors are made\n", markdown(rows, ["fate", "stage", "captions", "share"], 3)]
     if contents.sweep:
-        columns = [*varying(contents.sweep, SETTINGS), *FIGURES]
-        ranked = sorted(contents.sweep, key=lambda row: (-row["accuracy"], -row["f1"]))
+        columns = shown_columns(contents.sweep, contents.sweep_by)
+        ranked = ranked_rows(contents.sweep, contents.sweep_by)
         parts += [f"## Sweep: the best {min(TOP_ROWS, len(ranked))} of {len(ranked)}\n",
                   markdown(ranked[:TOP_ROWS], columns)]  # fmt: skip
     for by, rows in contents.breakdowns.items():
@@ -163,7 +201,10 @@ def _headline_table(contents: Contents) -> str:
     m, s, d = contents.metrics, contents.stages, contents.detection
     rows: list[tuple[str, float | None, str]] = []
     if m:
-        rows.append(("grounding accuracy", m["accuracy"], "95 % interval {:.3f} to {:.3f}".format(*m["ci95"])))
+        big = headline(contents)
+        rows.append((big["label"], big["share"], "95 % interval {:.3f} to {:.3f}".format(*big["ci95"])))
+        rows += [(row["figure"], row["value"], f"95 % interval {row['low']:.3f} to {row['high']:.3f}")
+                 for row in measures(contents) if row["figure"] != "accuracy"]  # fmt: skip
     if s:
         rows.append(("chance", s["chance"], "a random candidate"))
         rows.append(("ceiling", s["ceiling"], "the best candidate by overlap"))

@@ -7,7 +7,9 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from core.choosing import ChoosingConfig
+import numpy as np
+
+from core.choosing import ChoosingConfig, Select
 from core.cuts import CutConfig, FusionConfig, combinations
 from core.errors import InputError, check_shares
 from core.files import read_json, sha256_bytes, sha256_file, write_json, write_text
@@ -15,6 +17,7 @@ from core.progress import progress
 from core.runs import RunFolder
 from core.store import CandidateStore
 from data.captions import read_annotations
+from eval.answers.measures import CURVES, FIGURES
 from eval.ledger import count_look, ledger_path
 from eval.sweep.columns import detector_columns, scorer_columns
 from eval.sweep.points import NotCovered, Sweeper, SystemPoint
@@ -25,11 +28,12 @@ from eval.tracked import tell
 
 SETTINGS = ("detector", "imgsz", "detector_weights", "views", "confidence", "nms_iou", "max_det", "fusion", "wbf_iou",
             "weights", "scorer", "upscaler", "scorer_weights", "method", "confidence_weight",
-            "combine", "absent_below")  # fmt: skip
+            "combine", "absent_below", "select", "above")  # fmt: skip
 AXES = ("confidence", "nms_iou", "wbf_iou", "confidence_weight", "max_det", "views", "fusion", "weights", "method",
-        "combine", "absent_below")  # fmt: skip
+        "combine", "absent_below", "select", "above")  # fmt: skip
 RARELY = ("views", "fusion", "wbf_iou", "weights")  # axes that pipeline.export covers only when it is asked to
-FIGURES = ("accuracy", "ceiling", "chance", "AP", "AP50", "precision", "recall", "f1")
+SHOWN = ("accuracy", "ceiling", "chance", "AP", "AP50", "precision", "recall", "f1")
+SHOWN_APART = ("instance_f1", "exact_share", "none_accuracy", "target_accuracy")  # of captions with several or none
 PUBLISHED = {  # the published table's columns; its AP saw only boxes above the confidence
     "conf": "confidence", "IoU thresh": "nms_iou", "pycocotools mAP@0.5": "AP50_cut",
     "pycocotools mAP@0.5-0.95": "AP_cut", "self calc mAP@0.5 over no. GT": "map50_over_truth",
@@ -47,9 +51,11 @@ def points_of(config: SweepConfig, store: CandidateStore) -> list[SystemPoint]:
     fusion = FusionConfig(view_weights=config.view_weights, min_votes=config.min_votes, score_rule=config.score_rule)
     cuts = combinations(config, CutConfig(fusion=fusion))
     choosings = [
-        ChoosingConfig(method=m, confidence_weight=w, combine=c, absent_below=a, fallback=config.fallback)
-        for m, w, c, a in product(config.method, config.confidence_weight, config.combine, config.absent_below)
-    ]
+        ChoosingConfig(m, w, c, absent, select, above, config.fallback)
+        for m, w, c, absent, select, above in product(config.method, config.confidence_weight, config.combine,
+                                                      config.absent_below, config.select, config.above)
+        if select is Select.above or above == config.above[0]
+    ]  # fmt: skip
     return [SystemPoint(views, cut, detector, scorer, choosing) for detector, views, scorer, choosing, cut in
             product(detectors, config.views, scorers, choosings, cuts)]  # fmt: skip
 
@@ -107,9 +113,31 @@ def _how_to_cover(config: SweepConfig, store: CandidateStore, point: SystemPoint
     return f"{store.folder}: holds no score of some crop of {image} at {setting}; this adds it: {shlex.join(words)}"
 
 
-def best_row(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The row with the highest accuracy, of equal ones the highest F1."""
-    return max(rows, key=lambda row: (row["accuracy"], row["f1"]))
+def best_row(rows: Sequence[dict[str, Any]], by: str = "accuracy") -> dict[str, Any]:
+    """The row with the highest figure `by` (what is lost or wrong: the lowest), of equal ones the highest F1."""
+    return max(rows, key=lambda row: _rank(row, by))
+
+
+def shown_columns(rows: Sequence[dict[str, Any]], by: str) -> list[str]:
+    """The columns of the table: the settings that vary and the figures, of several and none where it is about them."""
+    return [*varying(rows, SETTINGS), SHOWN[0], *(() if by == "accuracy" else SHOWN_APART), *SHOWN[1:]]
+
+
+def ranked_rows(rows: Sequence[dict[str, Any]], by: str) -> list[dict[str, Any]]:
+    """The rows, the best first."""
+    return sorted(rows, key=lambda row: _rank(row, by), reverse=True)
+
+
+def _rank(row: dict[str, Any], by: str) -> tuple[float, float]:
+    value = row.get(by)
+    return -np.inf if value is None else -value if by in CURVES else value, row["f1"]
+
+
+def _judged_by(config: SweepConfig, sweeper: Sweeper) -> str:
+    """The figure that the best point has most of."""
+    if config.by is not None:
+        return config.by
+    return "accuracy" if (sweeper.num_truths == 1).all() else "exact_share"
 
 
 def published_table(rows: Sequence[dict[str, Any]]) -> str:
@@ -121,25 +149,29 @@ def published_table(rows: Sequence[dict[str, Any]]) -> str:
 def run(config: SweepConfig, folder: RunFolder) -> dict[str, Any]:
     """Write `sweep.json`, `sweep.csv`, `sweep.md` and `published.md`; heat maps and curves are the report's."""
     looks = _count_looks(config)
-    rows, _ = sweep(config)
+    if config.by is not None and config.by not in FIGURES:
+        raise InputError(f"by: {config.by!r} is not one of {', '.join(FIGURES)}")
+    rows, sweeper = sweep(config)
+    by = _judged_by(config, sweeper)
     if looks:
         print(looks)
     for path in (config.candidates, config.truth):
         folder.add_parent(path)
-    columns = [*varying(rows, SETTINGS), *FIGURES]
+    columns = shown_columns(rows, by)
     write_json(folder.path / "sweep.json", rows)
     write_text(folder.path / "sweep.csv", comma_separated(rows))
     write_text(folder.path / "sweep.md", markdown(rows, columns))
     write_text(folder.path / "published.md", published_table(rows))
     if len(rows) <= 60:
         print_table(rows, columns)
-    best = best_row(rows)
-    print(
-        "best: " + ", ".join(f"{c} {best[c]}" for c in varying(rows, SETTINGS)) + f": accuracy {best['accuracy']:.4f}"
-    )
+    best = best_row(rows, by)
+    value = "nothing to measure" if best[by] is None else f"{best[by]:.4f}"
+    print("best: " + ", ".join(f"{c} {best[c]}" for c in varying(rows, SETTINGS)) + f": {by} {value}")
     metrics = {
         "num_points": len(rows),
+        "best_by": by,
         "best_accuracy": best["accuracy"],
+        **({} if by == "accuracy" else {f"best_{by}": best[by]}),
         "best": {name: best[name] for name in SETTINGS},
         "candidates": str(Path(config.candidates)),
         "truth_sha256": sha256_file(config.truth),

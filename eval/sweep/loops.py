@@ -1,4 +1,4 @@
-"""The compiled loop of eval.sweep.replay: one pass of suppression for several overlaps."""
+"""The compiled loops of eval.sweep: one pass of suppression for several overlaps, and the matching of answers."""
 
 from typing import Any
 
@@ -41,3 +41,26 @@ def _suppress(boxes: Any, limits: Any) -> Any:
 def suppress_sorted(boxes_xyxy: Any, nms_ious: Any) -> list[Any]:
     """For each overlap the places of (N, 4) float32 boxes, by descending confidence, that suppression keeps."""
     return [np.flatnonzero(row) for row in _suppress(boxes_xyxy, nms_ious)]
+
+
+@njit(cache=True)
+def match_answers(overlaps_NG: Any, described_MG: Any, answered_NM: Any, least: float) -> Any:
+    """(M,) how many of each caption's answered boxes match a target of its own, one to one, at an IoU above `least`.
+
+    Greedily by descending IoU (ties: the earlier box, then the earlier target), as eval.answers.outcomes does.
+    """
+    num_boxes, num_targets = overlaps_NG.shape
+    matched = np.zeros(len(described_MG), np.intp)
+    for m in range(len(described_MG)):
+        free_boxes, free_targets = answered_NM[:, m].copy(), described_MG[m].copy()
+        while True:
+            best, box, target = least, -1, -1
+            for n in range(num_boxes):
+                for g in range(num_targets):
+                    if free_targets[g] and free_boxes[n] and overlaps_NG[n, g] > best:
+                        best, box, target = overlaps_NG[n, g], n, g
+            if box < 0:
+                break
+            free_boxes[box] = free_targets[target] = False
+            matched[m] += 1
+    return matched

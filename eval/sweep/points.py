@@ -8,14 +8,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.answering import Scores, answer
-from core.choosing import NOBODY, ChoosingConfig
+from core.choosing import NOBODY, ChoosingConfig, Select
 from core.cuts import CutConfig, Point
 from core.values import Candidates
+from eval.answers.measures import FIGURES, RATIOS, Counts, parts_and_wholes, plain_figures
+from eval.answers.outcomes import HIT_IOU
 from eval.boxes.average_precision import MATCH_IOUS, sorted_precision
 from eval.boxes.matching import match_by_confidence, match_pairs, overlap_pairs
 from eval.boxes.operating_point import rates, ratio
 from eval.boxes.table import BoxTable, make_table, truth_table
-from eval.sweep.replay import FLOOR, CropScores, ImageReplay, Replay, hits_of
+from eval.statistics import Resamples
+from eval.sweep.loops import match_answers
+from eval.sweep.replay import FLOOR, CropScores, ImageReplay, Replay
 
 AP_MAX_DET = 100  # COCO's own limit of boxes per image
 
@@ -36,7 +40,8 @@ class SystemPoint(Point):
             "nms_iou": self.cut.nms_iou, "max_det": self.cut.max_det, "fusion": fusion.method.value,
             "wbf_iou": fusion.wbf_iou, "weights": " ".join(map(str, fusion.weights)) or None, "scorer": self.scorer,
             "method": chosen.method.value, "confidence_weight": chosen.confidence_weight,
-            "combine": chosen.combine.value, "absent_below": chosen.absent_below,
+            "combine": chosen.combine.value, "absent_below": chosen.absent_below, "select": chosen.select.value,
+            "above": chosen.above if chosen.select is Select.above else None,
         }  # fmt: skip
 
 
@@ -44,8 +49,8 @@ class SystemPoint(Point):
 class Answers:
     """What a point gave: one entry a caption, in the truth's order."""
 
-    hit: NDArray[np.bool_]  # the answer overlaps the true box by more than half
-    reachable: NDArray[np.bool_]  # some candidate does
+    counts: Counts
+    reachable: NDArray[np.bool_]  # some candidate overlaps a target of the caption by more than half
     chance: NDArray[np.float64]  # probability that a random candidate does
 
 
@@ -61,10 +66,13 @@ class Sweeper:
     match_iou: float = 0.5
     _tables: dict[Any, Table] = field(default_factory=dict)
     _uncut: dict[Any, dict[str, float]] = field(default_factory=dict)
-    _answered: dict[Any, tuple[Any, Any, Any]] = field(default_factory=dict)
+    _answered: dict[Any, "Judged"] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.truth = truth_table(self.replay.truth)
+        captions = [(entry.image, len(a.boxes_ltwh)) for entry in self.replay.truth for a in entry.annotations]
+        self.num_truths = np.asarray([number for _, number in captions], np.intp)  # one entry a caption
+        self._resamples = Resamples([image for image, _ in captions]) if captions else None
 
     def prepare(self, points: Sequence[SystemPoint]) -> None:
         """Run each NMS that the points will ask for, several overlaps at once."""
@@ -80,14 +88,26 @@ class Sweeper:
     def figures(self, point: SystemPoint) -> dict[str, Any]:
         """How good the point is, by every measure."""
         answers = self.answers(point)
+        one = self.num_truths == 1
         return {
-            "accuracy": ratio(int(answers.hit.sum()), len(answers.hit)),
-            "num_hits": int(answers.hit.sum()),
-            "num_captions": len(answers.hit),
-            "ceiling": ratio(int(answers.reachable.sum()), len(answers.hit)),
-            "chance": float(answers.chance.mean()) if len(answers.chance) else 0.0,
+            **self._grounding(answers.counts),
+            "num_hits": int(answers.counts.hit[one].sum()),
+            "num_captions": len(self.num_truths),
+            "ceiling": ratio(int(answers.reachable[one].sum()), int(one.sum())),
+            "chance": float(answers.chance[one].mean()) if one.any() else 0.0,
             **self.detection(point),
         }
+
+    def _grounding(self, counts: Counts) -> dict[str, Any]:
+        """Every figure of the answers, and the intervals of those that are shares."""
+        if self._resamples is None:
+            return dict.fromkeys(FIGURES)
+        told: dict[str, Any] = plain_figures(counts)
+        intervals = self._resamples.intervals(*parts_and_wholes(counts))
+        for name, (low, high) in zip(RATIOS, intervals, strict=True):
+            known = told[name] is not None
+            told |= {f"{name}_ci95_low": low if known else None, f"{name}_ci95_high": high if known else None}
+        return told
 
     # detection
 
@@ -159,46 +179,66 @@ class Sweeper:
         chosen_by = repr(point.choosing)  # every setting of it, also a new one; once a point, as it takes its time
         pairs = zip(self._images(point), scores, strict=True)
         said = [self._answer(image, crops, point, chosen_by) for image, crops in pairs]
-        hit, reachable, chance = (np.concatenate(part) for part in zip(*said, strict=True))
-        return Answers(hit, reachable, chance)
+        columns = [np.concatenate(part) for part in zip(*said, strict=True)]
+        num_boxes, num_matched, hit, score, sure, reachable, chance = columns
+        return Answers(Counts(self.num_truths, num_boxes, num_matched, hit, score, sure), reachable, chance)
 
-    def _answer(
-        self, image: ImageReplay, crops: CropScores | None, point: SystemPoint, chosen_by: str
-    ) -> tuple[Any, Any, Any]:
-        """One image's hits, reachable captions and chances; neighbouring points often leave the same candidates."""
+    def _answer(self, image: ImageReplay, crops: CropScores | None, point: SystemPoint, chosen_by: str) -> "Judged":
+        """What one image's captions get; neighbouring points often leave the same candidates."""
         kept = image.cut_views(point.cut.confidence, point.cut.nms_iou, point.cut.max_det)
         if len(kept) != 1:
-            candidates, hits_NM = self.candidates(image, point.cut)
-            return _judged(candidates, hits_NM, _scored(crops, candidates, image), point.choosing)
+            candidates, overlaps_NG = self.candidates(image, point.cut)
+            return _judged(image, candidates, overlaps_NG, _scored(crops, candidates, image), point.choosing)
         key = (id(image), id(crops), chosen_by, kept[0].tobytes())
         if key not in self._answered:
-            candidates, hits_NM = self.candidates(image, point.cut)
+            candidates, overlaps_NG = self.candidates(image, point.cut)
             scores = _scored_raw(crops, image, kept[0]) if len(kept[0]) else _scored(crops, candidates, image)
-            self._answered[key] = _judged(candidates, hits_NM, scores, point.choosing)
+            self._answered[key] = _judged(image, candidates, overlaps_NG, scores, point.choosing)
         return self._answered[key]
 
-    def candidates(self, image: ImageReplay, cut: CutConfig) -> tuple[Candidates, NDArray[np.bool_]]:
-        """The image's candidates at a cut, with each candidate's hits."""
+    def candidates(self, image: ImageReplay, cut: CutConfig) -> tuple[Candidates, NDArray[np.float64]]:
+        """The image's candidates at a cut, with their (N, G) overlaps with its targets."""
         kept = image.cut_views(cut.confidence, cut.nms_iou, cut.max_det)
-        if len(kept) == 1 and len(kept[0]):  # nothing is fused: the raw boxes' hits are known
-            return Candidates(image.boxes_xyxy[kept[0]], image.confidence[kept[0]]), image.hits[kept[0]]
+        if len(kept) == 1 and len(kept[0]):  # nothing is fused: the raw boxes' overlaps are known
+            return Candidates(image.boxes_xyxy[kept[0]], image.confidence[kept[0]]), image.overlaps[kept[0]]
         candidates = image.candidates(cut)
-        return candidates, hits_of(candidates.boxes_xyxy, image.truth_ltwh)
+        return candidates, image.overlaps_of(candidates.boxes_xyxy)
 
 
 class NotCovered(Exception):  # noqa: N818 (it is an answer, not a defect)
     """The store lacks a crop that a point needs."""
 
 
+# of one image's M captions: boxes answered, matches, hits, scores and sureness of the best box, reachable, chance
+Judged = tuple[NDArray[Any], ...]
+
+
 def _judged(
-    candidates: Candidates, hits_NM: NDArray[np.bool_], scores: Scores | None, choosing: ChoosingConfig
-) -> tuple[Any, Any, Any]:
-    """Hits, reachable captions and chances of one image's candidates."""
-    chosen = answer(candidates, scores, hits_NM.shape[1], choosing).chosen_M
-    found = np.zeros(len(chosen), bool)
+    image: ImageReplay,
+    candidates: Candidates,
+    overlaps_NG: NDArray[np.float64],
+    scores: Scores | None,
+    choosing: ChoosingConfig,
+) -> Judged:
+    """What one image's captions get of its candidates, as `eval.answers.outcomes` would judge it."""
+    hits_NM = image.hits_of(overlaps_NG)
+    told = answer(candidates, scores, hits_NM.shape[1], choosing)
+    chosen, answered_NM = told.chosen_M, told.choice.answered_NM
     somebody = chosen != NOBODY
-    found[somebody] = hits_NM[chosen[somebody], np.flatnonzero(somebody)]
-    return found, hits_NM.any(axis=0), hits_NM.sum(axis=0) / max(1, len(candidates))
+    place, caption = chosen[somebody], np.flatnonzero(somebody)
+    hit: NDArray[np.bool_] = np.logical_not(image.described_MG.any(axis=1) | somebody)
+    hit[somebody] = hits_NM[place, caption]
+    sure, score = np.full(len(chosen), -np.inf), np.full(len(chosen), np.nan)
+    sure[somebody] = candidates.confidence[place]
+    if scores is not None:
+        score[somebody] = sure[somebody] = scores.matrix_NM[place, caption]
+    if answered_NM is None:
+        num_boxes, num_matched = somebody.astype(np.intp), (hit & somebody).astype(np.intp)
+    else:
+        num_boxes = answered_NM.sum(axis=0)
+        num_matched = match_answers(overlaps_NG, image.described_MG, answered_NM, HIT_IOU)
+    reachable = np.asarray(hits_NM.any(axis=0))
+    return num_boxes, num_matched, hit, score, sure, reachable, hits_NM.sum(axis=0) / max(1, len(candidates))
 
 
 def _scored_raw(crops: CropScores | None, image: ImageReplay, places: NDArray[np.intp]) -> Scores | None:

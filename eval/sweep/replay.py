@@ -1,6 +1,7 @@
 """What the models said about a set, laid out so that any number of settings can be tried on it without asking them.
 
-Shapes: R raw boxes of an image (all views, before NMS), N candidates at one setting, K stored crops, M captions.
+Shapes: R raw boxes of an image (all views, before NMS), N candidates at one setting, K stored crops, M captions,
+G targets.
 """
 
 from collections.abc import Sequence
@@ -20,8 +21,8 @@ from core.pixels import pixel_boxes
 from core.stages import View
 from core.store import CandidateStore
 from core.values import AnnotatedImage, Candidates
+from eval.answers.outcomes import HIT_IOU
 from eval.boxes.matching import iou_ltwh
-from eval.grounding import HIT_IOU
 from eval.sweep.loops import suppress_sorted
 
 FLOOR = 0.001  # AP sees every box from here on, as detectors store them
@@ -29,27 +30,38 @@ FLOOR = 0.001  # AP sees every box from here on, as detectors store them
 
 @dataclass
 class ImageReplay:
-    """One image: its views, its captions' true boxes, and what has been worked out about them so far.
+    """One image: its views, its targets and captions, and what has been worked out about them so far.
 
-    truth_ltwh: (M, 4) float64 pixels. Places of candidates count through all views' raw boxes, view after view.
+    targets_ltwh: (G, 4) float64 pixels. described_MG: which caption describes which target. Places of candidates count
+    through all views' raw boxes, view after view.
     """
 
     name: str
     digest: str
     size: tuple[int, int]  # width, height in pixels
     captions: list[str]
-    truth_ltwh: NDArray[np.float64]
+    targets_ltwh: NDArray[np.float64]
+    described_MG: NDArray[np.bool_]
     views: list[View]
     boxes_xyxy: NDArray[np.float32] = field(init=False)
     confidence: NDArray[np.float32] = field(init=False)
-    hits: NDArray[np.bool_] = field(init=False)
+    overlaps: NDArray[np.float64] = field(init=False)  # (R, G) IoU of raw boxes and targets
     _suppressed: dict[float, list[NDArray[np.intp]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         sets = [v.candidates for v in self.views] or [Candidates.empty()]
         self.boxes_xyxy = np.concatenate([c.boxes_xyxy for c in sets])
         self.confidence = np.concatenate([c.confidence for c in sets])
-        self.hits = hits_of(self.boxes_xyxy, self.truth_ltwh)
+        self.overlaps = self.overlaps_of(self.boxes_xyxy)
+
+    def overlaps_of(self, boxes_xyxy: NDArray[np.floating]) -> NDArray[np.float64]:
+        """(N, G) IoU of boxes and targets."""
+        boxes_ltwh = np.asarray(xyxy_to_ltwh(boxes_xyxy.astype(np.float64)), np.float64)
+        return iou_ltwh(self.targets_ltwh[None], boxes_ltwh[:, None])
+
+    def hits_of(self, overlaps_NG: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """(N, M) whether each box is a hit for each caption: IoU with a target of its own strictly above one half."""
+        return (overlaps_NG > HIT_IOU) @ self.described_MG.T
 
     def prepare(self, nms_ious: Sequence[float], floor: float = FLOOR) -> None:
         """Run NMS from `floor` on at several overlaps at once; higher confidences are then a matter of looking."""
@@ -94,12 +106,6 @@ def suppress_at(
     order = np.argsort(-np.asarray(confidence), kind="stable")
     kept = suppress_sorted(np.ascontiguousarray(boxes_xyxy[order], np.float32), np.asarray(nms_ious, np.float64))
     return [order[row] for row in kept]
-
-
-def hits_of(boxes_xyxy: NDArray[np.floating], truth_ltwh: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """(N, M) whether each box is a hit for each caption: IoU strictly above one half."""
-    boxes_ltwh = xyxy_to_ltwh(boxes_xyxy.astype(np.float64))
-    return iou_ltwh(truth_ltwh[None], np.asarray(boxes_ltwh, np.float64)[:, None]) > HIT_IOU
 
 
 class CropScores:
@@ -153,9 +159,12 @@ class Replay:
         digest = self._digests[entry.image]
         said = [view for key in detector.split("+") for view in self.store.read_views(key, digest)]
         views = fitting_views(said, pattern, "views")
-        boxes = np.asarray([a.box_ltwh for a in entry.annotations], np.float64).reshape(-1, 4)
+        targets = entry.targets
+        boxes = np.asarray(targets, np.float64).reshape(-1, 4)
         captions = [a.caption for a in entry.annotations]
-        return ImageReplay(entry.image, digest, self._sizes[digest], captions, boxes, views)
+        described = [[target in a.boxes_ltwh for target in targets] for a in entry.annotations]
+        described_MG = np.asarray(described, bool).reshape(len(captions), len(targets))
+        return ImageReplay(entry.image, digest, self._sizes[digest], captions, boxes, described_MG, views)
 
     def scores(self, scorer: str) -> list[CropScores]:
         """One scorer's crop scores per image of the truth; `scorer` is a key of the store's embeddings."""

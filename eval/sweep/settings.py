@@ -5,7 +5,7 @@ from typing import Any
 
 from omegaconf import MISSING
 
-from core.choosing import ChoosingMethod, Combining, Fallback
+from core.choosing import ChoosingMethod, Combining, Fallback, Select
 from core.cuts import FusionMethod, ScoreRule
 from core.runs import RunConfig
 from core.tracking import TrackingConfig
@@ -33,6 +33,9 @@ class SweepConfig(RunConfig):
     confidence_weight: list[float] = field(default_factory=lambda: [0.0])  # of the detector in the choice
     combine: list[Combining] = field(default_factory=lambda: [Combining.sum])  # of score and confidence: sum, product
     absent_below: list[Any] = field(default_factory=lambda: [None])  # scores below mean "not in this image"
+    select: list[Select] = field(default_factory=lambda: [Select.best])  # best: one box a caption; above: several
+    above: list[float] = field(default_factory=lambda: [0.5])  # with select=above, the least merit of an answer's box
+    by: str | None = None  # the best point has most of it; null: accuracy, or exact_share with several and none
     fallback: Fallback = Fallback.confident  # without a scorer: the most confident candidate, or none
     match_iou: float = 0.5  # a box is right from this IoU on, for precision, recall and F1
     tracking: TrackingConfig = field(default_factory=TrackingConfig)

@@ -18,7 +18,8 @@ from core.stages import Image
 from core.store import CandidateStore, image_digest
 from core.values import Prediction
 from data.captions import CaptionedImage, read_annotations, read_captions
-from eval.grounding import grounding_metrics, score_keyed
+from eval.answers.joining import score_keyed
+from eval.answers.measures import grounding_metrics
 from eval.tracked import tell
 from pipeline.build import build_pipeline
 from pipeline.export.points import points
@@ -174,7 +175,7 @@ def _answer_all(
         captions = list(entry.captions)
         scores = seen.scores(captions, texts, calibration)
         answered = answer(seen.candidates, scores, len(captions), pipeline.config.choosing)
-        predictions += answered.predictions(entry.image, captions)
+        predictions += answered.predictions(entry.image, captions, entry.ids)
     return predictions
 
 

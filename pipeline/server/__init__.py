@@ -17,7 +17,7 @@ def run(config: ServerConfig, folder: RunFolder) -> dict[str, Any]:
     from pipeline.server.listening import serve
     from pipeline.server.service import Service
 
-    if len(config.fallback_box) != 4:
+    if config.fallback_box is not None and len(config.fallback_box) != 4:
         raise InputError(f"fallback_box: {len(config.fallback_box)} numbers where left, top, width, height are wanted")
     pipeline = open_pipeline(config.pipeline, config.device)
     folder.add_parent(config.pipeline)

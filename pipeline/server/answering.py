@@ -22,7 +22,8 @@ from pipeline.system import Pipeline
 
 T = TypeVar("T")
 CAPTIONS = 4096  # whose embeddings are remembered, a few kB each
-Boxes = list[Box | None]  # one answer an instance; None: nothing in the image answers the caption
+# one answer an instance: a box, or None where nothing in the image answers; a list of boxes with choosing.select=above
+Boxes = list[Box | list[Box] | None]
 
 
 class Recent(Generic[T]):
@@ -128,5 +129,6 @@ class Answering:
             scores = known.scores(captions, texts, calibration)
             answered = answer(known.candidates, scores, len(captions), self._pipeline.config.choosing)
             for n, prediction in zip(places, answered.predictions("", captions), strict=True):
-                boxes[n] = prediction.box_ltwh
+                found = [found.box_ltwh for found in prediction.found]
+                boxes[n] = found if answered.choice.several else prediction.box_ltwh
         return boxes

@@ -47,7 +47,7 @@ class Service:
     work: Work
     limits: LimitsConfig = field(default_factory=LimitsConfig)
     queueing: QueueConfig = field(default_factory=QueueConfig)
-    fallback_box: Sequence[float] = (0.0, 0.0, 0.0, 0.0)
+    fallback_box: Sequence[float] | None = (0.0, 0.0, 0.0, 0.0)
 
     def __post_init__(self) -> None:
         self.measures, self.draining, self.buffered = Measures(), False, 0
@@ -137,7 +137,7 @@ class Service:
             raise RefusedError(400, str(error))
         if error is not None:
             return JSONResponse({"error": "the pipeline failed; its log says how"}, 500)
-        boxes = [list(self.fallback_box if box is None else box) for box in future.result()]
+        boxes = [list((self.fallback_box or ()) if box is None else box) for box in future.result()]
         return Response(json.dumps({"predictions": boxes}), media_type="application/json")
 
 

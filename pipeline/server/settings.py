@@ -17,7 +17,7 @@ class ServerConfig(RunConfig):
     host: str = "0.0.0.0"  # address to listen at
     port: int = 5004  # port to listen at; 0 takes a free one
     device: str | None = None  # cpu, cuda, cuda:1; null: the run's own
-    fallback_box: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0, 0.0])  # ltwh told when nothing is found
+    fallback_box: list[float] | None = field(default_factory=lambda: [0.0] * 4)  # ltwh for nothing found; null: empty
     image_batch: int = 8  # decoded images held and detected together
     remembered_images: int = 256  # images whose candidates and embeddings are kept for later captions
     linger_s: float = 1.0  # after SIGTERM still answer newcomers so long, with /ready at 503

@@ -75,7 +75,7 @@ def validate(
     model.eval()
     try:
         metrics = {} if crops is None else ranking_metrics(
-            scorer, Opened(len(crops), crops.open), crops.captions, crops.images
+            scorer, Opened(len(crops), crops.open), crops.captions, crops.images, crops.targets
         )  # fmt: skip
         return metrics if detected is None else metrics | detected_metrics(scorer, detected)
     finally:

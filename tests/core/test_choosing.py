@@ -3,7 +3,18 @@ from itertools import permutations
 import numpy as np
 import pytest
 
-from core.choosing import NOBODY, ChoosingConfig, ChoosingMethod, Combining, Fallback, choose, score_matrix
+from core.choosing import (
+    NOBODY,
+    ChoosingConfig,
+    ChoosingMethod,
+    Combining,
+    Fallback,
+    Select,
+    choose,
+    score_matrix,
+    select,
+)
+from core.errors import InputError
 
 CONFIDENCE = np.array([0.9, 0.5, 0.3])
 SCORES = np.array([[0.2, 0.9], [0.8, 0.95], [0.1, 0.3]])
@@ -88,3 +99,49 @@ def test_hopeless_scores_still_differ():
     image, text = np.array([[-0.99], [-0.98]], np.float32), np.array([[1.0]], np.float32)
     scores = score_matrix({"scale": 118.3, "bias": -12.7, "sigmoid": True}, image, text)
     assert choose(scores, np.array([0.9, 0.1]), 1, ChoosingConfig()).tolist() == [1]
+
+
+def places(config, scores=SCORES, confidence=CONFIDENCE, **more):
+    chosen = select(scores, confidence, 2, config, **more)
+    return [chosen.places(caption) for caption in range(2)]
+
+
+def test_all_above_a_merit_answer_the_best_first():
+    assert places(ChoosingConfig(select=Select.above, above=0.2)) == [[1, 0], [1, 0, 2]]
+    assert places(ChoosingConfig(select=Select.above, above=0.9)) == [[], [1, 0]]
+    assert places(ChoosingConfig(select=Select.above, above=2.0)) == [[], []]
+    assert places(ChoosingConfig()) == [[1], [1]]
+    assert select(SCORES, CONFIDENCE, 2, ChoosingConfig(select=Select.above, above=0.9)).chosen_M.tolist() == [
+        NOBODY,
+        1,
+    ]
+
+
+def test_the_merit_is_what_the_choice_is_by():
+    """Half confidence: the sums of the first caption are 0.55, 0.65, 0.2, the products 0.424, 0.632, 0.173."""
+    both = {"select": Select.above, "confidence_weight": 0.5}
+    assert places(ChoosingConfig(**both, above=0.55))[0] == [1, 0]
+    assert places(ChoosingConfig(**both, above=0.56))[0] == [1]
+    product = {**both, "combine": Combining.product}
+    assert places(ChoosingConfig(**product, above=0.42))[0] == [1, 0]
+    assert places(ChoosingConfig(**product, above=0.43))[0] == [1]
+    logits = np.log(SCORES)  # of a softmax's family the threshold is on the logarithm
+    assert places(ChoosingConfig(**product, above=float(np.log(0.42))), logits, sigmoid=False)[0] == [1, 0]
+
+
+def test_absent_below_empties_the_answer_of_several():
+    config = ChoosingConfig(select=Select.above, above=0.1, absent_below=0.85)
+    assert places(config) == [[], [1, 0, 2]]
+
+
+def test_several_without_a_scorer_go_by_confidence():
+    assert places(ChoosingConfig(select=Select.above, above=0.4), None) == [[0, 1], [0, 1]]
+    assert places(ChoosingConfig(select=Select.above, above=0.4, fallback=Fallback.none), None) == [[], []]
+    nothing = select(None, np.zeros(0), 2, ChoosingConfig(select=Select.above))
+    assert (nothing.places(0), nothing.several) == ([], True)
+
+
+def test_an_assignment_of_several_is_refused():
+    config = ChoosingConfig(method=ChoosingMethod.assignment, select=Select.above)
+    with pytest.raises(InputError, match=r"choosing.method: an assignment gives each caption one box"):
+        select(SCORES, CONFIDENCE, 2, config)

@@ -25,8 +25,8 @@ def test_the_file_comes_back_byte_for_byte(tmp_path):
     images = read_annotations(tmp_path / "a.jsonl")
     write_annotations(tmp_path / "b.jsonl", images)
     assert (tmp_path / "b.jsonl").read_text(encoding="utf-8") == text
-    assert [type(v) for v in images[0].annotations[0].box_ltwh] == [int, float, float, int]
-    assert images[2].annotations[0].box_ltwh == (184, -4, 92, 4.5)
+    assert [type(v) for v in images[0].annotations[0].boxes_ltwh[0]] == [int, float, float, int]
+    assert images[2].annotations[0].boxes_ltwh[0] == (184, -4, 92, 4.5)
 
 
 def test_the_real_file_comes_back_byte_for_byte(reference_dir, tmp_path):
@@ -35,8 +35,8 @@ def test_the_real_file_comes_back_byte_for_byte(reference_dir, tmp_path):
     assert len(images) == 5107
     assert sum(len(i.annotations) for i in images) == 27_913
     assert len({a.caption for i in images for a in i.annotations}) == 126
-    assert {v % 4 for i in images for a in i.annotations for v in a.box_ltwh} == {0}
-    over = [(i.line, i.image) for i in images for a in i.annotations if min(a.box_ltwh[:2]) < 0]
+    assert {v % 4 for i in images for a in i.annotations for v in a.boxes_ltwh[0]} == {0}
+    over = [(i.line, i.image) for i in images for a in i.annotations if min(a.boxes_ltwh[0][:2]) < 0]
     assert over == [(1450, "image_1449.jpg")]
     write_annotations(tmp_path / "again.jsonl", images)
     assert (tmp_path / "again.jsonl").read_bytes() == source.read_bytes()
@@ -63,9 +63,45 @@ def test_captions_may_come_without_boxes(tmp_path):
     (tmp_path / "a.jsonl").write_text("".join(json.dumps(e) + "\n" for e in entries))
     first, second = read_captions(tmp_path / "a.jsonl")
     assert (first.captions, first.boxes_ltwh) == (("x", "y"), (None, None))
-    assert second.boxes_ltwh == ((1, 2, 3, 4),)
+    assert second.boxes_ltwh == (((1, 2, 3, 4),),)
     with pytest.raises(InputError, match=r"line 1: field 'annotations\[0\].bbox': missing"):
         read_annotations(tmp_path / "a.jsonl")
+
+
+FORMS = (
+    '{"image": "a.jpg", "annotations": [{"caption": "x", "boxes": [[1, 2, 3, 4], [5, 6, 7, 8]]}, '
+    '{"caption": "nothing", "boxes": []}, {"caption": "y", "bbox": [1, 2, 3, 4], "id": "7"}, '
+    '{"caption": "y", "bbox": [9, 9, 3, 4], "id": "8"}]}\n'
+)
+
+
+def test_several_none_and_ids_come_back_byte_for_byte(tmp_path):
+    (tmp_path / "a.jsonl").write_text(FORMS)
+    (image,) = read_annotations(tmp_path / "a.jsonl")
+    assert [(a.caption, len(a.boxes_ltwh), a.id) for a in image.annotations] == [
+        ("x", 2, None), ("nothing", 0, None), ("y", 1, "7"), ("y", 1, "8")]  # fmt: skip
+    assert image.targets == ((1, 2, 3, 4), (5, 6, 7, 8), (9, 9, 3, 4))
+    assert [caption for caption, _ in image.pairs] == ["x", "x", "y", "y"]
+    write_annotations(tmp_path / "b.jsonl", [image])
+    assert (tmp_path / "b.jsonl").read_text() == FORMS
+    (asked,) = read_captions(tmp_path / "a.jsonl")
+    assert (asked.captions, asked.ids) == (("x", "nothing", "y", "y"), (None, None, "7", "8"))
+    assert [b if b is None else len(b) for b in asked.boxes_ltwh] == [2, 0, 1, 1]
+
+
+def test_a_repeated_caption_is_one_with_several_boxes_and_equal_boxes_are_one_target(tmp_path):
+    entries = [("drone", [1, 2, 3, 4]), ("jet", [1, 2.0, 3, 4]), ("drone", [5, 6, 7, 8]), ("drone", [1, 2, 3, 4])]
+    value = {"image": "a.jpg", "annotations": [{"caption": c, "bbox": b} for c, b in entries]}
+    (tmp_path / "a.jsonl").write_text(json.dumps(value))
+    (image,) = read_annotations(tmp_path / "a.jsonl")
+    assert [(a.caption, a.boxes_ltwh) for a in image.annotations] == [
+        ("drone", ((1, 2, 3, 4), (5, 6, 7, 8))), ("jet", ((1, 2, 3, 4),))]  # fmt: skip
+    assert image.targets == ((1, 2, 3, 4), (5, 6, 7, 8))
+    assert read_captions(tmp_path / "a.jsonl")[0].captions == ("drone", "jet")
+
+
+def with_entries(*entries: dict) -> str:
+    return json.dumps({"image": "b.jpg", "annotations": list(entries)})
 
 
 def with_box(value: str) -> str:
@@ -100,6 +136,20 @@ BAD = {
     with_box("[1, 2, 3, -4]"): "field 'annotations[1].bbox': [1, 2, 3, -4] has no area",
     with_box("[-3, 2, 3, 4]"): "field 'annotations[1].bbox': [-3, 2, 3, 4] lies wholly outside the image",
     with_box("[3, -4, 3, 4]"): "field 'annotations[1].bbox': [3, -4, 3, 4] lies wholly outside the image",
+    with_entries(
+        {"caption": "x", "bbox": [1, 1, 2, 2], "boxes": []}
+    ): "field 'annotations[0].boxes': stands beside 'bbox'",
+    with_entries({"caption": "x", "boxes": None}): "field 'annotations[0].boxes': not a list of boxes but null",
+    with_entries(
+        {"caption": "x", "boxes": [[1, 1, 2, 2], [1, 1, 2, 0]]}
+    ): "field 'annotations[0].boxes[1]': [1, 1, 2, 0]",
+    with_entries({"caption": "x", "boxes": [], "id": 1}, {"caption": "y", "boxes": [], "id": "1"}): (
+        "field 'annotations[1].id': '1' is the id of annotations[0] already"
+    ),
+    with_entries({"caption": "x", "boxes": [], "id": [1]}): "field 'annotations[0].id': neither a text nor a whole",
+    with_entries({"caption": "x", "boxes": []}, {"caption": "x", "bbox": [1, 1, 2, 2]}): (
+        "field 'annotations[1].boxes': 'x' describes nothing by one entry and something by another"
+    ),
     with_box("[-9, 2, 3, 4]"): "field 'annotations[1].bbox': [-9, 2, 3, 4] lies wholly outside the image",
 }
 
@@ -157,7 +207,7 @@ def test_the_command_line_itself_ends_with_status_2_and_one_line(tmp_path):
 def test_numbers_survive_as_written(tmp_path):
     text = with_box("[0.1, 1e2, 3.0, 12345678901]")
     (tmp_path / "a.jsonl").write_text(text + "\n")
-    box = read_annotations(tmp_path / "a.jsonl")[0].annotations[1].box_ltwh
+    box = read_annotations(tmp_path / "a.jsonl")[0].annotations[1].boxes_ltwh[0]
     assert box == (0.1, 100.0, 3.0, 12345678901)
     assert isinstance(box[3], int)
     assert math.copysign(1, box[2]) == 1

@@ -19,8 +19,8 @@ def test_pycocotools_reads_it(toy, capsys):
         image = coco.loadImgs(annotated.line)[0]
         assert (image["file_name"], image["width"], image["height"]) == (annotated.image, 96, 64)
         found = coco.loadAnns(coco.getAnnIds(annotated.line))
-        assert [tuple(a["bbox"]) for a in found] == [a.box_ltwh for a in annotated.annotations]
-        assert [a["area"] for a in found] == [a.box_ltwh[2] * a.box_ltwh[3] for a in annotated.annotations]
+        assert [tuple(a["bbox"]) for a in found] == [a.boxes_ltwh[0] for a in annotated.annotations]
+        assert [a["area"] for a in found] == [a.boxes_ltwh[0][2] * a.boxes_ltwh[0][3] for a in annotated.annotations]
         assert [a["caption"] for a in found] == [a.caption for a in annotated.annotations]
         assert {a["iscrowd"] for a in found} == {0}
     assert json.loads(Path("out/metrics.json").read_text()) == {
@@ -62,7 +62,7 @@ def test_a_file_from_elsewhere_is_read():
     Path("c.json").write_text(json.dumps(foreign()))
     first, second = read_coco("c.json")
     assert (first.image, first.annotations, first.line) == ("b.jpg", (), 30)
-    assert [(a.caption, a.box_ltwh) for a in second.annotations] == [
+    assert [(a.caption, a.boxes_ltwh[0]) for a in second.annotations] == [
         ("dog", (1, 2, 3.5, 4)),
         ("a big cat", (5, 6, 7, 8)),
     ]

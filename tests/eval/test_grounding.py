@@ -9,14 +9,10 @@ import pytest
 from core.errors import InputError
 from core.records import read_predictions
 from data.captions import read_annotations
-from eval.grounding import (
-    Duplicates,
-    grounding_metrics,
-    iou_ltwh,
-    main,
-    score_keyed,
-    score_positional,
-)
+from eval.answers.joining import Duplicates, score_keyed, score_positional
+from eval.answers.measures import grounding_metrics
+from eval.answers.outcomes import iou_ltwh
+from eval.grounding import main
 
 
 def write_json(path, value):

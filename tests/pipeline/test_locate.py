@@ -65,9 +65,7 @@ def test_mistakes_are_one_line(words, told, exported, system, capfd):
 
 def test_a_caption_wider_than_the_image_takes_more_lines():
     image = np.zeros((50, 200, 3), np.uint8)
-    one, three = (
-        draw_answer(image, [], [], caption, False) for caption in ("red jet", "red and white fighter jet " * 2)
-    )
+    one, three = (draw_answer(image, [], [], caption, 0) for caption in ("red jet", "red and white fighter jet " * 2))
     assert one.shape == (84, 200, 3)
     assert three.shape == (134, 200, 3)
     assert (three[84:, :, 0] > 200).any(axis=1).sum() > 20  # written in the further lines too

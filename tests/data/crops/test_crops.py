@@ -26,7 +26,7 @@ def test_crops_are_the_pixels_of_their_boxes(toy, made_files):
     assert len(crop_set.crops) == 30
     for crop in crop_set.crops:
         annotation = annotated[crop.image].annotations[crop.index]
-        left, top, width, height = annotation.box_ltwh
+        left, top, width, height = annotation.boxes_ltwh[0]
         source = Image.fromarray(read_image(f"images/{crop.image}"))
         expected = source.crop((left, max(top, 0), left + width, top + height))
         assert crop.caption == annotation.caption

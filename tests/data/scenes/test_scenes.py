@@ -71,9 +71,9 @@ def test_boxes_are_tight_round_the_drawn_mask(monkeypatch: pytest.MonkeyPatch) -
     for index in range(12):
         image, annotations = draw_scene(settings, index)
         for annotation in annotations:
-            seen = drawn_box(image, annotation.box_ltwh)
+            seen = drawn_box(image, annotation.boxes_ltwh[0])
             # A faint edge below the mask's threshold may still tint a pixel just outside.
-            assert np.abs(np.array(seen) - np.array(annotation.box_ltwh)).max() <= 2, (annotation, seen)
+            assert np.abs(np.array(seen) - np.array(annotation.boxes_ltwh[0])).max() <= 2, (annotation, seen)
             checked += 1
     assert checked >= 30
     assert 0 < ALPHA_SEEN < 64
@@ -113,7 +113,7 @@ def test_drawn_sizes_scale_with_the_image_and_follow_the_setting(monkeypatch: py
     )
     for config, wanted in cases:
         settings = scene_settings(config)
-        boxes = [a.box_ltwh for index in range(32) for a in draw_scene(settings, index)[1]]
+        boxes = [a.boxes_ltwh[0] for index in range(32) for a in draw_scene(settings, index)[1]]
         median = [statistics.median(box[i] for box in boxes) for i in (2, 3)]
         assert median == pytest.approx(wanted, rel=0.15), config.size
 
@@ -122,7 +122,7 @@ def test_boxes_lie_inside_and_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("data.scenes.draw.draw_background", flat_background)
     settings = scene_settings(ScenesConfig(box_grid=4, num_targets=[8, 8]))
     for index in range(10):
-        boxes = np.array([a.box_ltwh for a in draw_scene(settings, index)[1]])
+        boxes = np.array([a.boxes_ltwh[0] for a in draw_scene(settings, index)[1]])
         assert (boxes % 4 == 0).all()
         assert (boxes[:, :2] >= 0).all()
         assert (boxes[:, :2] + boxes[:, 2:] <= [1520, 870]).all()
@@ -135,7 +135,7 @@ def test_an_annotation_file_is_drawn_into_its_own_boxes(tmp_path: Path, monkeypa
     monkeypatch.setattr("data.scenes.draw.draw_background", flat_background)
     boxes = [(12, 20, 60, 40), (140, 30, 24, 64), (100, 120, 8, 8), (250, 100, 92, 56)]
     captions = ["grey camouflage fighter jet", "white missile", "yellow drone", "red, white, and blue light aircraft"]
-    given = AnnotatedImage("a.png", tuple(Annotation(c, b) for c, b in zip(captions, boxes, strict=True)), 1)
+    given = AnnotatedImage("a.png", tuple(Annotation(c, (b,)) for c, b in zip(captions, boxes, strict=True)), 1)
     settings = scene_settings(ScenesConfig(size=[400, 230]))
     for index in range(6):
         image, annotations = draw_scene(settings, index, given)
@@ -143,11 +143,11 @@ def test_an_annotation_file_is_drawn_into_its_own_boxes(tmp_path: Path, monkeypa
         for box in boxes:
             seen = drawn_box(image, box)
             assert np.abs(np.array(seen) - box).max() <= 1, (index, box, seen)
-    over_the_edge = AnnotatedImage("b.png", (Annotation("grey drone", (184, -4, 92, 56)),), 1)
+    over_the_edge = AnnotatedImage("b.png", (Annotation("grey drone", ((184, -4, 92, 56),)),), 1)
     image, annotations = draw_scene(settings, 0, over_the_edge)
     seen = drawn_box(image, (184, 0, 92, 52))
     assert np.abs(np.array(seen) - (184, 0, 92, 52)).max() <= 1
-    assert annotations[0].box_ltwh == (184, -4, 92, 56)
+    assert annotations[0].boxes_ltwh[0] == (184, -4, 92, 56)
 
 
 def test_the_annotation_file_comes_back_unchanged(tmp_path: Path) -> None:

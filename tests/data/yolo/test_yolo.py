@@ -72,7 +72,7 @@ def test_the_tree_is_what_ultralytics_takes(tree, monkeypatch):
             assert (label["cls"] == 0).all()
     assert set(seen) == set(expected)
     for name, boxes in seen.items():
-        truth = np.array([a.box_ltwh for a in expected[name].annotations], np.float64)
+        truth = np.array([a.boxes_ltwh[0] for a in expected[name].annotations], np.float64)
         if name == "image_3.jpg":
             truth[1] = [40, 0, 20, 8]  # cut to the image
         assert np.abs(boxes - truth).max() < 1e-4
@@ -91,7 +91,7 @@ def test_a_changed_label_wins_over_the_record(tree):
     changed = f"0 {(left + width / 2) / 96} {(top + height / 2) / 64} {width / 96} {height / 64}"
     path.write_text("\n".join([lines[2], changed, lines[0]]) + "\n")
     image = read_tree(Path("out"))["train"][2]
-    assert [(a.caption, a.box_ltwh) for a in image.annotations] == [
+    assert [(a.caption, a.boxes_ltwh[0]) for a in image.annotations] == [
         ("blue and white drone", (70, 40, 26, 24)), ("target", (30, 16, 12, 8)), ("red drone", (10, 12, 20, 16)),
     ]  # fmt: skip
 

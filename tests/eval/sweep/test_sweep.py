@@ -11,10 +11,10 @@ from core.cuts import CutConfig, FusionConfig, FusionMethod, candidates_of
 from core.pixels import pixel_box
 from core.suppression import nms
 from data.captions import read_annotations
+from eval.answers.outcomes import iou_ltwh
 from eval.boxes.average_precision import twelve_numbers
 from eval.boxes.operating_point import cut_table, operating_point, published_ratios
 from eval.boxes.table import make_table, truth_table
-from eval.grounding import iou_ltwh
 from eval.sweep import main, points_of, sweep
 from eval.sweep.points import Sweeper
 from eval.sweep.replay import Replay, suppress_at
@@ -37,7 +37,7 @@ def plain_way(made_up, store, truth_path, point):
         chosen = answer(candidates, scores, len(captions), point.choosing).chosen_M
         for place, annotation in zip(chosen, entry.annotations, strict=True):
             x1, y1, x2, y2 = candidates.boxes_xyxy[place].tolist()
-            hits += iou_ltwh(annotation.box_ltwh, (x1, y1, x2 - x1, y2 - y1)) > 0.5
+            hits += iou_ltwh(annotation.boxes_ltwh[0], (x1, y1, x2 - x1, y2 - y1)) > 0.5
         sets.append(candidates)
     boxes = np.concatenate([s.boxes_xyxy for s in sets]).astype(np.float64)
     boxes[:, 2:] -= boxes[:, :2]
@@ -152,7 +152,7 @@ def test_chance_and_ceiling_by_hand(made_up, tmp_path):
         candidates = candidates_of(image.views, CutConfig(0.3, 0.5, 4))
         ltwh = candidates.boxes_xyxy.astype(float)
         ltwh[:, 2:] -= ltwh[:, :2]
-        for true in image.truth_ltwh:
+        for true in image.targets_ltwh:
             good = [iou_ltwh(tuple(true), tuple(box)) > 0.5 for box in ltwh]
             ceiling.append(any(good))
             chance.append(np.mean(good))
@@ -232,7 +232,7 @@ def test_two_detectors_together_are_one_ensemble(made_up, tmp_path):
     draw = np.random.default_rng(9)
     for entry in read_annotations(truth):
         digest = store.find_digests([entry.image])[entry.image]
-        boxes = np.asarray([a.box_ltwh for a in entry.annotations])
+        boxes = np.asarray([a.boxes_ltwh[0] for a in entry.annotations])
         store.write_views("second", digest, [made_up.view(draw, boxes, "yolo2/plain")])
     store.describe("proposals", "second", {})
     rows, sweeper = sweep(config_of(store, truth, detectors=["det+sec", "det"], scorers=["none"]))

@@ -170,7 +170,7 @@ def test_pasted_scenes_follow_the_published_generator(cutouts: Path, box: Cutout
     settings = scene_settings(config)
     boxes = [annotation for index in range(12) for annotation in draw_scene(settings, index)[1]]
     assert {annotation.caption for annotation in boxes} == {"red missile", "flying saucer"}
-    ratios = np.array([annotation.box_ltwh[2:] for annotation in boxes]) / (760, 435)
+    ratios = np.array([annotation.boxes_ltwh[0][2:] for annotation in boxes]) / (760, 435)
     assert ((ratios > 0.026) & (ratios < 0.104)).all()
     assert np.ptp(ratios[:, 0]) > 0.02
     assert np.allclose(ratios[:, 0], ratios[:, 1], atol=0.004)  # one scale for both sides, as published

@@ -1,0 +1,48 @@
+"""Every form that `data.read` takes, and which of them a source has."""
+
+from types import ModuleType
+
+from core.errors import InputError
+from data.formats import described, dior_rsvg, mdetr, vrsbench
+from data.formats.source import Source
+
+READERS: dict[str, ModuleType] = {
+    "mdetr": mdetr,
+    "dior_rsvg": dior_rsvg,
+    "vrsbench": vrsbench,
+    "described": described,
+}
+
+
+def reader_of(source: Source, wanted: str = "auto") -> tuple[str, ModuleType]:
+    """The name and module of the reader for a source; `auto` goes by content.
+
+    Raises InputError for a source that is not there, a pickle, one that no reader knows, and an unknown name.
+    """
+    if not source.path.exists():
+        raise InputError(f"source: {source.path} does not exist")
+    pickle = _pickle(source)
+    if pickle is not None:
+        raise InputError(
+            f"{pickle}: is a pickle, which can run any code when it is opened, and is not read; take the set's "
+            "MDETR-style JSON, such as finetune_refcoco_val.json"
+        )
+    if wanted != "auto":
+        if wanted not in READERS:
+            raise InputError(f"format: {wanted!r} is not one of auto, {', '.join(READERS)}")
+        return wanted, READERS[wanted]
+    found = next((name for name, reader in READERS.items() if reader.recognises(source)), None)
+    if found is None:
+        told = "; ".join(f"{name}: {reader.ABOUT}" for name, reader in READERS.items())
+        raise InputError(f"{source.path}: has none of the forms that are read by content. {told}")
+    return found, READERS[found]
+
+
+def _pickle(source: Source) -> str | None:
+    """The pickle that a source is, or that lies in it where nothing else can be read, as in RefCOCO's own folders."""
+    if source.is_pickle():
+        return str(source.path)
+    if source.path.is_dir() and not any(reader.recognises(source) for reader in READERS.values()):
+        refs = sorted(path for path in source.path.glob("*refs*.p"))
+        return str(refs[0]) if refs else None
+    return None

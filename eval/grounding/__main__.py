@@ -1,0 +1,3 @@
+from eval.grounding import main
+
+main()
