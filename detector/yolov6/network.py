@@ -115,7 +115,10 @@ class Head(nn.Module):
             centres.append(cell_centres(x.shape[2], x.shape[3], stride, x))
             strides.append(torch.full((x.shape[2] * x.shape[3],), float(stride), dtype=x.dtype, device=x.device))
         return Raw(
-            torch.cat(logits, 1), torch.cat(bins, 1).unflatten(2, (4, self.bins)), torch.cat(centres), torch.cat(strides)
+            torch.cat(logits, 1),
+            torch.cat(bins, 1).unflatten(2, (4, self.bins)),
+            torch.cat(centres),
+            torch.cat(strides),
         )
 
 
