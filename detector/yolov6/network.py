@@ -1,6 +1,7 @@
 """The network: backbone, neck and head, with the names and shapes of Meituan's own tensors.
 
-B images, N cells of all four levels (row-major within a level, strides 8 to 64 in that order), K classes, R bins a side.
+B images, N cells of all four levels (strides 8 to 64 in that order, row-major within a level), K classes, R bins a
+side.
 """
 
 import math
@@ -114,12 +115,8 @@ class Head(nn.Module):
             bins.append(self.reg_preds[i](self.reg_convs[i](x)).flatten(2).transpose(1, 2))
             centres.append(cell_centres(x.shape[2], x.shape[3], stride, x))
             strides.append(torch.full((x.shape[2] * x.shape[3],), float(stride), dtype=x.dtype, device=x.device))
-        return Raw(
-            torch.cat(logits, 1),
-            torch.cat(bins, 1).unflatten(2, (4, self.bins)),
-            torch.cat(centres),
-            torch.cat(strides),
-        )
+        bins_BNSR = torch.cat(bins, 1).unflatten(2, (4, self.bins))
+        return Raw(torch.cat(logits, 1), bins_BNSR, torch.cat(centres), torch.cat(strides))
 
 
 class YoloV6(nn.Module):
@@ -129,7 +126,7 @@ class YoloV6(nn.Module):
     tell it; none of its code was read. The sides of the input are multiples of 64.
     """
 
-    def __init__(self, graph: Graph = Graph()):
+    def __init__(self, graph: Graph):
         super().__init__()
         self.graph = graph
         self.backbone = Backbone(graph)

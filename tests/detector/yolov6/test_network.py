@@ -45,7 +45,7 @@ def test_names_shapes_and_outputs_are_meituans(reference_dir: Path) -> None:
         lines = (folder / f"parameters_{list_name}.tsv").read_text().split("\n")[:-1]
         assert [f"{n}\t{'x'.join(map(str, t.shape))}" for n, t in bare.state_dict().items()] == lines
         assert sum(p.numel() for p in bare.parameters()) == outputs[str(num_classes)]["num_parameters"]
-    model = YoloV6().double().eval()
+    model = YoloV6(Graph()).double().eval()
     with torch.no_grad():
         fill(model)
         out = model(torch.from_numpy(drawn("input", (1, 3, 128, 192), normal=False)))
