@@ -79,20 +79,24 @@ class DetrModel(Model):
         write_json(folder / PROCESSOR, {**named, **self._processor, "size": {"height": height, "width": width}})
 
 
-def open_detr(folder: Path, kind: str) -> DetrModel:
-    """The model of a transformers folder; InputError when it cannot be opened or lacks tensors."""
+def open_detr(folder: Path, kind: str, num_classes: int | None = None) -> DetrModel:
+    """The model of a transformers folder; InputError when it cannot be opened or lacks tensors.
+
+    num_classes: for a training on so many; layers whose shape depends on it begin anew where the folder has others.
+    """
     from transformers import AutoModelForObjectDetection
 
     path = folder / PROCESSOR
     processor = read_json(path) if path.is_file() else {}
+    anew: dict[str, Any] = {} if num_classes is None else {"num_labels": num_classes, "ignore_mismatched_sizes": True}
     try:
         detr, told = AutoModelForObjectDetection.from_pretrained(
             folder, local_files_only=True, use_safetensors=True, trust_remote_code=False, output_loading_info=True,
-            dtype=torch.float32,
+            dtype=torch.float32, **anew,
         )  # fmt: skip
     except Exception as error:  # transformers raises anything from OSError to its own validation errors
         raise InputError(f"{folder}: not a {kind} that transformers can open: {reason(error)[:200]}") from error
-    lacking = sorted(told["missing_keys"]) or [str(key) for key in told["mismatched_keys"]]
+    lacking = sorted(told["missing_keys"]) or [str(key) for key in told["mismatched_keys"] if not anew]
     if lacking:
         raise InputError(f"{folder}: tensor {lacking[0]!r} is missing or of another shape; {len(lacking)} are")
     return DetrModel(detr.eval(), processor, _size(processor, detr.config, path))

@@ -58,8 +58,8 @@ def test_yolov9_is_trained_as_the_log_says(model: str) -> None:
 def test_yolov6l6_has_the_published_solver_and_shape() -> None:
     from ultralytics.nn.tasks import DetectionModel
 
-    from detector.train.rectangular import rectangle_of
     from detector.train.start import find_start
+    from detector.train.windows import rectangle_of
 
     detector = composed("yolov6l6").detector
     args, (stage,) = detector.train.args, detector.train.stages
