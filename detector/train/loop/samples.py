@@ -84,7 +84,7 @@ class TrainingSamples(Dataset[dict[str, Any]]):
         if not self.mixing or rng.random() >= self._settings.mosaic:
             image, boxes = self._fitted(index, rng)
             canvas, place = letterbox(image, self._shape)
-            boxes = boxes * np.float32(place.gain) + np.float32([place.left, place.top, place.left, place.top])
+            boxes = boxes * place.gain + np.asarray([place.left, place.top, place.left, place.top], np.float32)
         else:
             canvas, boxes = self._mosaic(index, rng)
         matrix = draw_affine(canvas.shape[:2], self._shape, rng, self._settings)
@@ -102,7 +102,7 @@ class TrainingSamples(Dataset[dict[str, Any]]):
             top = centre_y - h if corner < 2 else centre_y
             x1, y1, x2, y2 = max(left, 0), max(top, 0), min(left + w, 2 * width), min(top + h, 2 * height)
             canvas[y1:y2, x1:x2] = image[y1 - top : y2 - top, x1 - left : x2 - left]
-            moved = np.clip(boxes + np.float32([left, top, left, top]), [x1, y1, x1, y1], [x2, y2, x2, y2])
+            moved = np.clip(boxes + np.asarray([left, top, left, top], np.float32), [x1, y1, x1, y1], [x2, y2, x2, y2])
             found.append(moved[(moved[:, 2:] - moved[:, :2] > 1).all(1)])
         return canvas, np.concatenate(found)
 
