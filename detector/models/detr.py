@@ -15,6 +15,7 @@ KINDS = ("rt_detr", "rt_detr_v2", "d_fine", "deimv2", "lw_detr", "rf_detr")
 TRAINABLE = ("rt_detr", "rt_detr_v2", "d_fine", "deimv2")  # with what transformers trains them on
 PROCESSOR = "preprocessor_config.json"
 _NORMALISED = ("lw_detr", "rf_detr")  # whose own processors do, unless their folder says otherwise
+_CONSTANTS = ("decoder.up", "decoder.reg_scale")  # of D-FINE and DEIMv2: fixed when built, but loading forgets that
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -99,6 +100,9 @@ def open_detr(folder: Path, kind: str, num_classes: int | None = None) -> DetrMo
     lacking = sorted(told["missing_keys"]) or [str(key) for key in told["mismatched_keys"] if not anew]
     if lacking:
         raise InputError(f"{folder}: tensor {lacking[0]!r} is missing or of another shape; {len(lacking)} are")
+    for name, parameter in detr.named_parameters():
+        if name.endswith(_CONSTANTS):
+            parameter.requires_grad_(False)
     return DetrModel(detr.eval(), processor, _size(processor, detr.config, path))
 
 
