@@ -27,7 +27,9 @@ def find_weights(weights: str) -> Path:
     if path.is_dir():
         return _in_folder(path)
     if path.name == "yolov6l6.pt":
-        raise InputError(f"{weights}: not here; get {YOLOV6}/{path.name} and put it there, or start from yolov6l6.yaml")
+        raise InputError(
+            f"{weights}: not here; get {YOLOV6}/{path.name} and put it there, or detector.train.model=yolov6l6.yaml"
+        )
     if path.suffix not in SUFFIXES and _HUB_NAME.fullmatch(weights):
         return _from_hub(weights)
     name = path.name if path.suffix in SUFFIXES else f"{path.name}.pt"
