@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +39,13 @@ class LoopStages:
         tree: Tree,
     ) -> None:  # fmt: skip
         self._config, self._stages, self._recipes, self._tree = config, stages, recipes, tree
-        given = config.detector.train.args
+        given = {"val": not config.detector.train.blind, **config.detector.train.args}
         self._settings = [loop_settings(given, s.args, f"stages[{i}].args") for i, s in enumerate(stages)]
+        self.arguments = [
+            {**asdict(one), "imgsz": s.imgsz, "epochs": s.schedule_epochs or s.epochs, "recipe": asdict(recipe),
+             "seed": config.seed}
+            for one, s, recipe in zip(self._settings, stages, recipes, strict=True)
+        ]  # fmt: skip
         self._accelerator = _accelerator(config, self._settings)
         train, val = (read_labels(tree.images[part]) for part in ("train", "val"))
         self._train = train + val if config.detector.train.blind else train
