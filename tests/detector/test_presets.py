@@ -13,7 +13,6 @@ from omegaconf import OmegaConf
 from core.errors import InputError
 from detector.build import build_detector
 from detector.settings import DetectorConfig, SliceMode, StageState
-from detector.train.arguments import check_arguments
 from detector.train.loop.settings import loop_settings
 from detector.train.loop.starting import start_model
 from detector.train.settings import TrainConfig
@@ -37,6 +36,8 @@ def composed(preset: str) -> TrainConfig:
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_every_preset_composes_with_arguments_that_its_trainer_knows(preset: str) -> None:
+    from detector.train.arguments import check_arguments
+
     training = composed(preset).detector.train
     check_arguments(training.args)  # our loop takes Ultralytics' own names
     for stage in training.stages:

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+pytest.importorskip("ultralytics", reason="not run: ultralytics absent")
+
 from detector.train.dataset import TrainingSet
 from detector.train.plan import StagePlan
 from detector.train.rectangular import RectangularMosaic
