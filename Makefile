@@ -56,9 +56,9 @@ format: $(READY)  ## let ruff format and sort what it can
 	$(RUN) -m ruff format .
 
 lock: $(READY)  ## renew requirements.lock, the container's part of it and the extras', from pyproject.toml
-	$(COMPILE) --extra dev --extra weights --output-file requirements.lock
-	$(COMPILE) --constraints requirements.lock --output-file requirements-image.lock
-	$(COMPILE) --extra dev --extra jax --constraints requirements.lock --output-file requirements-extras.lock
+	$(COMPILE) --extra dev --extra ultralytics --extra weights --output-file requirements.lock
+	$(COMPILE) --extra ultralytics --constraints requirements.lock --output-file requirements-image.lock
+	$(COMPILE) --extra dev --extra ultralytics --extra jax --constraints requirements.lock --output-file requirements-extras.lock
 
 clean:  ## remove the environment and the tools' caches (not runs/ nor datasets/)
 	rm -rf $(VENV) $(EXTRAS) .mypy_cache .ruff_cache .import_linter_cache .pytest_cache grounder.egg-info

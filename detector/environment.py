@@ -10,8 +10,18 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 os.environ.setdefault("YOLO_VERBOSE", "True")
 os.environ.setdefault("OMP_NUM_THREADS", str(len(os.sched_getaffinity(0))))  # it would choose one thread
 
-import ultralytics.utils as _utils
-import ultralytics.utils.tqdm as _bars
+from core.errors import InputError
+
+try:
+    import ultralytics.utils as _utils
+    import ultralytics.utils.tqdm as _bars
+except ModuleNotFoundError as error:
+    if (error.name or "").split(".")[0] != "ultralytics":
+        raise
+    raise InputError(
+        "detector: this is a checkpoint, a name or a description of Ultralytics', and the package ultralytics "
+        "(AGPL-3.0) is not installed: pip install 'grounder[ultralytics]'"
+    ) from error
 
 # Its bars redraw themselves several times a second even into a log; there each shall be one plain line when it ends.
 if not sys.stdout.isatty():

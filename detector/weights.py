@@ -1,38 +1,64 @@
 """Finding and loading weights: by path, run folder or published name; nothing in a file is ever executed."""
 
 import contextlib
+import re
 import socket
 from pathlib import Path
 from typing import Any
 
 from core.errors import InputError, reason
-from detector import environment as environment  # before any import of ultralytics
 
 RELEASES = "https://github.com/ultralytics/assets/releases/download/v8.4.0"
 SUFFIXES = (".pt", ".onnx", ".engine")
+YOLOV6 = "https://github.com/meituan/YOLOv6/releases/download/0.4.0"  # what its documentation names
+_HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 def find_weights(weights: str) -> Path:
-    """The file that `weights` means: a file, a detector.train run folder (its best.pt), or a published name.
+    """What `weights` means: a file, a model's folder, a detector.train run (its best), or a published name.
 
-    A published name (`yolov9e`, `yolov9e.pt`) is looked for here and in Ultralytics' weights folder, then fetched.
-    Raises InputError that says what to fetch and where to put it.
+    A published name (`yolov9e`, `yolov9e.pt`) is looked for here and in Ultralytics' weights folder, then fetched; a
+    name with one slash is a model of the Hugging Face hub. Raises InputError that says what to fetch and where to put
+    it.
     """
     path = Path(weights).expanduser()
     if path.is_file():
         return path
     if path.is_dir():
-        best = path / "weights" / "best.pt"
-        if not best.is_file():
-            raise InputError(f"{path}: holds no weights/best.pt, so it is no finished detector.train run")
-        return best
+        return _in_folder(path)
+    if path.name == "yolov6l6.pt":
+        raise InputError(
+            f"{weights}: not here; get {YOLOV6}/{path.name} and put it there, or detector.train.model=yolov6l6.yaml"
+        )
+    if path.suffix not in SUFFIXES and _HUB_NAME.fullmatch(weights):
+        return _from_hub(weights)
     name = path.name if path.suffix in SUFFIXES else f"{path.name}.pt"
     return _published(weights, name)
 
 
+def _in_folder(path: Path) -> Path:
+    """A model's folder itself, or the best weights of a detector.train run: a file of Ultralytics' or a folder."""
+    for found in (path / "weights" / "best.pt", path / "weights" / "best" / "config.json", path / "config.json"):
+        if found.is_file():
+            return found if found.suffix == ".pt" else found.parent
+    raise InputError(f"{path}: holds no weights/best.pt and no config.json, so it is no finished detector.train run")
+
+
+def _from_hub(name: str) -> Path:
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors"]))
+    except Exception as error:  # no such name, no network, a gated model: each has an error of its own
+        told = reason(error)
+        raise InputError(f"{name}: no such file, and not to be had from the Hugging Face hub: {told}") from error
+
+
 def _published(weights: str, name: str) -> Path:
-    from ultralytics.utils import SETTINGS
-    from ultralytics.utils.downloads import GITHUB_ASSETS_NAMES
+    from detector import environment as environment  # before any import of ultralytics
+
+    from ultralytics.utils import SETTINGS  # isort: skip
+    from ultralytics.utils.downloads import GITHUB_ASSETS_NAMES  # isort: skip
 
     folder = Path(SETTINGS["weights_dir"])
     known = name in GITHUB_ASSETS_NAMES and Path(weights).name == str(weights)
@@ -72,7 +98,9 @@ def load_model(path: Path) -> tuple[Any, dict[str, Any]]:
     Only tensors and Ultralytics' and torch's own layer classes are built. Raises InputError for a file that is
     truncated, names anything else, or holds no detection model.
     """
-    from ultralytics.nn.tasks import load_checkpoint
+    from detector import environment as environment  # before any import of ultralytics
+
+    from ultralytics.nn.tasks import load_checkpoint  # isort: skip
 
     if not path.is_file():
         raise InputError(f"{path}: no such file")

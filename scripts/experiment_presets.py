@@ -95,8 +95,8 @@ def detector_values(row: Row) -> dict[str, Any]:
     """The `detector` settings of a row that runs checkpoints."""
     imgsz: Any = [int(side) for side in row["imgsz"].split("x")] if "x" in row["imgsz"] else int(row["imgsz"])
     views = {"views": ["tta"]} if row["tta"] == "yes" else {}
-    files = [f"{name}{'.onnx' if 'yolov6' in name else '.pt'}" for name in row["detector"].split("+")]
-    members = [{"weights": f"weights/detectors/{file}", "imgsz": imgsz} | views for file in files]
+    names = row["detector"].split("+")
+    members = [{"weights": f"weights/detectors/{name}.pt", "imgsz": imgsz} | views for name in names]
     if len(members) > 1:
         return {"members": members}
     slices = {"slices": {"mode": "auto", "imgsz": 896}} if row["slices"] == "auto" else {}

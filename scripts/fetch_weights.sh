@@ -40,7 +40,7 @@ scorers() { # into the Hugging Face cache, where the presets' hub names are look
 published() {
   cat <<'TEXT'
 The published system's own checkpoints are named in docs/experiments.csv (columns detector and scorer_run). Whoever has them puts
-  a detector   at weights/detectors/NAME.pt   (yolov9e_ep65.pt; YOLOv6-L6 as its ONNX export, docs/detector.md)
+  a detector   at weights/detectors/NAME.pt   (yolov9e_ep65.pt, yolov6l6_ep22.pt; both as their trainers wrote them)
   a scorer     at weights/scorers/NAME/       (config.json, model.safetensors, tokenizer); siglip.convert cleans its keys first
 TEXT
 }

@@ -1,9 +1,10 @@
 """Options and fixtures of the whole suite."""
 
+import importlib.util
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -14,12 +15,44 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 import hypothesis
 import pytest
 
+try:
+    ULTRALYTICS = importlib.util.find_spec("ultralytics") is not None
+except ValueError:  # it is kept from being imported
+    ULTRALYTICS = False
+
 hypothesis.settings.register_profile("untimed", deadline=None)  # a busy machine makes no test fail
 hypothesis.settings.load_profile("untimed")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--full", action="store_true", help="run the fault tests with the issues' full counts")
+
+
+def _asks_for_ultralytics(error: BaseException) -> bool:
+    name = getattr(error, "name", None) or ""
+    return "the package ultralytics (AGPL-3.0) is not installed" in str(error) or name.split(".")[0] == "ultralytics"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call() -> Iterator[None]:
+    """Skip what needs Ultralytics where it is not installed: it is an extra."""
+    try:
+        return (yield)
+    except BaseException as error:
+        if ULTRALYTICS or not _asks_for_ultralytics(error):
+            raise
+        pytest.skip("not run: ultralytics absent")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup() -> Iterator[None]:
+    """The same for fixtures."""
+    try:
+        return (yield)
+    except BaseException as error:
+        if ULTRALYTICS or not _asks_for_ultralytics(error):
+            raise
+        pytest.skip("not run: ultralytics absent")
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from core.files import sha256_bytes
 from core.stages import Image, View
 from detector.inference.member import Member, member_name
 from detector.inference.network import Network
+from detector.models.opening import is_ours
 from detector.settings import DetectorConfig, MemberConfig
 from detector.weights import find_weights
 
@@ -49,6 +50,12 @@ def build_ensemble(config: DetectorConfig, device: str) -> Ensemble:
 
 
 def _load(path: Path, member: MemberConfig, device: str) -> Network:
+    if is_ours(path):
+        from detector.inference.folder_network import FolderNetwork
+
+        if member.classes:
+            raise InputError(f"{path}: detector.classes: only open-vocabulary models (YOLO-World, YOLOE) take classes")
+        return FolderNetwork(path, device, member.half)
     if path.suffix == ".pt":
         from detector.inference.torch_network import TorchNetwork
 
@@ -61,7 +68,7 @@ def _load(path: Path, member: MemberConfig, device: str) -> Network:
         from detector.inference.engine_network import EngineNetwork
 
         return EngineNetwork(path, device)
-    raise InputError(f"{path}: a detector is a .pt checkpoint or an .onnx model (or a TensorRT .engine)")
+    raise InputError(f"{path}: a detector is a .pt checkpoint or an .onnx model (or a TensorRT .engine), or a folder")
 
 
 def _unused(name: str, members: Sequence[Member]) -> str:

@@ -17,21 +17,6 @@ from ultralytics.data.augment import BaseMixTransform, Compose, CopyPaste, Mosai
 from detector.inference.letterbox import FILL
 
 
-def rectangle_of(images_hw: list[tuple[int, int]], imgsz: int, stride: int) -> tuple[int, int] | None:
-    """(height, width) that holds every image scaled to long side `imgsz`, sides rounded up to `stride`.
-
-    None when the images do not share one shape.
-    """
-    shapes = set(images_hw)
-    if len(shapes) != 1:
-        return None
-    height, width = shapes.pop()
-    gain = imgsz / max(height, width)
-    scaled = (min(int(np.ceil(side * gain)), imgsz) for side in (height, width))
-    rounded = [int(np.ceil(side / stride)) * stride for side in scaled]
-    return rounded[0], rounded[1]
-
-
 class RectangularMosaic(Mosaic):
     """Four images around a random centre on a canvas of twice (height, width)."""
 

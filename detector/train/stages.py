@@ -2,9 +2,11 @@
 
 import shutil
 import time
+from collections.abc import Callable
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from core.errors import InputError, RefusedChangeError
 from core.files import open_atomic, read_json, write_json, write_text
@@ -14,10 +16,9 @@ from core.settings import BEGUN, differences, plain, refuse_changes
 from core.tracking import Tracker, start_tracker
 from data.recipe import RecipeConfig
 from detector.settings import Rectangle, StageConfig, StageState
-from detector.train.arguments import check_arguments
-from detector.train.plan import METRICS, StagePlan
+from detector.train.plan import StagePlan
 from detector.train.settings import TrainConfig
-from detector.train.start import find_start
+from detector.train.start import find_start, is_loop_start
 from detector.train.tree import Tree, read_tree
 from eval.tracked import artifact_name
 
@@ -31,32 +32,62 @@ def train_stages(config: TrainConfig, folder: RunFolder) -> dict[str, object]:
     tree = read_tree(config.data)
     rectangle = _rectangle(config.detector.train.rectangle, tree)
     recipes = [_recipe(config.recipe, stage.recipe) for stage in stages]
-    arguments = [_arguments(config, stage, recipe) for stage, recipe in zip(stages, recipes, strict=True)]
+    trainer = _trainer(config, stages, recipes, start, tree)
     plans = [_plan(config, stage, index, rectangle, folder.path) for index, stage in enumerate(stages, start=1)]
-    made_by = [_made_by(plan, values, tree) for plan, values in zip(plans, arguments, strict=True)]
+    made_by = [_made_by(plan, values, tree) for plan, values in zip(plans, trainer.arguments, strict=True)]
     settings = _settings(config, tree)
     refuse_changes(folder.path, settings, config.allow_changes, write=False)
     plans = _extended(folder.path, plans, made_by, settings)
     folder.add_parent(tree.path)
-    refuse_changes(folder.path, settings, allow=True)
+    if folder.is_main:
+        refuse_changes(folder.path, settings, allow=True)
     data_yaml = tree.write_yaml(folder.path / "data.yaml", blind=config.detector.train.blind)
     # With several GPUs the training is another process's, and so is its tracking.
-    alone = not (isinstance(config.device, list) and len(config.device) > 1)
+    alone = folder.is_main and not (isinstance(config.device, list) and len(config.device) > 1)
     tracker = start_tracker(config.tracking, folder, "detector.train", settings) if alone else None
     began, metrics = time.monotonic(), {}
     try:
-        for plan, values, made in zip(plans, arguments, made_by, strict=True):
+        for plan, made in zip(plans, made_by, strict=True):
             path = _stage_folder(folder.path, plan.index)
-            overrides = {**values, "data": str(data_yaml), "save_dir": str(path), "model": str(start)}
-            metrics = _train_stage(path, plan, overrides, made, tracker)
-            start = path / "weights" / "best.pt"
+            work = partial(trainer.train, path, plan, data_yaml, start, tracker)
+            metrics = _train_stage(trainer, path, plan, work, made, tracker)
+            start = trainer.best(path)
         if tracker is not None:
             tracker.log_artifact(Path(start), artifact_name(folder.id, "detector.train"), "detector")
     finally:
         if tracker is not None:
             tracker.finish()
-    _publish(_stage_folder(folder.path, len(stages)), folder.path)
+    if folder.is_main:
+        _publish(_stage_folder(folder.path, len(stages)), folder.path)
     return {**metrics, "num_stages": len(stages), "train_s": round(time.monotonic() - began, 1)}
+
+
+class Trainer(Protocol):
+    """Whoever trains the stages."""
+
+    arguments: list[dict[str, Any]]  # what each stage's weights depend on beside the plan
+
+    def train(self, path: Path, plan: StagePlan, data_yaml: Path, start: Path | str, tracker: Tracker | None) -> None:
+        """Train one stage in its folder, or go on with it."""
+
+    def metrics(self, path: Path) -> dict[str, object]:
+        """AP, AP50, precision and recall of the epoch whose weights are the best."""
+
+    def best(self, path: Path) -> Path:
+        """Where a trained stage's best weights are."""
+
+
+def _trainer(
+    config: TrainConfig, stages: list[StageConfig], recipes: list[RecipeConfig], start: Path | str, tree: Tree
+) -> Trainer:
+    """Our loop for what starts from a detector of ours, Ultralytics for the rest; every setting is checked."""
+    if is_loop_start(start):
+        from detector.train.loop.stages import LoopStages
+
+        return LoopStages(config, stages, recipes, start, tree)
+    from detector.train.ultralytics_stages import UltralyticsStages
+
+    return UltralyticsStages(config, stages, recipes)
 
 
 def _stage_folder(run: Path, index: int) -> Path:
@@ -98,20 +129,17 @@ def _extended(
 
 
 def _train_stage(
-    path: Path, plan: StagePlan, overrides: dict[str, Any], made_by: dict[str, Any], tracker: Tracker | None
-) -> dict[str, object]:
+    trainer: Trainer, path: Path, plan: StagePlan, work: Callable[[], None], made_by: dict[str, Any],
+    tracker: Tracker | None,
+) -> dict[str, object]:  # fmt: skip
     """Train one stage, or go on with it, or reuse it; returns the metrics of its best epoch."""
     if (path / DONE).is_file() and not plan.extended:
         print(f"stage {plan.index}: already done, reused ({path})")
         return {name: value for name, value in read_json(path / DONE).items() if name != "made_by"}
-    from detector.train.trainer import StageTrainer
-
     path.mkdir(parents=True, exist_ok=True)
     plan.write(path)
-    trainer = StageTrainer(overrides=overrides)
-    trainer.tracker = tracker
-    trainer.train()
-    metrics = _named_metrics(path)
+    work()
+    metrics = trainer.metrics(path)
     write_json(path / DONE, {**metrics, "made_by": made_by})
     if tracker is not None:
         for image in sorted([*path.glob("val_batch*_pred.jpg"), *path.glob("results.png")]):  # where plots are on
@@ -120,20 +148,18 @@ def _train_stage(
     return metrics
 
 
-def _named_metrics(path: Path) -> dict[str, object]:
-    """AP, AP50, precision and recall of the epoch that best.pt is of, from the checkpoint itself."""
-    from detector.weights import load_model
-
-    found = load_model(path / "weights" / "best.pt")[1].get("train_metrics") or {}
-    return {name: float(found[key]) for name, key in METRICS.items() if key in found}
-
-
 def _publish(stage: Path, root: Path) -> None:
     """Put the last stage's weights, its kept epochs among them, where users of Ultralytics look for them."""
     (root / "weights").mkdir(exist_ok=True)
     for source in sorted((stage / "weights").glob("*.pt")):
         with open(source, "rb") as stream, open_atomic(root / "weights" / source.name) as target:
             shutil.copyfileobj(stream, target)
+    for source in sorted(p for p in (stage / "weights").iterdir() if (p / "config.json").is_file()):
+        unfinished = root / "weights" / f"{source.name}.partial"
+        shutil.rmtree(unfinished, ignore_errors=True)
+        shutil.copytree(source, unfinished)
+        shutil.rmtree(root / "weights" / source.name, ignore_errors=True)
+        unfinished.rename(root / "weights" / source.name)
     write_text(root / "results.csv", (stage / "results.csv").read_text())
 
 
@@ -155,31 +181,6 @@ def _plan(config: TrainConfig, stage: StageConfig, index: int, rectangle: bool, 
         run_dir=str(config.run_dir),
         tracking=plain(asdict(config.tracking)),
     )
-
-
-def _arguments(config: TrainConfig, stage: StageConfig, recipe: RecipeConfig) -> dict[str, Any]:
-    """Ultralytics' overrides for one stage: the preset's, then the stage's."""
-    from albumentations import to_dict
-
-    from data.augment import detector_transforms
-
-    given = check_arguments(config.detector.train.args)
-    given |= check_arguments(stage.args, "stages[].args")
-    device = config.device
-    return {
-        "task": "detect",
-        "mode": "train",
-        "single_cls": True,
-        "plots": True,
-        "val": not config.detector.train.blind,  # judged on what it has seen, a blind training keeps its last epoch
-        **given,
-        "imgsz": stage.imgsz,
-        "epochs": stage.schedule_epochs or stage.epochs,
-        "augmentations": [to_dict(t) for t in detector_transforms(recipe)],
-        "device": ",".join(str(d) for d in device) if isinstance(device, list) else device,
-        "seed": config.seed,
-        "exist_ok": True,
-    }
 
 
 def _recipe(default: RecipeConfig, name: str | None) -> RecipeConfig:

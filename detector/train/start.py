@@ -4,6 +4,7 @@ import importlib.resources
 from pathlib import Path
 
 from core.errors import InputError
+from detector.models.opening import is_ours
 from detector.settings import DetectorConfig
 from detector.weights import find_weights, load_model
 
@@ -17,11 +18,21 @@ def find_start(detector: DetectorConfig) -> Path | str:
         raise InputError("detector: names nothing to start from; give a preset, weights or detector.train.model")
     if not str(start).endswith((".yaml", ".yml")):
         path = find_weights(str(start))
+        if is_ours(path):
+            return path
         if path.suffix != ".pt":
             raise InputError(f"{path}: training starts from a .pt checkpoint or a .yaml model description")
         load_model(path)  # a hostile, broken or foreign file ends here, with one line
         return path
     return _description(str(start))
+
+
+def is_loop_start(start: Path | str) -> bool:
+    """Whether our own loop trains it: a detector of ours, or a description that names its `model_type`."""
+    path = Path(start)
+    if path.suffix in {".yaml", ".yml"}:
+        return path.is_file() and "model_type:" in path.read_text()
+    return is_ours(path)
 
 
 def _description(name: str) -> Path:

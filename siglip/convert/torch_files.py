@@ -16,11 +16,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from core.archives import check_archive, first_damaged
 from core.errors import InputError, reason
 from siglip.convert.source import DCP_METADATA
 
 CONTAINERS = ("state_dict", "model", "module")  # where a training script's file keeps the parameters
-_DOS_FOLDER = 0x10  # of a zip entry's external attributes
 _DCP_CLASSES = {
     ("torch", "Size"), ("torch._utils", "_rebuild_tensor_v2"), ("collections", "OrderedDict"), ("torch", "device"),
     ("torch.serialization", "_get_layout"), ("torch.distributed.checkpoint.filesystem", "_StorageInfo"),
@@ -46,7 +46,7 @@ def read_torch_files(paths: Sequence[Path]) -> dict[str, Tensor]:
 
 
 def _read_torch_file(path: Path) -> dict[str, Tensor]:
-    _check_archive(path)
+    check_archive(path)
     try:
         value = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises anything from pickle's errors to RuntimeError for a damaged file
@@ -67,32 +67,6 @@ def _detached(tensor: Tensor, where: str) -> Tensor:
     if tensor.layout is not torch.strided or tensor.is_quantized or tensor.is_meta:
         raise InputError(f"{where}: is sparse, quantised or empty of data, which safetensors cannot hold")
     return tensor.detach()
-
-
-def _check_archive(path: Path) -> None:
-    """Compare the checksums of a zip archive; files from before torch 1.6 are none, and have none."""
-    try:
-        if not zipfile.is_zipfile(path):
-            return
-        with zipfile.ZipFile(path) as archive:
-            broken = _first_damaged(archive)
-    except Exception as error:  # a damaged directory raises anything from BadZipFile to UnicodeDecodeError
-        raise InputError(f"{path}: damaged: {error}") from error
-    if broken is not None:
-        raise InputError(f"{path}: damaged: the checksum or description of {broken} differs")
-
-
-def _first_damaged(archive: zipfile.ZipFile) -> str | None:
-    """The first entry that is not what the directory says of it, or that torch would read otherwise than Python.
-
-    Where an entry is marked as a folder or its two sizes differ, torch leaves the tensor's memory as it found it, with
-    whatever it held before; the checksum that Python compares is right all the same.
-    """
-    for entry in archive.infolist():
-        stored_whole = entry.compress_type != zipfile.ZIP_STORED or entry.file_size == entry.compress_size
-        if not stored_whole or entry.external_attr & _DOS_FOLDER:
-            return entry.filename
-    return archive.testzip()
 
 
 def untie(tensors: dict[str, Tensor], wanted: set[str] | None) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -172,7 +146,7 @@ def _check_slices(folder: Path, described: Any, names: dict[str, str]) -> None:
                 stream.seek(piece.offset)
                 raw = io.BytesIO(stream.read(piece.length))
             with zipfile.ZipFile(raw) as archive:
-                broken = _first_damaged(archive)
+                broken = first_damaged(archive)
         except Exception as error:  # a damaged directory raises anything from BadZipFile to UnicodeDecodeError
             raise InputError(f"{path}: damaged, or missing: {error}") from error
         if broken is not None:

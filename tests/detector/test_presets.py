@@ -7,13 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from omegaconf import OmegaConf
 
 from core.errors import InputError
 from detector.build import build_detector
 from detector.settings import DetectorConfig, SliceMode, StageState
-from detector.train.arguments import check_arguments
+from detector.train.loop.settings import loop_settings
+from detector.train.loop.starting import start_model
 from detector.train.settings import TrainConfig
+from detector.train.start import find_start, is_loop_start
 from eval.figures import DETECTOR_LOSSES, DETECTOR_VALIDATION, HEADLINES
 
 PRESETS = sorted(
@@ -32,11 +35,15 @@ def composed(preset: str) -> TrainConfig:
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_every_preset_composes_with_arguments_that_ultralytics_knows(preset: str) -> None:
+def test_every_preset_composes_with_arguments_that_its_trainer_knows(preset: str) -> None:
+    from detector.train.arguments import check_arguments
+
     training = composed(preset).detector.train
-    check_arguments(training.args)
+    check_arguments(training.args)  # our loop takes Ultralytics' own names
     for stage in training.stages:
         check_arguments(stage.args, "stages[].args")
+        if "yolov6" in str(training.model):
+            loop_settings(training.args, stage.args, "stages[].args")
 
 
 @pytest.mark.parametrize("model", ["yolov9e", "yolov9c"])
@@ -56,18 +63,20 @@ def test_yolov9_is_trained_as_the_log_says(model: str) -> None:
 
 
 def test_yolov6l6_has_the_published_solver_and_shape() -> None:
-    from ultralytics.nn.tasks import DetectionModel
-
-    from detector.train.rectangular import rectangle_of
-    from detector.train.start import find_start
+    from detector.train.windows import rectangle_of
 
     detector = composed("yolov6l6").detector
     args, (stage,) = detector.train.args, detector.train.stages
     assert (args["lr0"], args["lrf"], args["momentum"], args["weight_decay"]) == (0.0032, 0.12, 0.843, 0.00036)
     assert (stage.imgsz, stage.epochs, stage.recipe) == (1536, 200, "v3_noflip")
-    model = DetectionModel(str(find_start(detector)), nc=1, verbose=False)
-    assert model.stride.tolist() == [8, 16, 32, 64]
-    assert sum(p.numel() for p in model.parameters()) == pytest.approx(140.4e6, rel=0.03)  # Meituan's
+    with pytest.raises(InputError, match=r"get https://\S+/yolov6l6.pt and put it there, or detector.train.model="):
+        find_start(detector)
+    detector.train.model = "yolov6l6.yaml"
+    start = find_start(detector)
+    assert is_loop_start(start)
+    with torch.device("meta"):
+        model = start_model(start, stage.imgsz, 4)
+    assert (model.stride, sum(p.numel() for p in model.parameters())) == (64, 140_261_554)  # Meituan's
     assert rectangle_of([(870, 1520)], stage.imgsz, 64) == (896, 1536)
 
 
@@ -75,7 +84,6 @@ def test_yolov6l6_has_the_published_solver_and_shape() -> None:
 def test_ultralytics_descriptions_start_a_training_by_their_usual_names(name: str) -> None:
     """`yolov8n.yaml` is no file of theirs: it is yolov8.yaml at the scale n."""
     from detector.settings import TrainingConfig
-    from detector.train.start import find_start
 
     assert str(find_start(DetectorConfig(train=TrainingConfig(model=name)))) == name
 
@@ -115,7 +123,6 @@ def test_open_vocabulary_models_propose(
     kind: str, description: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Their own networks from their descriptions; the text tower is a download, so its embeddings are drawn here."""
-    import torch
     from ultralytics.nn import tasks
 
     torch.manual_seed(0)

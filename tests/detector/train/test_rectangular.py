@@ -8,9 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from detector.train.dataset import TrainingSet, boxes_in_window
+pytest.importorskip("ultralytics", reason="not run: ultralytics absent")
+
+from detector.train.dataset import TrainingSet
 from detector.train.plan import StagePlan
-from detector.train.rectangular import RectangularMosaic, rectangle_of
+from detector.train.rectangular import RectangularMosaic
+from detector.train.windows import boxes_in_window, rectangle_of
 
 
 @pytest.mark.parametrize(
