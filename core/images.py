@@ -87,9 +87,9 @@ def _header_size(data: bytes, name: str, scans: int | None = None, setting: str 
     """(width, height) as shown, from the header alone."""
     if not data:
         raise InputError(f"{name}: is empty")
-    too_much = jpeg.excess(data, _scans_allowed() if scans is None else scans)
+    too_much = jpeg.excess(data, setting, _scans_allowed() if scans is None else scans)
     if too_much is not None:
-        raise InputError(f"{name}: {too_much}" + (f"; the limit is set by {setting}" if "scans" in too_much else ""))
+        raise InputError(f"{name}: {too_much}")
     previous, PillowImage.MAX_IMAGE_PIXELS = PillowImage.MAX_IMAGE_PIXELS, None  # our own limit, our own message
     try:
         with PillowImage.open(io.BytesIO(data)) as header:

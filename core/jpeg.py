@@ -28,14 +28,14 @@ def count_scans(data: bytes, scans: int = SCANS, segments: int = SEGMENTS) -> tu
     return found_scans, found
 
 
-def excess(data: bytes, scans: int = SCANS, segments: int = SEGMENTS) -> str | None:
-    """What a JPEG has too much of, in words; None when it is within the limits or no JPEG."""
+def excess(data: bytes, setting: str, scans: int = SCANS) -> str | None:
+    """What a JPEG has too much of, in words that name the setting for scans; None within the limits and for no JPEG."""
     if not data.startswith(SOI):
         return None
-    found_scans, found = count_scans(data, scans, segments)
+    found_scans, found = count_scans(data, scans)
     if found_scans > scans:
-        return f"more than {scans} JPEG scans"
-    return f"more than {segments} JPEG segments" if found > segments else None
+        return f"more than {scans} JPEG scans, the limit that {setting} sets"
+    return f"more than {SEGMENTS} JPEG segments" if found > SEGMENTS else None
 
 
 def most_passes(data: bytes) -> int:
