@@ -35,7 +35,6 @@ SHARE, GOAL, HEALTH_S = 0.4, 0.9, 0.1
 MOST_BYTES = 2**28  # that an attacker sends in a round
 PROGRAM = f"""
 import time
-from core.images import decode_image
 from pipeline.server.listening import serve
 from pipeline.server.service import Service
 def work(requests):

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable
 from typing import IO, Any
 
-_HEAD = struct.Struct("<Qd")  # bytes of the pickled arguments, seconds that the work may take
+_HEAD = struct.Struct("<d")  # seconds that the work may take; the pickled arguments follow
 _KEPT = 2  # idle processes kept for the next call; as many more as threads ask at once
 
 
@@ -23,10 +23,12 @@ class Apart:
     """A function of a module, named `module:function`, whose calls run in processes of their own, one call at a time.
 
     Arguments, results and exceptions are pickled. A process is kept for later calls and ends with its parent.
+
+    nice: how much less than this process the others press for a processor, 0..19.
     """
 
-    def __init__(self, function: str) -> None:
-        self._function = function
+    def __init__(self, function: str, nice: int = 0) -> None:
+        self._words = [function, str(nice)]
         self._idle: list[subprocess.Popen[bytes]] = []
         os.register_at_fork(after_in_child=self._idle.clear)  # a fork must not read its parent's answers
         atexit.register(self.close)
@@ -41,7 +43,7 @@ class Apart:
         except IndexError:
             process = self._start()
         try:
-            done, value = _exchange(process, pickle.dumps(arguments), limit_s)
+            done, value = _exchange(process, arguments, limit_s)
         except (EOFError, OSError, pickle.UnpicklingError):
             status = _end(process)
             if status == -signal.SIGALRM:
@@ -60,7 +62,7 @@ class Apart:
 
     def _start(self) -> "subprocess.Popen[bytes]":
         # By path and -P: neither the working folder nor this one is searched for modules.
-        words = [sys.executable, "-P", __file__, self._function]
+        words = [sys.executable, "-P", __file__, *self._words]
         process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         _pipe(process.stdout).read(1)  # it has imported what it needs; the work's time begins now
         return process
@@ -71,10 +73,10 @@ class Apart:
             _end(self._idle.pop())
 
 
-def _exchange(process: "subprocess.Popen[bytes]", data: bytes, limit_s: float) -> Any:
+def _exchange(process: "subprocess.Popen[bytes]", arguments: tuple[Any, ...], limit_s: float) -> Any:
     question, answer = _pipe(process.stdin), _pipe(process.stdout)
-    question.write(_HEAD.pack(len(data), limit_s))
-    question.write(data)
+    question.write(_HEAD.pack(limit_s))
+    pickle.dump(arguments, question, protocol=5)  # straight into the pipe: long bytes are not copied before
     question.flush()
     return pickle.load(answer)
 
@@ -104,8 +106,8 @@ def _work(function: Callable[..., Any]) -> None:
     answers.write(b"\0")
     answers.flush()
     while head := questions.read(_HEAD.size):
-        size, limit_s = _HEAD.unpack(head)
-        arguments = pickle.loads(questions.read(size))
+        (limit_s,) = _HEAD.unpack(head)
+        arguments = pickle.load(questions)
         signal.setitimer(signal.ITIMER_REAL, limit_s)
         try:
             answer = True, function(*arguments)
@@ -119,4 +121,7 @@ def _work(function: Callable[..., Any]) -> None:
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's, whose end closes standard input
     module, _, name = sys.argv[1].partition(":")
-    _work(getattr(importlib.import_module(module), name))
+    os.nice(int(sys.argv[2]))
+    with contextlib.suppress(EOFError, BrokenPipeError, pickle.UnpicklingError):  # the parent has ended
+        _work(getattr(importlib.import_module(module), name))
+    os._exit(0)  # without flushing into a pipe that nobody reads

@@ -44,10 +44,10 @@ class Body:
 
     def __init__(self, request: Request, client: str, room: Room, limit_mib: float) -> None:
         self._request, self._client, self._room, self._limit_mib = request, client, room, limit_mib
-        self._size = 0
+        self.size = 0
 
-    async def read(self) -> bytes | None:
-        """The whole body, or None when the client leaves before its end.
+    async def read(self) -> list[bytes] | None:
+        """The body in pieces, or None when the client leaves before its end.
 
         Raises RefusedError: 413 as soon as it is known to be too long, 503 when there is no room, 408 when it comes
         too slowly.
@@ -73,15 +73,15 @@ class Body:
             self._count(len(pieces[-1]))
             due -= len(pieces[-1])
             if not message.get("more_body", False):
-                return b"".join(pieces)
+                return pieces
 
     def _count(self, size: int) -> None:
-        if self._size + size > self._limit_mib * MIB:
+        if self.size + size > self._limit_mib * MIB:
             raise RefusedError(413, f"the body is more than the limit of {self._limit_mib:g} MiB")
-        self._room.take(self._client, size, self._size + size)
-        self._size += size
+        self._room.take(self._client, size, self.size + size)
+        self.size += size
 
     def release(self) -> None:
         """Give the bytes back."""
-        self._room.give_back(self._client, self._size)
-        self._size = 0
+        self._room.give_back(self._client, self.size)
+        self.size = 0

@@ -31,7 +31,7 @@ INLINE_BYTES = 2**20  # of a body that is unfolded here; larger ones in another 
 PARSE_S = 10.0  # for one of them
 CLIENT_CLOSED = 499  # nginx's status for a client that left; nobody reads it but the metrics
 
-_parse_apart = Apart("pipeline.server.limits:parse_request")
+_parse_apart = Apart("pipeline.server.limits:parse_pieces", nice=10)
 
 
 class Measures:
@@ -113,21 +113,21 @@ class Service:
         self.queue.refuse_when_full(client)
         try:
             async with asyncio.timeout(expires - time.monotonic()):
-                data = await body.read()
-                instances = None if data is None else await self._parse(data)
+                pieces = await body.read()
+                instances = None if pieces is None else await self._parse(pieces, body.size)
         except TimeoutError:
             raise RefusedError(408, "the body did not arrive in time") from None
-        del data
+        del pieces
         if instances is None:
             return Response(status_code=CLIENT_CLOSED)
         if not instances:
             return JSONResponse({"predictions": []})
         return await self._wait(request, client, instances, expires)
 
-    async def _parse(self, data: bytes) -> list[Instance]:
-        if len(data) <= INLINE_BYTES:
-            return parse_request(data, self.limits)
-        asked = partial(_parse_apart, data, self.limits, limit_s=PARSE_S)
+    async def _parse(self, pieces: list[bytes], size: int) -> list[Instance]:
+        if size <= INLINE_BYTES:
+            return parse_request(b"".join(pieces), self.limits)
+        asked = partial(_parse_apart, pieces, self.limits, limit_s=PARSE_S)
         try:
             found: list[Instance] = await asyncio.get_running_loop().run_in_executor(self._parsers, asked)
         except TimeoutError:
