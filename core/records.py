@@ -9,6 +9,7 @@ from typing import Any
 
 from core.errors import InputError
 from core.files import open_atomic, read_json, read_jsonl, read_text
+from core.texts import text_fault
 from core.values import Box, Prediction
 
 StrPath = str | os.PathLike[str]
@@ -48,11 +49,15 @@ def _entry(value: Any, place: str, box_format: str) -> PredictedImage:
     if not isinstance(value.get("annotations"), list):
         raise InputError(f"{place}: field 'annotations': not a list{_instead(value)}")
     image = value["image"]
+    if fault := text_fault(image):
+        raise InputError(f"{place}: field 'image': {fault}{_instead(value)}")
     found = []
     for number, item in enumerate(value["annotations"]):
         field = f"annotations[{number}]"
         if not isinstance(item, dict) or not isinstance(item.get("caption"), str):
             raise InputError(f"{place}: field '{field}.caption': not a text{_instead(item)}")
+        if fault := text_fault(item["caption"]):
+            raise InputError(f"{place}: field '{field}.caption': {fault}{_instead(item)}")
         if "bbox" not in item:
             raise InputError(f"{place}: field '{field}.bbox': missing; null says that there is no box{_instead(item)}")
         box = _box(item.get("bbox"), place, f"{field}.bbox", box_format)
