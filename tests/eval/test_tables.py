@@ -6,8 +6,8 @@ from markdown_it import MarkdownIt
 from eval.tables import escaped, markdown, print_table
 
 HOSTILE = ["exp[v1]", "exp[v2]", "a[red]", "[/red]", "| a | b |", "x\ny", "<script>x</script>",
-           "<img src=x onerror=1>", "![x](http://e)", "`code`", "**bold**", "a\\|b", "\x1b[2J", "\u202egpj.a", "snake_case_name",
-           "&lt;"]  # fmt: skip
+           "<img src=x onerror=1>", "![x](http://e)", "`code`", "**bold**", "a\\|b", "\x1b[2J", "\u202egpj.a",
+           "snake_case_name", "&lt;"]  # fmt: skip
 
 
 @pytest.mark.parametrize("text", HOSTILE)
