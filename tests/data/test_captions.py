@@ -166,7 +166,7 @@ def test_numbers_survive_as_written(tmp_path):
 @pytest.mark.parametrize(("text", "fault"), [("\\ud800 jet", "half a surrogate pair"), ("red jet\\u0000", "a NUL")])
 def test_what_is_no_text_is_refused_by_file_line_and_field(tmp_path, text, fault):
     path, box = tmp_path / "a.jsonl", '"bbox": [1, 2, 3, 4]'
-    good = '{"image": "a.jpg", "annotations": [{"caption": "x", %s}]}' % box
+    good = f'{{"image": "a.jpg", "annotations": [{{"caption": "x", {box}}}]}}'
     path.write_text(f'{good}\n{{"image": "b.jpg", "annotations": [{{"caption": "{text}", {box}}}]}}\n')
     for read in (read_annotations, read_captions):
         with pytest.raises(InputError, match=rf"a.jsonl.*2: field 'annotations\[0\].caption': holds {fault}"):
