@@ -61,9 +61,10 @@ class Apart:
         return value
 
     def _start(self) -> "subprocess.Popen[bytes]":
-        # By path and -P: neither the working folder nor this one is searched for modules.
+        # By path and -P, with this process's own places to search: the same modules, and no others than it would find.
         words = [sys.executable, "-P", __file__, *self._words]
-        process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        places = {**os.environ, "PYTHONPATH": os.pathsep.join(place or os.getcwd() for place in sys.path)}
+        process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=places)
         _pipe(process.stdout).read(1)  # it has imported what it needs; the work's time begins now
         return process
 
