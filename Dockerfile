@@ -57,7 +57,7 @@ EXPOSE 5004
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=5s --start-period=120s --retries=3 \
     CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:5004/ready', timeout=4)"]
-ENTRYPOINT ["python", "-m", "pipeline.server", "pipeline=/system", "port=5004", "run_dir=/tmp/served"]
+ENTRYPOINT ["python", "-m", "pipeline.server", "pipeline=/system", "host=0.0.0.0", "port=5004", "run_dir=/tmp/served"]
 
 FROM server AS cpu
 CMD ["device=cpu"]

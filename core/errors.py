@@ -3,6 +3,8 @@
 import difflib
 from collections.abc import Iterable, Sequence
 
+from core.texts import on_terminal
+
 
 class InputError(ValueError):
     """Wrong use or bad input, told in one line that names the file and the field.
@@ -11,7 +13,7 @@ class InputError(ValueError):
     """
 
     def __init__(self, message: str) -> None:
-        super().__init__(" ".join(message.split()))
+        super().__init__(on_terminal(" ".join(message.split())))
 
 
 class RefusedChangeError(InputError):

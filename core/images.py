@@ -13,12 +13,20 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
+from core import jpeg
+from core.apart import Apart
 from core.errors import InputError
 from core.files import open_atomic, read_bytes
 
 MAX_PIXELS = 100_000_000
+DECODE_S = 10.0  # for one image of any format; beyond it is refused
+SCANS_SETTING = "GROUNDER_JPEG_SCANS"  # environment variable, where no command says it
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 
+# Decoded here and now: formats whose time is bounded by their pixels, and so few of them that it takes no second.
+_PLAIN = (b"\xff\xd8", b"\x89PNG", b"BM", b"RIFF")
+_PLAIN_PIXELS = 2**25  # times passes over them
+_PLAIN_BYTES = 2**25
 _EXIF_ORIENTATION = 0x0112
 _SIDEWAYS = {5, 6, 7, 8}  # EXIF orientations that exchange width and height
 
@@ -28,14 +36,34 @@ def read_image(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
     return decode_image(read_bytes(path), str(path))
 
 
-def decode_image(data: bytes, name: str) -> NDArray[np.uint8]:
+def decode_image(
+    data: bytes, name: str, scans: int | None = None, limit_s: float = DECODE_S, setting: str = SCANS_SETTING
+) -> NDArray[np.uint8]:
     """Decode an encoded image to (H, W, 3) uint8 RGB; 16 bit becomes 8, grey and CMYK become RGB, alpha is dropped.
 
-    The header's size is checked before a pixel is decoded. Raises InputError naming `name`.
+    The header's size and a JPEG's scans and segments are checked before a pixel is decoded. What may take long is
+    decoded in another process, which ends after `limit_s` seconds. Raises InputError naming `name`.
+
+    scans: most scans of a JPEG; by default the environment's GROUNDER_JPEG_SCANS, else 100.
+    setting: what a user would change to allow more of them, for the message.
     """
-    _header_size(data, name)
+    width, height = _header_size(data, name, scans, setting)
     if _is_truncated(data):  # decoders fill the rest with grey and say nothing
         raise InputError(f"{name}: the image is truncated")
+    passes = width * height * jpeg.most_passes(data)
+    if data.startswith(_PLAIN) and passes <= _PLAIN_PIXELS and len(data) <= _PLAIN_BYTES:
+        return decode_pixels(data, name)
+    try:
+        decoded: NDArray[np.uint8] = _decode_apart(data, name, limit_s=limit_s)
+    except TimeoutError as error:
+        raise InputError(f"{name}: cannot be decoded within {limit_s:g} s") from error
+    except ChildProcessError as error:
+        raise InputError(f"{name}: cannot be decoded as an image: {error}") from error
+    return decoded
+
+
+def decode_pixels(data: bytes, name: str) -> NDArray[np.uint8]:
+    """Decode without any check before; (H, W, 3) uint8 RGB, or InputError naming `name`."""
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
     except cv2.error as error:
@@ -45,6 +73,9 @@ def decode_image(data: bytes, name: str) -> NDArray[np.uint8]:
     return image
 
 
+_decode_apart = Apart("core.images:decode_pixels")
+
+
 def _is_truncated(data: bytes) -> bool:
     """Whether a JPEG lacks its end marker after the last scan, or a PNG its last chunk."""
     if data.startswith(b"\xff\xd8"):
@@ -52,10 +83,13 @@ def _is_truncated(data: bytes) -> bool:
     return data.startswith(b"\x89PNG") and b"IEND" not in data[-64:]
 
 
-def _header_size(data: bytes, name: str) -> tuple[int, int]:
+def _header_size(data: bytes, name: str, scans: int | None = None, setting: str = SCANS_SETTING) -> tuple[int, int]:
     """(width, height) as shown, from the header alone."""
     if not data:
         raise InputError(f"{name}: is empty")
+    too_much = jpeg.excess(data, setting, _scans_allowed() if scans is None else scans)
+    if too_much is not None:
+        raise InputError(f"{name}: {too_much}")
     previous, PillowImage.MAX_IMAGE_PIXELS = PillowImage.MAX_IMAGE_PIXELS, None  # our own limit, our own message
     try:
         with PillowImage.open(io.BytesIO(data)) as header:
@@ -68,6 +102,13 @@ def _header_size(data: bytes, name: str) -> tuple[int, int]:
     if width * height > MAX_PIXELS:
         raise InputError(f"{name}: {width} x {height} pixels are more than the limit of {MAX_PIXELS}")
     return (height, width) if orientation in _SIDEWAYS else (width, height)
+
+
+def _scans_allowed() -> int:
+    given = os.environ.get(SCANS_SETTING, str(jpeg.SCANS))
+    if not given.isdecimal():
+        raise InputError(f"{SCANS_SETTING}: {given!r} in the environment is no number of scans")
+    return int(given)
 
 
 def image_size(path: str | os.PathLike[str]) -> tuple[int, int]:

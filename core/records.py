@@ -9,6 +9,7 @@ from typing import Any
 
 from core.errors import InputError
 from core.files import open_atomic, read_json, read_jsonl, read_text
+from core.texts import text_fault
 from core.values import Box, FoundBox, Prediction
 
 StrPath = str | os.PathLike[str]
@@ -49,11 +50,15 @@ def _entry(value: Any, place: str, box_format: str) -> PredictedImage:
     if not isinstance(value.get("annotations"), list):
         raise InputError(f"{place}: field 'annotations': not a list{_instead(value)}")
     image = value["image"]
+    if fault := text_fault(image):
+        raise InputError(f"{place}: field 'image': {fault}{_instead(value)}")
     found = []
     for number, item in enumerate(value["annotations"]):
         field = f"annotations[{number}]"
         if not isinstance(item, dict) or not isinstance(item.get("caption"), str):
             raise InputError(f"{place}: field '{field}.caption': not a text{_instead(item)}")
+        if fault := text_fault(item["caption"]):
+            raise InputError(f"{place}: field '{field}.caption': {fault}{_instead(item)}")
         found.append(_prediction(image, item, place, field, box_format))
     return PredictedImage(place, image, tuple(found))
 

@@ -101,6 +101,24 @@ class RunFolder:
         """Write `run.json` with the run's state, and leave the folder to others once it is done or failed."""
         if not self.is_main:
             return
+        try:
+            self._write_record(state)
+        except (InputError, OSError):
+            if state != "failed":
+                raise
+            self._overwrite_state(state)  # the reason of the failure, such as a full disk, stands in the way again
+        if state != "running":
+            self._release()
+
+    def _overwrite_state(self, state: str) -> None:
+        """Put another state of the same length into `run.json`, which needs no room on a full disk."""
+        path = self.path / "run.json"
+        with contextlib.suppress(OSError), open(path, "r+b") as stream:
+            data = stream.read()
+            stream.seek(0)
+            stream.write(data.replace(b'"state": "running"', f'"state": "{state}"'.encode().ljust(18), 1))
+
+    def _write_record(self, state: str) -> None:
         write_json(
             self.path / "run.json",
             {
@@ -116,8 +134,6 @@ class RunFolder:
                 "parents": self.parents,
             },
         )
-        if state != "running":
-            self._release()
 
     def _release(self) -> None:
         if self._lock is not None:

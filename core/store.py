@@ -12,6 +12,7 @@ Every file is written whole under a temporary name and renamed, so a kill or two
 equal keys mean equal content, and what grows (embeddings of one image, texts) is merged under a lock.
 """
 
+import json
 import os
 import zipfile
 import zlib
@@ -140,14 +141,21 @@ class CandidateStore:
         if not path.is_file():
             return {}
         arrays = _read_arrays(path)
-        return dict(zip(arrays["captions"].tolist(), arrays["embeddings"], strict=True))
+        if arrays["captions"].dtype.kind == "U":  # of before 2026-11-28: every text as long as the longest
+            captions = arrays["captions"].tolist()
+        else:
+            captions = json.loads(arrays["captions"].tobytes())
+        return dict(zip(captions, arrays["embeddings"], strict=True))
 
     def add_texts(self, scorer_key: str, captions: Sequence[str], embeddings_MD: NDArray[np.float32]) -> None:
         """Add captions' embeddings."""
         with folder_lock(self.folder / "texts"):
             known = self.read_texts(scorer_key)
             known |= dict(zip(captions, embeddings_MD, strict=True))
-            arrays = {"captions": np.asarray(list(known), np.str_), "embeddings": np.stack(list(known.values()))}
+            captions_json = json.dumps(list(known)).encode("ascii")
+            arrays: dict[str, NDArray[Any]] = {
+                "captions": np.frombuffer(captions_json, np.uint8), "embeddings": np.stack(list(known.values())),
+            }  # fmt: skip
             _write_arrays(self.folder / "texts" / f"{scorer_key}.npz", arrays)
 
 

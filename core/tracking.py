@@ -203,12 +203,14 @@ def _begin(
 def _mode(mode: TrackingMode) -> str:
     if mode is not TrackingMode.auto:
         return mode.value
-    has_key = bool(os.environ.get("WANDB_API_KEY")) or "api.wandb.ai" in _netrc()
-    return "online" if has_key else "offline"
+    return "online" if _has_key() else "offline"
 
 
-def _netrc() -> str:
-    try:
-        return (Path.home() / ".netrc").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
+def _has_key() -> bool:
+    """Whether the client would find credentials for the server that it would ask; nobody is asked for any."""
+    import wandb
+    from wandb.sdk.lib import wbauth
+
+    settings = wandb.setup().settings
+    stated = settings.api_key or settings.identity_token_file or wbauth.session_credentials(host=settings.base_url)
+    return bool(stated or wbauth.read_netrc_auth(host=settings.base_url))

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from core.errors import InputError
+from core.texts import text_fault
 from core.values import AnnotatedImage, Annotation, Box
 
 
@@ -67,6 +68,8 @@ def parse_name(value: Any, where: str) -> str:
     name = _required(value, "image", where, "image")
     if not isinstance(name, str) or not name.strip() or "\0" in name:
         raise InputError(f"{where}: field 'image': not a file name but {_brief(name)}")
+    if fault := text_fault(name):
+        raise InputError(f"{where}: field 'image': {fault}: {_brief(name)}")
     if name.startswith("/") or ".." in name.split("/"):
         raise InputError(f"{where}: field 'image': {name!r} leads out of the folder of images")
     return name
@@ -87,6 +90,8 @@ def parse_caption(entry: Any, where: str, field: str) -> str:
     caption = _required(entry, "caption", where, f"{field}.caption")
     if not isinstance(caption, str) or not caption.strip():
         raise InputError(f"{where}: field '{field}.caption': not a text but {_brief(caption)}")
+    if fault := text_fault(caption):
+        raise InputError(f"{where}: field '{field}.caption': {fault}: {_brief(caption)}")
     return caption
 
 

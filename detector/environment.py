@@ -7,6 +7,7 @@ import sys
 os.environ["ULTRALYTICS_SAFE_LOAD"] = "1"
 os.environ["YOLO_AUTOINSTALL"] = "false"
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+os.environ.setdefault("YOLO_OFFLINE", "true")  # or importing it asks name servers whether it is online
 os.environ.setdefault("YOLO_VERBOSE", "True")
 os.environ.setdefault("OMP_NUM_THREADS", str(len(os.sched_getaffinity(0))))  # it would choose one thread
 

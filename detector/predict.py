@@ -17,6 +17,7 @@ from core.published import Published, beside
 from core.records import Detection, write_detections
 from core.runs import RunConfig, RunFolder
 from core.stages import Detector
+from core.texts import is_utf8_name
 from data.captions import read_annotations
 from detector.build import build_detector
 from detector.settings import DetectorConfig
@@ -90,7 +91,10 @@ def _names(config: PredictConfig) -> list[str]:
         raise InputError(f"images: {root} is no folder")
     if config.annotations is not None:
         return [image.image for image in read_annotations(config.annotations)]
-    names = sorted(p.relative_to(root).as_posix() for p in root.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
+    found = sorted(p.relative_to(root).as_posix() for p in root.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
+    names = [name for name in found if is_utf8_name(name)]
+    if len(names) < len(found):
+        print(f"passed over {len(found) - len(names)} images whose names are not UTF-8")
     if not names:
         raise InputError(f"images: {root} holds no images")
     return names

@@ -2,10 +2,14 @@
 
 import csv
 import io
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from core.texts import on_terminal
+
 Row = Mapping[str, Any]
+_MARKUP = re.compile(r"[\\|`*\[\]]|(?<!\w)_|_(?!\w)")  # an underscore within a word is none
 
 
 def shown(value: Any, digits: int = 4) -> str:
@@ -30,8 +34,17 @@ def markdown(rows: Sequence[Row], columns: Sequence[str], digits: int = 4) -> st
         return ""
     is_number = [all(isinstance(r.get(c), int | float | None) for r in rows) for c in columns]
     rule = ["---:" if number else "---" for number in is_number]
-    body = [[shown(row.get(c), digits).replace("|", "\\|") for c in columns] for row in rows]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in [list(columns), rule, *body]) + "\n"
+    body = [[escaped(shown(row.get(c), digits)) for c in columns] for row in rows]
+    heads = [escaped(c) for c in columns]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in [heads, rule, *body]) + "\n"
+
+
+def escaped(text: str) -> str:
+    """A text that Markdown shows as it is, in a cell or a line: no markup, no HTML, no link, no second line."""
+    shown_text = (
+        on_terminal(" ".join(text.splitlines())).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    )
+    return _MARKUP.sub(r"\\\g<0>", shown_text)
 
 
 def comma_separated(rows: Sequence[Row]) -> str:
@@ -48,13 +61,14 @@ def print_table(rows: Sequence[Row], columns: Sequence[str], digits: int = 4) ->
     from rich import box
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD)
     for column in columns:
         numeric = all(isinstance(row.get(column), int | float | None) for row in rows)
-        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
+        table.add_column(Text(column), justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(shown(row.get(c), digits) for c in columns))
+        table.add_row(*(Text(on_terminal(shown(row.get(c), digits))) for c in columns))
     console = Console()
     if not console.is_terminal:
         console = Console(width=150)  # a log has no width of its own, and folded numbers are unreadable

@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from core.errors import InputError, RefusedChangeError
 from core.runs import RunFolder, choose_run_dir
+from core.texts import on_terminal
 
 Run = Callable[[Any, RunFolder], dict[str, Any] | None]
 
@@ -45,14 +46,15 @@ def run_command(command: str, schema: type, run: Run, argv: Sequence[str] | None
 
 
 def _fail(command: str, message: str) -> None:
-    print(f"{command}: {message}", file=sys.stderr, flush=True)
+    print(f"{command}: {on_terminal(message)}", file=sys.stderr, flush=True)
     raise SystemExit(2)
 
 
 def _dispatch(command: str, schema: type, run: Run, words: list[str]) -> None:
     from hydra._internal.utils import get_args_parser
 
-    from grounder.compose import compose_config, first_of_sweeps, register
+    from grounder.compose import compose_config, first_of_sweeps, register, sweep_words
+    from grounder.points import print_points
 
     config_name = register(command, schema)
     flags, unknown = get_args_parser().parse_known_intermixed_args(words)
@@ -62,7 +64,12 @@ def _dispatch(command: str, schema: type, run: Run, words: list[str]) -> None:
         print(_help(command, schema, run, config_name, flags.config_dir))
     elif flags.multirun:
         compose_config(config_name, first_of_sweeps(flags.overrides), flags.config_dir)
-        _hydra(command, run, config_name, _multirun_words(command, words, flags.overrides))
+        swept = sweep_words(config_name, flags.overrides, flags.config_dir)
+        folder = _multirun_folder(command, flags.overrides)
+        _hydra(
+            command, run, config_name, _multirun_words([w for w in words if w not in flags.overrides], swept, folder)
+        )
+        print_points(folder)
     elif flags.hydra_help or flags.info or flags.shell_completion or flags.cfg in {"hydra", "all"}:
         _hydra(command, run, config_name, words)
     else:
@@ -111,11 +118,13 @@ def execute(command: str, run: Run, config: DictConfig, words: Sequence[str]) ->
     return metrics
 
 
-def _multirun_words(command: str, words: list[str], overrides: list[str]) -> list[str]:
-    """Hydra's words for a multirun, whose jobs become numbered run folders under one."""
+def _multirun_folder(command: str, overrides: list[str]) -> str:
     given = [w.partition("=")[2] for w in overrides if w.startswith("run_dir=")]
-    folder = given[-1] if given else f"runs/{command}/multirun/{time.strftime('%Y-%m-%d_%H-%M-%S')}"
-    flags = [w for w in words if w not in overrides]
+    return given[-1] if given else f"runs/{command}/multirun/{time.strftime('%Y-%m-%d_%H-%M-%S')}"
+
+
+def _multirun_words(flags: list[str], overrides: list[str], folder: str) -> list[str]:
+    """Hydra's words for a multirun, whose jobs become numbered run folders under one."""
     own = [f"hydra.sweep.dir={folder}", "hydra.sweep.subdir=${hydra.job.num}", "hydra.output_subdir=null"]
     rest = [w for w in overrides if not w.startswith("run_dir=")]
     return [*flags, *own, "hydra/job_logging=disabled", *rest]  # argparse wants all positional words together

@@ -66,6 +66,36 @@ def first_of_sweeps(overrides: Sequence[str]) -> list[str]:
     return words
 
 
+def sweep_words(config_name: str, overrides: Sequence[str], config_dir: str | None = None) -> list[str]:
+    """The overrides of a multirun for Hydra, with paths in place of presets as `compose_config` takes them.
+
+    Raises InputError where one sweep mixes presets and paths, which Hydra cannot be told.
+    """
+    GlobalHydra.instance().clear()
+    search = search_path(config_dir)
+    with initialize_config_module(CONFIGS, version_base="1.3"):
+        return [word for override in _parse(overrides) for word in _swept_rule(override, config_name, search)]
+
+
+def _swept_rule(override: Override, config_name: str, search: list[str]) -> list[str]:
+    word = override.input_line or ""
+    if not override.is_sweep_override():
+        return _weights_rule(override, config_name, search)
+    if not override.is_discrete_sweep() or isinstance(override.value(), Glob):
+        return [word]
+    single = [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
+    found = [_weights_rule(one, config_name, search) for one in _parse(single)]
+    if [[one] for one in single] == found:
+        return [word]
+    if len({tuple(w.partition("=")[0] for w in words) for words in found}) > 1:
+        raise InputError(
+            f"{word}: presets and paths in one sweep; run them apart, or give each path a preset of its own"
+        )
+    *preset, _ = found[0]
+    key = found[0][-1].partition("=")[0]
+    return [*preset, f"{key}=" + ",".join(words[-1].partition("=")[2] for words in found)]
+
+
 def search_path(config_dir: str | None) -> list[str]:
     """Hydra's word that adds a user's folder of presets, if there is one; InputError when it is missing."""
     if config_dir is None:

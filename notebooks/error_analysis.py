@@ -5,11 +5,14 @@
 #     text_representation:
 #       extension: .py
 #       format_name: percent
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
 #   kernelspec:
 #     display_name: Python 3
 #     language: python
 #     name: python3
 # ---
+
 # %% [markdown]
 # # Error analysis of a run
 #
@@ -24,6 +27,8 @@ from small_run import small_run
 RUN = small_run()  # GROUNDER_RUN=DIR looks at another run, such as that of `make demo`
 
 # %%
+from html import escape
+
 import matplotlib.pyplot as plt
 from IPython.display import HTML, display
 
@@ -66,4 +71,4 @@ for by, rows in contents.breakdowns.items():
 for card in contents.failures[:6]:
     crops = [card["truth_crop"], *(crop["data"] for crop in card["crops"])]
     images = "".join(f'<img src="{data}" style="height:64px;margin:2px">' for data in crops if data)
-    display(HTML(f"<b>{card['caption']}</b>: {card['fate']}, IoU {card['iou']:.2f}<br>{images}"))
+    display(HTML(f"<b>{escape(card['caption'])}</b>: {card['fate']}, IoU {card['iou']:.2f}<br>{images}"))

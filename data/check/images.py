@@ -15,6 +15,7 @@ from core.errors import InputError
 from core.files import sha256_bytes
 from core.images import IMAGE_SUFFIXES, decode_image
 from core.progress import progress
+from core.texts import on_terminal
 from core.values import AnnotatedImage
 from data.captions import place
 from data.check.findings import Findings, told
@@ -144,4 +145,4 @@ def check_unlisted(folders: dict[str, set[str]], findings: Findings) -> None:
             for file in sorted(files):
                 name = (Path(root) / file).relative_to(folder).as_posix()
                 if Path(file).suffix.lower() in IMAGE_SUFFIXES and name not in names:
-                    findings.add("unlisted_image", folder, name)
+                    findings.add("unlisted_image", folder, on_terminal(name))  # which may be no text

@@ -1,5 +1,6 @@
 """Serve a pipeline over HTTP with the competition's contract, port 5004."""
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from core.runs import RunFolder
@@ -12,9 +13,12 @@ if TYPE_CHECKING:
 def run(config: ServerConfig, folder: RunFolder) -> dict[str, Any]:
     """Load the models, then serve until SIGTERM or SIGINT; what is accepted by then is answered."""
     from core.errors import InputError
+    from core.images import decode_image
     from pipeline.opening import open_pipeline
     from pipeline.server.answering import Answering
+    from pipeline.server.limits import SCANS_SETTING
     from pipeline.server.listening import serve
+    from pipeline.server.origins import allowed_at
     from pipeline.server.service import Service
 
     if config.fallback_box is not None and len(config.fallback_box) != 4:
@@ -22,8 +26,11 @@ def run(config: ServerConfig, folder: RunFolder) -> dict[str, Any]:
     pipeline = open_pipeline(config.pipeline, config.device)
     folder.add_parent(config.pipeline)
     warm_up(pipeline)
-    answering = Answering(pipeline, config.image_batch, config.remembered_images)
-    service = Service(answering.answer, config.limits, config.queue, config.fallback_box)
+    limits = config.limits
+    decode = partial(decode_image, scans=limits.jpeg_scans, limit_s=limits.decode_s, setting=SCANS_SETTING)
+    answering = Answering(pipeline, config.image_batch, config.remembered_images, decode)
+    allowed = allowed_at(config.host, config.allowed_hosts)
+    service = Service(answering.answer, limits, config.queue, config.fallback_box, allowed)
     pipeline.on_stage = lambda stage, seconds, count: service.measures.stage.labels(stage).observe(seconds)
     serve(service, config.host, config.port, config.linger_s)
     return {"num_answered": service.answered}

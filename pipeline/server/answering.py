@@ -4,7 +4,7 @@ Shapes: N candidates of an image, M captions, D embedding width.
 """
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -54,8 +54,14 @@ class Answering:
     their own request.
     """
 
-    def __init__(self, pipeline: Pipeline, batch: int = 8, images: int = 256) -> None:
-        self._pipeline, self._batch = pipeline, batch
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        batch: int = 8,
+        images: int = 256,
+        decode: Callable[[bytes, str], Image] = decode_image,
+    ) -> None:
+        self._pipeline, self._batch, self._decode = pipeline, batch, decode
         self._images: Recent[Seen] = Recent(images)
         self._captions: Recent[NDArray[np.float32]] = Recent(CAPTIONS)
 
@@ -65,9 +71,9 @@ class Answering:
         texts = self._read({i.caption for request in requests for i in request})
         answers: list[Boxes | InputError] = []
         for request in requests:
-            broken = next((n for n, i in enumerate(request) if i.digest in errors), None)
+            broken = next((i for i in request if i.digest in errors), None)
             if broken is not None:
-                answers.append(InputError(f"instances[{broken}]: {errors[request[broken].digest]}"))
+                answers.append(InputError(f"instances[{broken.place}]: {errors[broken.digest]}"))
             else:
                 answers.append(self._choose(request, seen, texts))
         return answers
@@ -83,7 +89,7 @@ class Answering:
             decoded: dict[str, Image] = {}
             for digest in fresh[start : start + self._batch]:
                 try:
-                    decoded[digest] = decode_image(wanted[digest], "the image")
+                    decoded[digest] = self._decode(wanted[digest], "the image")
                 except InputError as error:
                     errors[digest] = str(error)
             for digest, new in self._ask_models(decoded).items():

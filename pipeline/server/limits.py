@@ -5,10 +5,16 @@ import binascii
 import hashlib
 import io
 import json
+import re
 from dataclasses import dataclass
 from typing import Any
 
+from core import jpeg
+
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
+SCANS_SETTING = "limits.jpeg_scans"
+VALUES = 64  # in JSON, most for each instance that is allowed; the contract asks for three
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 
 
 @dataclass
@@ -19,6 +25,8 @@ class LimitsConfig:
     instances: int = 64  # captions in one request
     caption_chars: int = 512  # characters of a caption
     pixels: int = 25_000_000  # width times height of an image
+    jpeg_scans: int = jpeg.SCANS  # passes of a progressive JPEG
+    decode_s: float = 10.0  # seconds that decoding one image may take
 
 
 class RefusedError(Exception):
@@ -28,6 +36,9 @@ class RefusedError(Exception):
         super().__init__(message)
         self.status, self.message, self.retry_after_s = status, message, retry_after_s
 
+    def __reduce__(self) -> tuple[type["RefusedError"], tuple[int, str, int | None]]:
+        return RefusedError, (self.status, self.message, self.retry_after_s)  # it may come from another process
+
 
 @dataclass(frozen=True, slots=True)
 class Instance:
@@ -36,6 +47,8 @@ class Instance:
     caption: str
     data: bytes
     digest: str
+    place: int = 0  # in its request
+    pixels: int = 1  # by the image's header
 
 
 def parse_request(body: bytes, limits: LimitsConfig) -> list[Instance]:
@@ -44,8 +57,11 @@ def parse_request(body: bytes, limits: LimitsConfig) -> list[Instance]:
     An image that is repeated in the request is decoded from base64 and looked at once. Raises RefusedError: 400 for
     what is malformed, 413 for what exceeds a limit, 415 for an image format that is not served.
     """
+    if count_values(body, VALUES * limits.instances) > VALUES * limits.instances:
+        most = f"{VALUES * limits.instances} values in JSON, enough for the limit of {limits.instances} instances"
+        raise RefusedError(413, f"the body holds more than {most}")
     try:
-        message = json.loads(body)
+        message = json.loads(body.decode("utf-8-sig"))  # of no other encoding, in which the count would see other signs
     except (ValueError, RecursionError) as error:  # ValueError: bad JSON, bad Unicode, and integers of 5,000 digits
         raise RefusedError(400, f"the body is not JSON: {str(error)[:100]}") from error
     instances = message.get("instances") if isinstance(message, dict) else None
@@ -53,11 +69,35 @@ def parse_request(body: bytes, limits: LimitsConfig) -> list[Instance]:
         raise RefusedError(400, "the body must be an object with a list 'instances'")
     if len(instances) > limits.instances:
         raise RefusedError(413, f"{len(instances)} instances are more than the limit of {limits.instances}")
-    seen: dict[str, tuple[bytes, str]] = {}
-    return [_parse_instance(value, f"instances[{i}]", seen, limits) for i, value in enumerate(instances)]
+    seen: dict[str, tuple[bytes, str, int]] = {}
+    return [_parse_instance(value, place, seen, limits) for place, value in enumerate(instances)]
 
 
-def _parse_instance(value: Any, where: str, seen: dict[str, tuple[bytes, str]], limits: LimitsConfig) -> Instance:
+def parse_pieces(pieces: list[bytes], limits: LimitsConfig) -> list[Instance]:
+    """`parse_request` of a body in pieces; to put them together takes a while, too."""
+    return parse_request(b"".join(pieces), limits)
+
+
+def count_values(body: bytes, most: int) -> int:
+    """How many values a JSON text holds, at least and about, before any is made; counting ends beyond `most`.
+
+    16 million brackets in 32 MiB are a gigabyte of Python objects. Counted are strings, and outside of them whatever
+    begins or parts values.
+    """
+    found, place = 0, 0
+    while found <= most:
+        quote = body.find(b'"', place)
+        end = len(body) if quote < 0 else quote
+        found += sum(body.count(sign, place, end) for sign in (b",", b"[", b"{"))
+        string = _STRING.match(body, end)
+        if string is None:  # the end, or a string without one, which the parser will refuse
+            break
+        found, place = found + 1, string.end()
+    return found
+
+
+def _parse_instance(value: Any, place: int, seen: dict[str, tuple[bytes, str, int]], limits: LimitsConfig) -> Instance:
+    where = f"instances[{place}]"
     if not isinstance(value, dict):
         raise RefusedError(400, f"{where}: must be an object with 'caption' and 'b64'")
     caption, b64 = value.get("caption"), value.get("b64")
@@ -65,31 +105,34 @@ def _parse_instance(value: Any, where: str, seen: dict[str, tuple[bytes, str]], 
         raise RefusedError(400, f"{where}: 'caption' and 'b64' must be strings")
     if len(caption) > limits.caption_chars:
         raise RefusedError(413, f"{where}: a caption of {len(caption)} characters; the limit is {limits.caption_chars}")
-    if any("\ud800" <= c <= "\udfff" for c in caption):
-        raise RefusedError(400, f"{where}: the caption holds half a surrogate pair")
+    if any("\ud800" <= c <= "\udfff" or c == "\0" for c in caption):
+        raise RefusedError(400, f"{where}: the caption holds half a surrogate pair or a NUL")
     if b64 not in seen:
-        seen[b64] = _decode_base64(b64, where)
-        check_header(seen[b64][0], where, limits)
-    data, digest = seen[b64]
-    return Instance(caption, data, digest)
+        data = _decode_base64(b64, where)
+        seen[b64] = data, hashlib.sha256(data).hexdigest(), check_header(data, where, limits)
+    data, digest, pixels = seen[b64]
+    return Instance(caption, data, digest, place, pixels)
 
 
-def _decode_base64(b64: str, where: str) -> tuple[bytes, str]:
+def _decode_base64(b64: str, where: str) -> bytes:
     try:
-        data = base64.b64decode(b64, validate=True)
+        return base64.b64decode(b64, validate=True)
     except (binascii.Error, ValueError) as error:  # ValueError: characters beyond ASCII
         raise RefusedError(400, f"{where}: 'b64' is not base64") from error
-    return data, hashlib.sha256(data).hexdigest()
 
 
-def check_header(data: bytes, where: str, limits: LimitsConfig) -> None:
-    """Refuse an image by its header alone, before a pixel is decoded."""
+def check_header(data: bytes, where: str, limits: LimitsConfig) -> int:
+    """An image's pixels by its header; refused by that alone, before a pixel is decoded."""
+    too_much = jpeg.excess(data, SCANS_SETTING, limits.jpeg_scans)
+    if too_much is not None:
+        raise RefusedError(413, f"{where}: {too_much}")
     try:
         width, height = _size(data)
     except Exception as error:  # Pillow's plugins raise anything from SyntaxError to struct.error on hostile headers
         raise RefusedError(415, f"{where}: no image in one of the formats {', '.join(FORMATS)}") from error
     if width * height > limits.pixels:
         raise RefusedError(413, f"{where}: {width} x {height} pixels are more than the limit of {limits.pixels}")
+    return width * height
 
 
 def _size(data: bytes) -> tuple[int, int]:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import ctypes
+import os
 import socket
 import struct
 from types import FrameType
@@ -33,8 +34,7 @@ class DrainingServer(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to drain; uvicorn's own handler closes idle connections at once, under clients about to send."""
         if self._service.draining:
-            self.force_exit = self.should_exit = True
-            return
+            os._exit(128 + sig)  # a thread in the midst of an image would be waited for otherwise
         self._service.draining = True
         self._loop.call_soon_threadsafe(self._loop.call_later, self._linger_s, self._stop_newcomers)
 

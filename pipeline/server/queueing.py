@@ -1,4 +1,4 @@
-"""A bounded queue before one worker: requests are admitted or refused at once, batched, and answered by a deadline."""
+"""A bounded queue before one worker: requests are admitted or refused at once, take turns, and are batched."""
 
 import asyncio
 import contextlib
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from core.errors import InputError
 from pipeline.server.limits import Instance, RefusedError
+from pipeline.server.turns import Job, Turns
 
 if TYPE_CHECKING:
     from pipeline.server.answering import Boxes
@@ -25,19 +26,13 @@ class QueueConfig:
     """How requests wait for the models."""
 
     batch: int = 32  # most instances that go through the models together
+    batch_pixels: int = 25_000_000  # most pixels of their images, where it is more than one image
     batch_wait_s: float = 0.0  # wait so long for more requests; 0: whatever has gathered while the models worked
     waiting: int = 256  # most instances that wait; beyond it the answer is 503 with Retry-After
+    waiting_pixels: int = 4_800_000_000  # most pixels that wait; beyond it the answer is 503 too
+    client_header: str = ""  # of a proxy that sets it to the client's address; by default the connection's counts
     buffered_mib: float = 256.0  # MiB of bodies held at once; beyond it the answer is 503 too
     deadline_s: float = 60.0  # an answer that takes longer is given up with 504
-
-
-@dataclass(eq=False)
-class Job:
-    """One request in the queue."""
-
-    instances: list[Instance]
-    future: "asyncio.Future[Boxes]"
-    expires: float
 
 
 class Queue:
@@ -45,12 +40,11 @@ class Queue:
 
     def __init__(self, work: Work, config: QueueConfig) -> None:
         self._work, self.config = work, config
-        self._jobs: asyncio.Queue[Job] = asyncio.Queue()
+        self._turns, self._news = Turns(), asyncio.Event()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="models")
-        self._left_over: Job | None = None
         self._task: asyncio.Task[None] | None = None
         self._seconds_each = 0.01  # a running mean, from which Retry-After is guessed
-        self.waiting = 0
+        self.waiting = self._cost = 0  # instances, and what their images cost
         self.on_batch: Callable[[int, float], None] = lambda size, seconds: None
 
     def start(self) -> None:
@@ -70,61 +64,82 @@ class Queue:
                 await self._task
         self._thread.shutdown(wait=True, cancel_futures=True)
 
-    def refuse_when_full(self, extra: int = 1) -> None:
-        """Raise RefusedError 503 when `extra` more instances would not fit."""
-        if self.waiting and self.waiting + extra > self.config.waiting:
-            raise RefusedError(503, "the queue is full", max(1, math.ceil(self.waiting * self._seconds_each)))
+    def refuse_when_full(self, client: str) -> None:
+        """Raise RefusedError 503 when nothing more of this client would fit."""
+        heaviest = self._turns.heaviest()
+        if heaviest is None or self.waiting < self.config.waiting:
+            return
+        if self._turns.load(client) >= self._turns.load(heaviest.client):
+            raise self._full()
 
-    def put(self, instances: list[Instance], expires: float) -> "asyncio.Future[Boxes]":
+    def _full(self) -> RefusedError:
+        return RefusedError(503, "the queue is full", max(1, math.ceil(self.waiting * self._seconds_each)))
+
+    def put(self, instances: list[Instance], client: str) -> "asyncio.Future[Boxes]":
         """Queue a request; its future gets the boxes, an InputError, or is cancelled by whoever gives up waiting."""
-        self.refuse_when_full(len(instances))
-        job = Job(instances, asyncio.get_running_loop().create_future(), expires)
+        job = Job(instances, client, asyncio.get_running_loop().create_future())
+        self._make_room(job)
         self.waiting += len(instances)
+        self._cost += job.cost
         job.future.add_done_callback(lambda _: self._left(job))
-        self._jobs.put_nowait(job)
+        self._turns.add(job)
+        self._news.set()
         return job.future
 
+    def _make_room(self, job: Job) -> None:
+        """Refuse a request that does not fit, or push out the newest of a client that has more waiting than this one.
+
+        Large requests leave a quarter of the room to small ones.
+        """
+        most = self.config.waiting_pixels * (1.0 if job.cost <= self.config.waiting_pixels / 64 else 0.75)
+        while self.waiting and (
+            self.waiting + len(job.instances) > self.config.waiting or self._cost + job.cost > most
+        ):
+            heaviest = self._turns.heaviest()
+            mine = self._turns.load(job.client) + job.cost
+            if heaviest is None or self._turns.load(heaviest.client) <= mine:
+                raise self._full()
+            heaviest.future.set_exception(self._full())
+            self._left(heaviest)
+
     def _left(self, job: Job) -> None:
+        """Forget a request; one that was given up has its images let go of as well."""
         self.waiting -= len(job.instances)
-        job.instances = []  # a request that was given up may still stand in the queue; its images need not
+        self._cost -= job.cost
+        job.instances, job.cost = [], 0
+        job.parts.clear()
+        self._turns.remove(job)
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            batch = [j for j in await self._gather() if not j.future.done() and j.expires > time.monotonic()]
+            await self._gather()
+            batch = self._turns.next_batch(self.config.batch, self.config.batch_pixels)
             if not batch:
                 continue
-            started, size = time.monotonic(), sum(len(j.instances) for j in batch)
-            answers = await loop.run_in_executor(self._thread, self._answer, [j.instances for j in batch])
+            started, size = time.monotonic(), sum(len(p.instances) for p in batch)
+            answers = await loop.run_in_executor(self._thread, self._answer, [p.instances for p in batch])
             spent = time.monotonic() - started
             self._seconds_each += 0.2 * (spent / max(1, size) - self._seconds_each)
             self.on_batch(size, spent)
-            for job, answer in zip(batch, answers, strict=True):
-                if job.future.done():
+            for part, answer in zip(batch, answers, strict=True):
+                if part.job.future.done():
                     continue
                 if isinstance(answer, Exception):
-                    job.future.set_exception(answer)
+                    part.job.future.set_exception(answer)
                 else:
-                    job.future.set_result(answer)
+                    part.job.take(part, answer)
 
-    async def _gather(self) -> list[Job]:
-        """The next batch: at least one job, and further ones while they fit."""
-        first = self._left_over or await self._jobs.get()
-        self._left_over = None
-        batch, size = [first], len(first.instances)
+    async def _gather(self) -> None:
+        """Wait for a request, and `batch_wait_s` longer for as many as fit a batch."""
+        while not self._turns.ready():
+            self._news.clear()
+            await self._news.wait()
         ends = time.monotonic() + self.config.batch_wait_s
-        while size < self.config.batch:
-            try:
-                left = ends - time.monotonic()
-                more = self._jobs.get_nowait() if left <= 0 else await asyncio.wait_for(self._jobs.get(), left)
-            except (asyncio.QueueEmpty, TimeoutError):
-                break
-            if size + len(more.instances) > self.config.batch:
-                self._left_over = more
-                break
-            batch.append(more)
-            size += len(more.instances)
-        return batch
+        while self._turns.ready() < self.config.batch and (left := ends - time.monotonic()) > 0:
+            self._news.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._news.wait(), left)
 
     def _answer(self, requests: list[list[Instance]]) -> "Sequence[Boxes | Exception]":
         """The worker's answers; when a batch fails, each request alone, so that only the guilty one fails."""

@@ -5,7 +5,9 @@ import contextlib
 import json
 import time
 from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.resources import files
 from typing import Any
 
@@ -13,15 +15,23 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from starlette.exceptions import HTTPException
 
+from core.apart import Apart
 from core.errors import InputError
 from pipeline.memory import release_free_memory
+from pipeline.server.bodies import Body, Room
 from pipeline.server.limits import Instance, LimitsConfig, RefusedError, parse_request
+from pipeline.server.origins import OriginCheck
 from pipeline.server.queueing import Queue, QueueConfig, Work
 
-MIB = 2**20
-RELEASE_S = 2.0  # between two times that freed memory is handed back
+RELEASE_S = 2.0  # between two times that freed memory is handed back, when anything was answered meanwhile
+RELEASE_ANYWAY_S = 30.0  # and whatever was asked
+INLINE_BYTES = 2**20  # of a body that is unfolded here; larger ones in another process, as a thread holds all others
+PARSE_S = 10.0  # for one of them
 CLIENT_CLOSED = 499  # nginx's status for a client that left; nobody reads it but the metrics
+
+_parse_apart = Apart("pipeline.server.limits:parse_pieces", nice=10)
 
 
 class Measures:
@@ -48,13 +58,16 @@ class Service:
     limits: LimitsConfig = field(default_factory=LimitsConfig)
     queueing: QueueConfig = field(default_factory=QueueConfig)
     fallback_box: Sequence[float] | None = (0.0, 0.0, 0.0, 0.0)
+    allowed_hosts: Sequence[str] | None = None  # that requests may name as Host or Origin; None: any
 
     def __post_init__(self) -> None:
-        self.measures, self.draining, self.buffered = Measures(), False, 0
+        self.measures, self.draining = Measures(), False
+        self.room = Room(self.queueing.buffered_mib)
+        self._parsers = ThreadPoolExecutor(2, thread_name_prefix="parsing")
         self.queue = Queue(self.work, self.queueing)
         self.queue.on_batch = self._note_batch
         self.measures.waiting.set_function(lambda: self.queue.waiting)
-        self.measures.buffered.set_function(lambda: self.buffered)
+        self.measures.buffered.set_function(lambda: self.room.held)
         self.answered = self._ended = 0  # the second counts requests and batches, abandoned ones too
 
     def _note_batch(self, size: int, seconds: float) -> None:
@@ -65,14 +78,15 @@ class Service:
     async def identify(self, request: Request) -> Response:
         """Answer one request, count it and time it."""
         started = time.monotonic()
-        held = Held(self)
+        client = self._client(request)
+        body = Body(request, client, self.room, self.limits.body_mib)
         try:
-            response = await self._identify(request, held, started + self.queueing.deadline_s)
+            response = await self._identify(request, client, body, started + self.queueing.deadline_s)
         except RefusedError as error:
             later = {"retry-after": str(error.retry_after_s)} if error.retry_after_s is not None else None
             response = JSONResponse({"error": error.message}, error.status, later)
         finally:
-            held.release()
+            body.release()
             self._ended += 1
         if self.draining:
             response.headers["connection"] = "close"
@@ -81,46 +95,50 @@ class Service:
         self.measures.seconds.observe(time.monotonic() - started)
         return response
 
+    def _client(self, request: Request) -> str:
+        """Who asks: the connection's address, or what the proxy in front says (of a list the part it has added)."""
+        told = request.headers.get(self.queueing.client_header, "") if self.queueing.client_header else ""
+        return told.rpartition(",")[2].strip()[:100] or (request.client.host if request.client else "")
+
     async def release_memory(self) -> None:
-        """For ever: after every few seconds with work, hand back what it has freed."""
-        seen = 0
+        """For ever: hand back what was freed, soon after any work and every half minute anyway."""
+        seen, last = 0, time.monotonic()
         while True:
             await asyncio.sleep(RELEASE_S)
-            if self._ended != seen:
-                seen = self._ended
+            if self._ended != seen or time.monotonic() - last >= RELEASE_ANYWAY_S:
+                seen, last = self._ended, time.monotonic()
                 await asyncio.to_thread(release_free_memory)
 
-    async def _identify(self, request: Request, held: "Held", expires: float) -> Response:
-        self.queue.refuse_when_full()
-        held.announce(request.headers.get("content-length"), self.limits.body_mib)
+    async def _identify(self, request: Request, client: str, body: Body, expires: float) -> Response:
+        self.queue.refuse_when_full(client)
         try:
             async with asyncio.timeout(expires - time.monotonic()):
-                body = await self._read(request, held)
+                pieces = await body.read()
+                instances = None if pieces is None else await self._parse(pieces, body.size)
         except TimeoutError:
             raise RefusedError(408, "the body did not arrive in time") from None
-        if body is None:
+        del pieces
+        if instances is None:
             return Response(status_code=CLIENT_CLOSED)
-        instances = parse_request(body, self.limits)
-        del body
         if not instances:
             return JSONResponse({"predictions": []})
-        return await self._wait(request, instances, expires)
+        return await self._wait(request, client, instances, expires)
 
-    async def _read(self, request: Request, held: "Held") -> bytes | None:
-        """The body, or None when the client leaves before its end; refused as soon as it is too long."""
-        pieces: list[bytes] = []
-        while True:
-            message = await request.receive()
-            if message["type"] == "http.disconnect":
-                return None
-            pieces.append(message.get("body", b""))
-            held.count(len(pieces[-1]), self.limits.body_mib)
-            if not message.get("more_body", False):
-                return b"".join(pieces)
+    async def _parse(self, pieces: list[bytes], size: int) -> list[Instance]:
+        if size <= INLINE_BYTES:
+            return parse_request(b"".join(pieces), self.limits)
+        asked = partial(_parse_apart, pieces, self.limits, limit_s=PARSE_S)
+        try:
+            found: list[Instance] = await asyncio.get_running_loop().run_in_executor(self._parsers, asked)
+        except TimeoutError:
+            raise RefusedError(413, f"the body cannot be read within {PARSE_S:g} s") from None
+        except ChildProcessError as error:
+            raise RefusedError(413, f"the body cannot be read: {error}") from None
+        return found
 
-    async def _wait(self, request: Request, instances: list[Instance], expires: float) -> Response:
+    async def _wait(self, request: Request, client: str, instances: list[Instance], expires: float) -> Response:
         """The queue's answer, unless the deadline passes or the client leaves first."""
-        future = self.queue.put(instances, expires)
+        future = self.queue.put(instances, client)
         gone = asyncio.ensure_future(_disconnected(request))
         try:
             waited: set[asyncio.Future[Any]] = {future, gone}
@@ -133,46 +151,14 @@ class Service:
             left = gone.done() and not gone.cancelled()
             return Response(status_code=CLIENT_CLOSED) if left else _too_late(self.queueing.deadline_s)
         error = future.exception()
+        if isinstance(error, RefusedError):
+            raise error
         if isinstance(error, InputError):
             raise RefusedError(400, str(error))
         if error is not None:
             return JSONResponse({"error": "the pipeline failed; its log says how"}, 500)
         boxes = [list((self.fallback_box or ()) if box is None else box) for box in future.result()]
         return Response(json.dumps({"predictions": boxes}), media_type="application/json")
-
-
-class Held:
-    """The bytes that one request holds, of all that the service may hold."""
-
-    def __init__(self, service: Service) -> None:
-        self._service, self._reserved, self._read = service, 0, 0
-
-    def announce(self, content_length: str | None, limit_mib: float) -> None:
-        """Reserve what the client says it will send."""
-        length = int(content_length) if content_length is not None and content_length.isdigit() else 0
-        if length > limit_mib * MIB:
-            raise RefusedError(413, f"a body of {length} bytes is more than the limit of {limit_mib:g} MiB")
-        self._reserve(length)
-
-    def count(self, size: int, limit_mib: float) -> None:
-        """Note bytes that arrived; a body without an announced length is reserved as it comes."""
-        self._read += size
-        if self._read > limit_mib * MIB:
-            raise RefusedError(413, f"the body is more than the limit of {limit_mib:g} MiB")
-        if self._read > self._reserved:
-            self._reserve(self._read)
-
-    def _reserve(self, total: int) -> None:
-        more = total - self._reserved
-        if self._service.buffered + more > self._service.queueing.buffered_mib * MIB:
-            raise RefusedError(503, "too many bodies at once", 1)
-        self._service.buffered += more
-        self._reserved = total
-
-    def release(self) -> None:
-        """Give the bytes back."""
-        self._service.buffered -= self._reserved
-        self._reserved = 0
 
 
 async def _disconnected(request: Request) -> None:
@@ -182,6 +168,13 @@ async def _disconnected(request: Request) -> None:
 
 def _too_late(deadline_s: float) -> Response:
     return JSONResponse({"error": f"no answer within {deadline_s:g} s"}, 504)
+
+
+async def _refused(_: Request, error: Exception) -> Response:
+    """The form of every refusal, for the routes that there are not and for our own defects."""
+    if isinstance(error, HTTPException):
+        return JSONResponse({"error": str(error.detail)}, error.status_code, error.headers)
+    return JSONResponse({"error": "the server failed; its log says how"}, 500)
 
 
 def make_app(service: Service) -> FastAPI:
@@ -195,7 +188,11 @@ def make_app(service: Service) -> FastAPI:
         releasing.cancel()
         await service.queue.stop()
 
-    app = FastAPI(title="Grounder", lifespan=lifespan, docs_url=None, redoc_url=None)
+    app = FastAPI(title="Grounder", lifespan=lifespan, openapi_url=None, redirect_slashes=False)
+    app.add_exception_handler(HTTPException, _refused)
+    app.add_exception_handler(Exception, _refused)
+    if service.allowed_hosts is not None:
+        app.add_middleware(OriginCheck, allowed=service.allowed_hosts)
     page = files("pipeline.server").joinpath("page.html").read_text(encoding="utf-8")
 
     @app.get("/health")

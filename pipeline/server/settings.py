@@ -14,7 +14,8 @@ class ServerConfig(RunConfig):
     """Settings of `pipeline.server`."""
 
     pipeline: str = MISSING  # run folder of pipeline.export, whose settings and checkpoints are used
-    host: str = "0.0.0.0"  # address to listen at
+    host: str = "127.0.0.1"  # address to listen at: this machine alone; 0.0.0.0 is open to whoever reaches it
+    allowed_hosts: list[str] | None = None  # hosts (name or name:port) that Host and Origin may name; docs/serving.md
     port: int = 5004  # port to listen at; 0 takes a free one
     device: str | None = None  # cpu, cuda, cuda:1; null: the run's own
     fallback_box: list[float] | None = field(default_factory=lambda: [0.0] * 4)  # ltwh for nothing found; null: empty

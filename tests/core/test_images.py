@@ -4,10 +4,13 @@ import zlib
 
 import numpy as np
 import pytest
+from harm import scan_bomb
 from PIL import Image
 
+import core.images
 from core.errors import InputError
 from core.images import MAX_PIXELS, decode_image, image_size, read_image, write_image
+from core.jpeg import count_scans
 
 
 def scene(width=40, height=30):
@@ -91,3 +94,57 @@ def test_every_truncation_is_told(form):
 def test_missing_file_is_named():
     with pytest.raises(InputError, match="nowhere.png: cannot be read"):
         read_image("nowhere.png")
+
+
+SEGMENT = b"\xff\xfe\x00\x04ab"
+
+
+def jpeg(image, *extra, **options):
+    """An encoded JPEG with segments put in behind its start."""
+    data = encoded(Image.fromarray(image), format="JPEG", **options)
+    return data[:2] + b"".join(extra) + data[2:]
+
+
+def test_jpeg_scans_and_segments_are_counted_as_pillow_reads_them():
+    for options, scans in (({}, 1), ({"progressive": True}, 10), ({"progressive": True, "restart_marker_rows": 1}, 10)):
+        assert count_scans(jpeg(scene(400, 300), **options))[0] == scans
+    thumbnail = jpeg(scene(), progressive=True)
+    app1 = b"\xff\xe1" + struct.pack(">H", len(thumbnail) + 2) + thumbnail
+    assert count_scans(jpeg(scene(), app1) + scan_bomb(8, 30))[0] == 1  # neither inside a segment nor behind the end
+    assert count_scans(scan_bomb(8, 100))[0] == 100
+    assert count_scans(b"\xff" * 10_000_000)[0] == 0  # fill bytes: one pass
+    assert count_scans(jpeg(scene(), *[SEGMENT] * 20))[1] - count_scans(jpeg(scene()))[1] == 20
+
+
+@pytest.mark.parametrize("lead", [b"", b"\xff" * 5, b"junk", b"\xff\x02\xff\xf0", b"\xff\x01\xff\xd3"])
+def test_nothing_hides_scans_from_the_count(lead):
+    """Fill, rubbish, reserved markers with a length, restarts: libjpeg reads on behind them all."""
+    assert count_scans(scan_bomb(8, 30_000, lead))[0] == 101
+
+
+def test_a_jpeg_of_many_scans_or_segments_is_refused_before_it_is_decoded(monkeypatch, tmp_path):
+    monkeypatch.setattr(core.images, "decode_pixels", None)
+    monkeypatch.setattr(core.images, "_decode_apart", None)
+    with pytest.raises(InputError, match=r"^x: more than 100 JPEG scans, the limit that GROUNDER_JPEG_SCANS sets$"):
+        decode_image(scan_bomb(5000, 30_000), "x")
+    with pytest.raises(InputError, match=r"^x: more than 10000 JPEG segments$"):
+        decode_image(jpeg(scene(), *[SEGMENT] * 10_001), "x")
+    (tmp_path / "x.jpg").write_bytes(scan_bomb(8, 101))
+    with pytest.raises(InputError, match="more than 100 JPEG scans"):
+        image_size(tmp_path / "x.jpg")
+    monkeypatch.setenv("GROUNDER_JPEG_SCANS", "101")
+    assert image_size(tmp_path / "x.jpg") == (8, 8)
+    monkeypatch.setenv("GROUNDER_JPEG_SCANS", "many")
+    with pytest.raises(InputError, match="'many' in the environment is no number of scans"):
+        image_size(tmp_path / "x.jpg")
+
+
+def test_what_may_take_long_is_decoded_apart_to_the_same_pixels_and_ended_at_its_limit():
+    """Other formats than the plain four, and many pixels times passes, go to a process that can be ended."""
+    tiff = encoded(Image.fromarray(scene()), format="TIFF", compression="tiff_lzw")
+    assert np.array_equal(decode_image(tiff, "x"), scene())
+    bomb = scan_bomb(5000, 100)
+    assert np.array_equal(decode_image(bomb, "x", limit_s=60), core.images.decode_pixels(bomb, "x"))
+    with pytest.raises(InputError, match=r"^x: cannot be decoded within 0.02 s$"):
+        decode_image(bomb, "x", limit_s=0.02)
+    assert np.array_equal(decode_image(tiff, "x"), scene())  # a new process took its place

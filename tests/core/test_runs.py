@@ -97,3 +97,21 @@ def test_several_machines_need_a_given_folder(monkeypatch):
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
     with pytest.raises(InputError, match="run_dir: must be given"):
         choose_run_dir("siglip.train", None, rank=0, processes=8)
+
+
+def test_a_run_that_fails_on_a_full_disk_says_so_in_place(tmp_path, monkeypatch):
+    """The record cannot be written anew where nothing can; its state is changed where it stands."""
+    folder = RunFolder(tmp_path / "run", "data.split")
+    folder.open("")
+
+    def full(*_):
+        raise InputError("run.json: cannot be written: No space left on device")
+
+    monkeypatch.setattr("core.runs.write_json", full)
+    before = (folder.path / "run.json").stat().st_size
+    folder.record("failed")
+    assert json.loads((folder.path / "run.json").read_text())["state"] == "failed"
+    assert (folder.path / "run.json").stat().st_size == before
+    assert owner(folder.path) is None
+    with pytest.raises(InputError, match="No space left"):
+        folder.close(None)

@@ -134,3 +134,17 @@ def test_a_replayed_answer_needs_no_model():
     assert scores.shape == (2, 1)
     with pytest.raises(InputError, match="hold no embedding of 'grey missile'"):
         seen.scores(["grey missile"], texts, calibration)
+
+
+def test_texts_are_kept_at_their_own_length_and_those_of_before_are_read(tmp_path):
+    store, captions = (
+        CandidateStore(tmp_path),
+        ["a" * 1_000_000, "red jet ", "\u202e\u00e9\U0001f681", *(f"c{n}" for n in range(40))],
+    )
+    embeddings = np.arange(len(captions) * 2, dtype=np.float32).reshape(-1, 2)
+    store.add_texts("key", captions, embeddings)
+    store.add_texts("key", ["more"], np.ones((1, 2), np.float32))
+    assert list(store.read_texts("key")) == [*captions, "more"]
+    assert (tmp_path / "texts/key.npz").stat().st_size < 1_010_000
+    np.savez(tmp_path / "texts/old.npz", captions=np.asarray(["a", "long"], np.str_), embeddings=embeddings[:2])
+    assert list(store.read_texts("old")) == ["a", "long"]

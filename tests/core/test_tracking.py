@@ -1,8 +1,10 @@
 import json
 
 import numpy as np
+import pytest
 import wandb
 
+from core import tracking
 from core.runs import RunFolder
 from core.tracking import TrackingConfig, TrackingMode, start_tracker
 
@@ -45,3 +47,20 @@ def test_a_tracker_that_cannot_start_stops_nothing(tmp_path, monkeypatch, capsys
     assert "wandb sync" in told
     assert len(list(folder.path.glob("wandb/offline-run-*/*.wandb"))) == 1
     assert json.loads((folder.path / "history.jsonl").read_text())["loss"] == 1.0
+
+
+@pytest.mark.parametrize("own_server", [False, True])
+def test_a_login_by_the_client_itself_is_a_key(monkeypatch, tmp_path, own_server):
+    """Whichever host the client logs in to; `wandb.login` writes what `auto` must find."""
+    for name in ("WANDB_API_KEY", "WANDB_MODE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("NETRC", str(tmp_path / ".netrc"))
+    if own_server:
+        monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
+    wandb.teardown()
+    assert tracking._mode(TrackingMode.auto) == "offline"
+    wandb.login(key="0123456789abcdef" * 3, verify=False)
+    wandb.teardown()
+    assert tracking._mode(TrackingMode.auto) == "online"
+    wandb.teardown()

@@ -211,3 +211,16 @@ def test_numbers_survive_as_written(tmp_path):
     assert box == (0.1, 100.0, 3.0, 12345678901)
     assert isinstance(box[3], int)
     assert math.copysign(1, box[2]) == 1
+
+
+@pytest.mark.parametrize(("text", "fault"), [("\\ud800 jet", "half a surrogate pair"), ("red jet\\u0000", "a NUL")])
+def test_what_is_no_text_is_refused_by_file_line_and_field(tmp_path, text, fault):
+    path, box = tmp_path / "a.jsonl", '"bbox": [1, 2, 3, 4]'
+    good = f'{{"image": "a.jpg", "annotations": [{{"caption": "x", {box}}}]}}'
+    path.write_text(f'{good}\n{{"image": "b.jpg", "annotations": [{{"caption": "{text}", {box}}}]}}\n')
+    for read in (read_annotations, read_captions):
+        with pytest.raises(InputError, match=rf"a.jsonl.*2: field 'annotations\[0\].caption': holds {fault}"):
+            read(path)
+    path.write_text(f'{good}\n{{"image": "{text}", "annotations": []}}\n')
+    with pytest.raises(InputError, match="2: field 'image'"):
+        read_annotations(path)

@@ -146,3 +146,28 @@ def test_a_users_own_folder_of_presets_is_searched(tmp_path, capsys):
     call("annotations=a", "--cfg", "job")
     assert find_preset("inner", "large") is None
     assert find_preset("recipe", "v3") is not None
+
+
+def test_a_sweep_takes_paths_for_presets_as_single_runs_do():
+    from grounder.compose import register, sweep_words
+    from pipeline.export.settings import ExportConfig
+
+    name = register("pipeline.export", ExportConfig)
+    assert sweep_words(name, ["scorer=a/b", "confidence=0.1,0.05"]) == [
+        "scorer=checkpoint", "scorer.weights=a/b", "confidence=0.1,0.05"]  # fmt: skip
+    assert sweep_words(name, ["scorer=a/b,c/d"]) == ["scorer=checkpoint", "scorer.weights=a/b,c/d"]
+    presets = ["scorer=siglip_large_384,siglip_large_256"]
+    assert sweep_words(name, presets) == presets
+    with pytest.raises(InputError, match="presets and paths in one sweep"):
+        sweep_words(name, ["scorer=siglip_large_384,a/b"])
+
+
+def test_a_multirun_ends_with_a_table_of_its_points(capsys, tmp_path):
+    call("-m", "annotations=a.jsonl", "seed=3,4", f"run_dir={tmp_path}/many")
+    told = capsys.readouterr().out.splitlines()
+    place = next(n for n, line in enumerate(told) if line.startswith("point  words"))
+    assert [line.split()[:3] for line in told[place + 1 : place + 3]] == [
+        ["0", "seed=3", "done"],
+        ["1", "seed=4", "done"],
+    ]
+    assert told[-1] == f"results in {tmp_path}/many"

@@ -92,7 +92,9 @@ PIXEL = b64(encode_image(np.zeros((4, 4, 3), np.uint8), ".png"))
     [
         (b"", 400, "not JSON"),
         (b"\xff\xfe\x00", 400, "not JSON"),
-        (b"[" * 100_000, 400, "not JSON"),
+        (b"[" * 400, 400, "not JSON"),
+        (b"[" * 100_000, 413, "more than 512 values"),
+        ('{"instances": []}'.encode("utf-16"), 400, "not JSON"),
         (b"9" * 5000, 400, "not JSON"),
         (b"[]", 400, "list 'instances'"),
         (b'{"instances": 3}', 400, "list 'instances'"),
@@ -158,7 +160,7 @@ def test_mutated_requests_never_break_it(client, questions, count):
     assert min(seen.get(200, 0), seen.get(400, 0)) > 20, seen  # the mutations reach the models as well as the checks
     print(f"statuses {seen}")
     assert ask(client, [questions[0][1:]]).status_code == 200
-    assert client.service.buffered == client.service.queue.waiting == 0
+    assert client.service.room.held == client.service.queue.waiting == 0
 
 
 def test_a_full_queue_is_503_with_retry_after_and_recovers():

@@ -1,0 +1,30 @@
+"""Texts of others, kept as texts: what cannot be one is named, and what a terminal would obey is shown instead."""
+
+import os
+import unicodedata
+
+# Right-to-left marks and the like reorder a line, so that a name reads as another; the rest of Cf is harmless.
+_REORDERING = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+def text_fault(text: str) -> str | None:
+    """Why a text can be neither written as UTF-8 nor kept by every tool; None when it can."""
+    if any("\ud800" <= c <= "\udfff" for c in text):
+        return "holds half a surrogate pair"
+    return "holds a NUL" if "\0" in text else None
+
+
+def on_terminal(text: str) -> str:
+    r"""The text with control characters, reordering marks and half surrogates written as escapes: `\x1b`, `\u202e`."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(c.encode("unicode_escape").decode("ascii") if _is_obeyed(c) else c for c in text)
+
+
+def _is_obeyed(character: str) -> bool:
+    return character in _REORDERING or unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"}
+
+
+def is_utf8_name(name: str | os.PathLike[str]) -> bool:
+    """Whether a file's name, as the system gave it, is UTF-8 and can stand in a file of ours."""
+    return text_fault(os.fspath(name)) is None
