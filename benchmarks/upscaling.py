@@ -30,7 +30,7 @@ from eval.compare import compare, read_run
 
 ROOT = Path(__file__).resolve().parents[1]
 DEMO = runpy.run_path(str(ROOT / "scripts" / "chain_steps.py"), run_name="chain_steps")["DEMO"]
-NAME, NOISE, GOAL_POINTS = "realesr_animevideov3_x4", "gauss2000", -0.005
+NAME, NOISE, GOAL_POINTS, MARGIN = "realesr_animevideov3_x4", "gauss2000", -0.005, 0.01
 WAYS = ("none", "animevideov3", "nearest", "lanczos")
 PRECISIONS = ("bfloat16", "int8")
 SHOWN, SIDE = 6, 160  # crops in sides.png and the height of one
@@ -126,7 +126,7 @@ def report(bench: Bench) -> bool:
         NOISE: [f"{way}_{NOISE}" for way in WAYS],
         "precision": ["animevideov3_clean", *(f"{precision}_clean" for precision in PRECISIONS)],
     }.items():
-        table, differences = compare([read_run(f"{bench.root}/judged_{name}") for name in names])
+        table, differences = compare([read_run(f"{bench.root}/judged_{name}") for name in names], MARGIN)
         found[title] = {"runs": table, "differences": differences}
     return show(bench, found)
 

