@@ -1,10 +1,12 @@
 """The one place that builds a scorer; light to import."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.errors import InputError
 from siglip.settings import EXPORTED, Family, Precision, ScorerConfig, ScorerMemberConfig
+from siglip.weights import find_scorer
 
 if TYPE_CHECKING:
     from siglip.scorers.merged import MergedScorer
@@ -32,6 +34,7 @@ def _build_member(config: ScorerMemberConfig, device: str, where: str) -> "TwoTo
 
     if not config.weights:
         raise InputError(f"{where}.weights: must be given: a checkpoint folder or a hub name")
+    config = replace(config, weights=find_scorer(config.weights))
     if config.batch < 1:
         raise InputError(f"{where}.batch: {config.batch} is not at least 1")
     if config.precision is Precision.float16 and device == "cpu":

@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from core.errors import InputError
+from core.stages import NotFiniteOutputError
 from pipeline.memory import release_free_memory
 from pipeline.server.limits import Instance, LimitsConfig, RefusedError, parse_request
 from pipeline.server.queueing import Queue, QueueConfig, Work
@@ -133,6 +134,8 @@ class Service:
             left = gone.done() and not gone.cancelled()
             return Response(status_code=CLIENT_CLOSED) if left else _too_late(self.queueing.deadline_s)
         error = future.exception()
+        if isinstance(error, NotFiniteOutputError):
+            return JSONResponse({"error": str(error)}, 500)
         if isinstance(error, InputError):
             raise RefusedError(400, str(error))
         if error is not None:
