@@ -19,8 +19,8 @@ def find_weights(weights: str) -> Path:
     """What `weights` means: a file, a model's folder, a detector.train run (its best), or a published name.
 
     A published name (`yolov9e`, `yolov9e.pt`) is looked for here, in `weights_dir` and in Ultralytics' own, then
-    fetched; a
-    name with one slash is a model of the Hugging Face hub. Raises InputError that says what to fetch and where to put it.
+    fetched; a name with one slash is a model of the Hugging Face hub. Raises InputError that says what to fetch and
+    where to put it.
     """
     path = fetched(weights)
     if path.is_file():

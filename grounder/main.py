@@ -40,7 +40,5 @@ def listing() -> str:
     width = max(map(len, COMMANDS))
     lines = ["usage: grounder COMMAND key=value ...      (COMMAND --help lists its settings)", ""]
     lines += [f"  {name:<{width}}  {help_line(name)}" for name in COMMANDS]
-    lines += [
-        f"  {'locate':<{width}}  grounder locate IMAGE CAPTION detector=X scorer=Y: pipeline.locate"
-    ]
+    lines += [f"  {'locate':<{width}}  grounder locate IMAGE CAPTION detector=X scorer=Y: pipeline.locate"]
     return "\n".join(lines)

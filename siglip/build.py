@@ -34,11 +34,11 @@ def _build_member(config: ScorerMemberConfig, device: str, where: str) -> "TwoTo
 
     if not config.weights:
         raise InputError(f"{where}.weights: must be given: a checkpoint folder or a hub name")
-    config = replace(config, weights=find_scorer(config.weights))
     if config.batch < 1:
         raise InputError(f"{where}.batch: {config.batch} is not at least 1")
     if config.precision is Precision.float16 and device == "cpu":
         raise InputError(f"{where}.precision: float16 needs a GPU; a CPU takes float32 or bfloat16")
+    config = replace(config, weights=find_scorer(config.weights))
     return TwoTowerScorer(_load(_family(config), config, device), config)
 
 

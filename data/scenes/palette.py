@@ -18,7 +18,7 @@ KINDS = (
 
 # RGB anchors 0..255; each target jitters around its anchors so that no colour is one exact value.
 COLOURS: dict[str, tuple[tuple[int, int, int], ...]] = {
-    "white": ((238, 238, (226, 230, 234)),
+    "white": ((238, 238, 234), (226, 230, 234)),
     "black": ((26, 27, 30), (36, 36, 40)),
     "grey": ((122, 126, 131), (104, 109, 116)),
     "silver": ((186, 191, 199), (174, 180, 190)),
@@ -95,5 +95,5 @@ def default_captions() -> list[str]:
 
 
 def _hint(word: str, choices: tuple[str, ...]) -> str:
-    near = nearest(word, choices, least=0.3)
+    near = nearest(word, choices)
     return f" (nearest: {near!r})" if near else ""

@@ -109,8 +109,6 @@ class TwoTowerScorer:
         return score_matrix(self.calibration, image_emb_ND, text_emb_MD)
 
 
-
-
 def weights_digest(weights: str) -> str:
     """The content key of a checkpoint: the digests of its weight files, or the hub name."""
     folder = Path(weights)
