@@ -1,6 +1,5 @@
 """The one error that means "the input is wrong", as opposed to "this program is wrong"."""
 
-import difflib
 from collections.abc import Iterable, Sequence
 
 from core.texts import on_terminal
@@ -26,10 +25,27 @@ def reason(error: BaseException, line: int = 0) -> str:
     return lines[line] if lines else type(error).__name__
 
 
-def nearest(word: str, known: Iterable[str], least: float = 0.5) -> str | None:
-    """Of the known words the one most like `word`, None when none is as like as `least` (0..1)."""
-    close = difflib.get_close_matches(word, list(known), n=1, cutoff=least)
-    return close[0] if close else None
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """Of the known words the one nearest to `word`; None when all are further than two letters or a third of it.
+
+    Two letters of a word of four are no slip any more: half of the longer word is too far in any case.
+    """
+    best: tuple[int, str] | None = None
+    for name in known:
+        away, longer = _letters_away(word, name), max(len(word), len(name))
+        if away <= max(2, len(word) // 3) and 2 * away < longer and (best is None or away < best[0]):
+            best = away, name
+    return None if best is None else best[1]
+
+
+def _letters_away(one: str, other: str) -> int:
+    """How many letters must be changed, added or left out (Levenshtein)."""
+    row = list(range(len(other) + 1))
+    for i, letter in enumerate(one, start=1):
+        last, row[0] = row[0], i
+        for j, theirs in enumerate(other, start=1):
+            last, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, last + (letter != theirs))
+    return row[-1]
 
 
 def check_shares(settings: object, names: Sequence[str], prefix: str = "") -> None:

@@ -125,6 +125,7 @@ class RunFolder:
                 "id": self.id,
                 "command": self.command,
                 "command_line": self.command_line,
+                "folder": os.getcwd(),  # which relative paths of the settings start from
                 "state": state,
                 "commit": _commit(),
                 "versions": _versions(),

@@ -80,6 +80,20 @@ class Scorer(Protocol):
         """(N, D) and (M, D) -> (N, M): sigmoid probabilities for SigLIP, raw logits for softmax-trained families."""
 
 
+class NotFiniteOutputError(InputError):
+    """A model that gave NaN or infinity: its checkpoint is at fault, not what it was asked."""
+
+
+def require_finite(values: NDArray[np.floating], stage: str, checkpoint: str) -> None:
+    """NotFiniteOutputError naming the stage and its checkpoint when a model's output holds NaN or infinity."""
+    wrong = int(values.size - np.isfinite(values).sum())
+    if wrong:
+        raise NotFiniteOutputError(
+            f"{stage}: {checkpoint}: gives NaN or infinity ({wrong} of {values.size} numbers of its output), so its "
+            "weights are broken or its precision is too small"
+        )
+
+
 def require_policy(trained_on: str | None, policy: str, where: str, any_policy: bool) -> None:
     """InputError naming both when crops enlarged by `policy` meet a scorer that was trained on others.
 

@@ -87,7 +87,7 @@ def _as_list(value: Any) -> Any:
 
 
 def _hint(word: str, choices: dict[str, Any]) -> str:
-    near = nearest(word, choices, least=0.3)
+    near = nearest(word, choices)
     if near:
         return f" (nearest: {near!r})"
     return f" (it has: {', '.join(choices) or 'none'})"

@@ -18,13 +18,14 @@ from core.records import Detection, write_detections
 from core.runs import RunConfig, RunFolder
 from core.stages import Detector
 from core.texts import is_utf8_name
+from core.weights import WeightsConfig
 from data.captions import read_annotations
 from detector.build import build_detector
 from detector.settings import DetectorConfig
 
 
 @dataclass
-class PredictConfig(RunConfig):
+class PredictConfig(WeightsConfig, RunConfig):
     """Settings of `detector.predict`."""
 
     images: str = MISSING  # folder of images

@@ -96,3 +96,10 @@ class DetectorConfig(MemberConfig):
 
     members: list[MemberConfig] = field(default_factory=list)  # an ensemble; `weights` is then left out
     train: TrainingConfig = field(default_factory=TrainingConfig)
+
+
+def detector_weights(config: DetectorConfig | None) -> list[str]:
+    """The checkpoints that the settings name, by `weights` or by `members`."""
+    if config is None:
+        return []
+    return [weights for weights in (config.weights, *(m.weights for m in config.members)) if weights]

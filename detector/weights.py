@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import InputError, reason
+from core.weights import fetched, weights_dir
 
 RELEASES = "https://github.com/ultralytics/assets/releases/download/v8.4.0"
 SUFFIXES = (".pt", ".onnx", ".engine")
@@ -17,11 +18,11 @@ _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 def find_weights(weights: str) -> Path:
     """What `weights` means: a file, a model's folder, a detector.train run (its best), or a published name.
 
-    A published name (`yolov9e`, `yolov9e.pt`) is looked for here and in Ultralytics' weights folder, then fetched; a
-    name with one slash is a model of the Hugging Face hub. Raises InputError that says what to fetch and where to put
-    it.
+    A published name (`yolov9e`, `yolov9e.pt`) is looked for here, in `weights_dir` and in Ultralytics' own, then
+    fetched; a name with one slash is a model of the Hugging Face hub. Raises InputError that says what to fetch and
+    where to put it.
     """
-    path = Path(weights).expanduser()
+    path = fetched(weights)
     if path.is_file():
         return path
     if path.is_dir():
@@ -60,16 +61,17 @@ def _published(weights: str, name: str) -> Path:
     from ultralytics.utils import SETTINGS  # isort: skip
     from ultralytics.utils.downloads import GITHUB_ASSETS_NAMES  # isort: skip
 
-    folder = Path(SETTINGS["weights_dir"])
+    folder = weights_dir()
     known = name in GITHUB_ASSETS_NAMES and Path(weights).name == str(weights)
-    for place in (Path(name), folder / name):
+    for place in (Path(name), folder / name, Path(SETTINGS["weights_dir"]) / name):
         if known and place.is_file():
             return place
     if not known:
         raise InputError(f"{weights}: no such file or folder, and no weights that Ultralytics publishes")
     if _is_reachable("github.com") and _fetch(folder / name, name):
         return folder / name
-    raise InputError(f"{name}: not here and could not be fetched; get {RELEASES}/{name} and put it at {folder / name}")
+    raise InputError(f"{name}: not here and could not be fetched; get {RELEASES}/{name} and put it at {folder / name} "
+                     "(weights_dir=DIR names another folder)")  # fmt: skip
 
 
 def _is_reachable(host: str) -> bool:

@@ -12,6 +12,8 @@ from omegaconf import DictConfig, OmegaConf
 from core.errors import InputError, RefusedChangeError
 from core.runs import RunFolder, choose_run_dir
 from core.texts import on_terminal
+from core.weights import use_weights_dir
+from grounder.device import require_device
 
 Run = Callable[[Any, RunFolder], dict[str, Any] | None]
 
@@ -31,6 +33,7 @@ def run_command(command: str, schema: type, run: Run, argv: Sequence[str] | None
     words = list(sys.argv[1:] if argv is None else argv)
     try:
         _dispatch(command, schema, run, words)
+        sys.stdout.flush()  # here, where a reader that left is no error
     except InputError as error:
         _fail(command, str(error))
     except BrokenPipeError:  # the reader of our output (head, less) has seen enough
@@ -95,6 +98,8 @@ def _help(command: str, schema: type, run: Run, config_name: str, config_dir: st
 
 def execute(command: str, run: Run, config: DictConfig, words: Sequence[str]) -> dict[str, Any] | None:
     """Run one composed configuration in its run folder; returns the metrics."""
+    use_weights_dir(config.get("weights_dir"))
+    require_device(config.get("device"))
     rank, processes = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     path = choose_run_dir(command, config.get("run_dir"), rank, processes)
     folder = RunFolder(path, command, ["python", "-m", command, *words], is_main=rank == 0, seed=config.get("seed"))

@@ -2,6 +2,7 @@
 
 import importlib.resources
 import os
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,10 @@ from omegaconf.errors import OmegaConfBaseException
 
 from core.errors import InputError, nearest, reason
 from grounder.presets import CONFIGS, use_config_dir
+from grounder.texts import as_typed
 
 MOST_NAMED = 40  # presets of a group that a message names one by one
+PUBLISHED = re.compile(r"yolov?\d+[a-z]{1,2}6?u?(-[a-z]+)?(v2)?")  # Ultralytics' names of detectors
 
 
 def register(command: str, schema: type) -> str:
@@ -40,7 +43,7 @@ def compose_config(config_name: str, overrides: Sequence[str], config_dir: str |
     use_config_dir(config_dir)
     search = search_path(config_dir)
     with initialize_config_module(CONFIGS, version_base="1.3"):
-        parsed = _parse(overrides)
+        parsed = _parse(as_typed(overrides, config_name, search))
         last = {o.key_or_group: o for o in parsed}  # of two choices for one group or setting the later one counts
         words = [word for o in parsed if last[o.key_or_group] is o for word in _weights_rule(o, config_name, search)]
         words = _open_mappings(words, parsed, config_name, search)
@@ -112,8 +115,20 @@ def _parse(overrides: Sequence[str]) -> list[Override]:
         try:
             parsed.append(parser.parse_override(word))
         except HydraException as error:
-            raise InputError(f"{word}: not of the form key=value that Hydra reads ({reason(error)})") from error
+            raise InputError(
+                f"{word}: not of the form key=value that Hydra reads ({reason(error)}){_quotes(word)}"
+            ) from error
     return parsed
+
+
+def _quotes(word: str) -> str:
+    """What to type instead of a word that Hydra's grammar refuses, for the shell too."""
+    name, equals, value = word.partition("=")
+    if not equals:
+        return "; a value of several words stands in quotes with its name: 'name=two words'"
+    return (
+        f"""; quote a value with =, brackets or commas: "{name}='{value}'\"""" if set(value) & set("=[]{}(),:") else ""
+    )
 
 
 def _weights_rule(override: Override, config_name: str, search: list[str]) -> list[str]:
@@ -132,6 +147,8 @@ def _weights_rule(override: Override, config_name: str, search: list[str]) -> li
     if not (isinstance(node, DictConfig) and "weights" in node):
         raise InputError(f"{group}: {value!r} is not one of {', '.join(options)}{_nearest(value, options)}")
     looks_like_path = any(mark in value for mark in ("/", ".", os.sep)) or Path(value).exists()
+    if group == "detector" and PUBLISHED.fullmatch(value):
+        looks_like_path = True  # a name that Ultralytics publishes, with or without .pt
     if not looks_like_path:
         known = ", ".join(options)
         raise InputError(
@@ -181,7 +198,14 @@ def _explain(error: Exception, words: list[str], config_name: str, search: list[
     # Hydra has one class for these mistakes: only the words of hydra-core 1.3 tell them apart (tests see a change)
     if " not in '" in text or "Could not override" in str(error) or "is not in struct" in text:
         name = str(error).partition("'")[2].partition("'")[0] if "Could not override" in str(error) else (key or text)
-        return f"{name}: no such setting{_nearest(name, list(_keys(config_name, search)))}"
+        settings = list(_keys(config_name, search))
+        if name in settings and (inner := text.partition("'")[2].partition("'")[0]) not in name:
+            return f"{name}: no such setting within it: '{inner}'"  # of an element of a list
+        return f"{name}: no such setting{_nearest(name, settings)}"
+    if "Ambiguous value for argument" in text:
+        typed = text.partition("'")[2].rpartition("'")[0]
+        name, _, value = typed.partition("=")
+        return f"{typed}: a comma lists the runs of -m; write {name}=[{value}] for a list, and a decimal with a point"
     word = next((w for w in words if key and w.lstrip("+").startswith(f"{key}=")), None)
     return f"{word or key or config_name}: {text}{_enum_hint(text)}"
 
@@ -208,9 +232,9 @@ def _flatten(node: Any, prefix: str) -> Iterator[str]:
 
 
 def _nearest(word: str, known: Sequence[str]) -> str:
-    close = nearest(word, known) or next((k for k in known if k.startswith(word)), None)
+    close = nearest(word, known) or next((k for k in known if len(word) > 2 and k.startswith(word)), None)
     if close is None:
         tails = {k.rpartition(".")[2]: k for k in known}
-        tail = nearest(word.rpartition(".")[2], tails, 0.6)
+        tail = nearest(word.rpartition(".")[2], tails)
         close = tails[tail] if tail is not None else None
     return f"; the nearest is '{close}'" if close is not None else ""

@@ -1,24 +1,30 @@
 """Find one described object in one image: print its box and save the image with it and the runners-up."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import MISSING
 
+from core.errors import InputError, nearest
 from core.runs import RunConfig, RunFolder
+from core.weights import WeightsConfig
+from detector.settings import detector_weights
+from pipeline.settings import PipelineConfig
+from siglip.settings import scorer_weights
 
 if TYPE_CHECKING:
     from core.answering import Answer
+    from pipeline.system import Pipeline
 
 
 @dataclass
-class LocateConfig(RunConfig):
-    """Settings of `pipeline.locate`."""
+class LocateConfig(PipelineConfig, WeightsConfig, RunConfig):
+    """Settings of `pipeline.locate`; with `pipeline` that run's own stand for those of the stages and cuts."""
 
     image: str = MISSING  # image to search
     caption: str = MISSING  # what to find
-    pipeline: str = MISSING  # run folder of pipeline.export, whose settings and checkpoints are used
+    pipeline: str | None = None  # run folder of pipeline.export, whose settings are used; null: detector and scorer
     runners_up: int = 4  # further candidates to draw
 
 
@@ -27,11 +33,9 @@ def run(config: LocateConfig, folder: RunFolder) -> dict[str, Any]:
     from core.files import write_json
     from core.images import read_image, write_image
     from pipeline.drawing import draw_answer
-    from pipeline.opening import open_pipeline
 
     image = read_image(config.image)
-    pipeline = open_pipeline(config.pipeline)
-    folder.add_parent(config.pipeline)
+    pipeline = _open(config, folder)
     answer = pipeline.locate(image, [config.caption])
     prediction = answer.predictions(config.image, [config.caption])[0]
     num_found = len(prediction.found)
@@ -51,6 +55,23 @@ def run(config: LocateConfig, folder: RunFolder) -> dict[str, Any]:
     for place, (box, score) in enumerate(zip(boxes, scores, strict=True), start=1):
         print(f"  {place}. score {score:.4g} at {box} (left, top, right, bottom)")
     return {"score": prediction.score, "confidence": prediction.confidence, "num_candidates": len(answer.candidates)}
+
+
+def _open(config: LocateConfig, folder: RunFolder) -> "Pipeline":
+    """The pipeline of the run, or the one that the settings describe."""
+    from pipeline.build import build_pipeline
+    from pipeline.opening import open_pipeline
+
+    given = detector_weights(config.detector) + scorer_weights(config.scorer)
+    for source in given if config.pipeline is None else [config.pipeline]:
+        folder.add_parent(source)
+    if config.pipeline is None:
+        if not detector_weights(config.detector):
+            raise InputError("pipeline: must be given, a run of pipeline.export, or else detector=... and scorer=...")
+        return build_pipeline(config)
+    if given:
+        raise InputError("pipeline: a run brings its own detector and scorer; give either it or detector and scorer")
+    return open_pipeline(config.pipeline, None if config.device == "cpu" else config.device)
 
 
 def score_of(answer: "Answer", candidate: int, caption: int) -> float:
@@ -87,8 +108,11 @@ def positional(words: list[str]) -> list[str]:
 
 
 def _is_setting(word: str) -> bool:
+    """Whether a word sets something: `red=jet` and `x=3 sign` are captions, `pipelin=runs/x` is a slip."""
     name, equals, _ = word.partition("=")
-    return bool(equals) and name.replace("_", "").replace(".", "").isalnum() and not Path(word).exists()
+    top = name.lstrip("+~").partition(".")[0].partition("@")[0].partition("/")[0]
+    known = [*(field.name for field in fields(LocateConfig)), "hydra", "experiment"]
+    return bool(equals) and (top in known or nearest(top, known) is not None) and not Path(word).exists()
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.errors import InputError
+from core.files import read_json
 from eval.runs import read_settings, typed
 from pipeline.build import build_pipeline
 from pipeline.settings import PipelineConfig
@@ -26,7 +27,7 @@ def open_pipeline(run_folder: str, device: str | None = None) -> "Pipeline":
 def stored_config(run_folder: str) -> PipelineConfig:
     """The settings in a run folder's `config.yaml`; InputError when the folder holds no run of `pipeline.export`.
 
-    Relative paths of its checkpoints are looked for in the run folder first, then from the working folder.
+    Relative paths of its checkpoints are looked for in the run folder, where the run was made, here, and above the run.
     """
     folder = Path(run_folder)
     if not (folder / "config.yaml").is_file():
@@ -35,12 +36,17 @@ def stored_config(run_folder: str) -> PipelineConfig:
     config = typed(settings, PipelineConfig, folder)
     if "detector" not in settings:
         raise InputError(f"{folder / 'config.yaml'}: field 'detector': missing, so this is no run of pipeline.export")
-    replace_weights(config, lambda stage, weights: _inside(folder, weights))
+    replace_weights(config, lambda stage, weights: _found(folder, weights))
     return config
 
 
-def _inside(folder: Path, weights: str) -> str:
-    return str(folder / weights) if (folder / weights).exists() else weights
+def _found(folder: Path, weights: str) -> str:
+    """A checkpoint's path from wherever one works: in the run folder, where the run was made, or above the run."""
+    record = read_json(folder / "run.json") if (folder / "run.json").is_file() else {}
+    made_in = [Path(record["folder"])] if isinstance(record.get("folder"), str) else []
+    above = folder.resolve().parents  # earlier versions did not record where they ran
+    found = (root / weights for root in (folder, *made_in, Path(), *above) if (root / weights).exists())
+    return str(next(found, weights))
 
 
 def replace_weights(config: PipelineConfig, change: Callable[[str, str], str]) -> None:

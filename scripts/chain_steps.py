@@ -32,7 +32,7 @@ class Step:
     def argv(self) -> list[str]:
         """The same with this interpreter, so that no environment need be active."""
         if not self.launcher:
-            return [sys.executable, *self.shown[1:]]
+            return [sys.executable, "-m", "grounder", self.command, *self.words]  # also beside a `data/` of the user's
         return [sys.executable, "-m", "accelerate.commands.accelerate_cli", *self.shown[1:]]
 
 

@@ -8,6 +8,7 @@
 set -euo pipefail
 
 WHAT=${1:-all}
+WEIGHTS=${GROUNDER_WEIGHTS:-$(cd "$(dirname "$0")/.." && pwd)/weights} # weights_dir, core/weights.py
 ULTRALYTICS=https://github.com/ultralytics/assets/releases/download/v8.4.0
 ESRGAN=https://github.com/xinntao/Real-ESRGAN/releases/download
 
@@ -22,14 +23,14 @@ get() { # URL FILE
 }
 
 detectors() { # COCO weights that trainings start from
-  get "$ULTRALYTICS/yolov9e.pt" yolov9e.pt
-  get "$ULTRALYTICS/yolov9c.pt" yolov9c.pt
+  get "$ULTRALYTICS/yolov9e.pt" "$WEIGHTS/yolov9e.pt"
+  get "$ULTRALYTICS/yolov9c.pt" "$WEIGHTS/yolov9c.pt"
 }
 
 upscalers() {
-  get "$ESRGAN/v0.2.5.0/realesr-general-x4v3.pth" weights/realesr-general-x4v3.pth
-  get "$ESRGAN/v0.2.1/RealESRGAN_x2plus.pth" weights/RealESRGAN_x2plus.pth
-  get "$ESRGAN/v0.1.0/RealESRGAN_x4plus.pth" weights/RealESRGAN_x4plus.pth
+  get "$ESRGAN/v0.2.5.0/realesr-general-x4v3.pth" "$WEIGHTS/realesr-general-x4v3.pth"
+  get "$ESRGAN/v0.2.1/RealESRGAN_x2plus.pth" "$WEIGHTS/RealESRGAN_x2plus.pth"
+  get "$ESRGAN/v0.1.0/RealESRGAN_x4plus.pth" "$WEIGHTS/RealESRGAN_x4plus.pth"
 }
 
 scorers() { # into the Hugging Face cache, where the presets' hub names are looked up

@@ -1,10 +1,12 @@
 """The one place that builds a scorer; light to import."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.errors import InputError
 from siglip.settings import EXPORTED, Family, Precision, ScorerConfig, ScorerMemberConfig
+from siglip.weights import find_scorer
 
 if TYPE_CHECKING:
     from siglip.scorers.merged import MergedScorer
@@ -36,6 +38,7 @@ def _build_member(config: ScorerMemberConfig, device: str, where: str) -> "TwoTo
         raise InputError(f"{where}.batch: {config.batch} is not at least 1")
     if config.precision is Precision.float16 and device == "cpu":
         raise InputError(f"{where}.precision: float16 needs a GPU; a CPU takes float32 or bfloat16")
+    config = replace(config, weights=find_scorer(config.weights))
     return TwoTowerScorer(_load(_family(config), config, device), config)
 
 

@@ -5,12 +5,13 @@ from typing import Any
 
 from core.errors import InputError
 from core.runs import RunConfig, RunFolder
+from core.weights import WeightsConfig
 from siglip.build import build_scorer
 from siglip.settings import ScorerConfig, scorer_weights
 
 
 @dataclass
-class EvaluateConfig(RunConfig):
+class EvaluateConfig(WeightsConfig, RunConfig):
     """Settings of `siglip.evaluate`."""
 
     crops: Any = None  # crop set, or a list of them: folder, published index, or a data set's hub name

@@ -12,6 +12,7 @@ from core.files import read_bytes, sha256_bytes, sha256_file, write_bytes
 from core.images import decode_image, encode_image
 from core.runs import RunConfig, RunFolder
 from core.stages import Image, Upscaler
+from core.weights import WeightsConfig
 from data.cropset import SET, Crop, CropSet, finish_set, read_crop_set
 from data.journal import Done, open_journal, read_journal, work_through
 from upscale.build import build_upscaler
@@ -20,7 +21,7 @@ from upscale.settings import UpscalerConfig
 
 
 @dataclass
-class UpscaleConfig(RunConfig):
+class UpscaleConfig(WeightsConfig, RunConfig):
     """Settings of `upscale.crops`."""
 
     crops: str = MISSING  # crop set to enlarge

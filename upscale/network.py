@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 
 from core.files import sha256_bytes
-from core.stages import Image
+from core.stages import Image, require_finite
 from upscale.masking import MaskedCanvas, batches
 from upscale.padding import pad_of
 from upscale.settings import Batching, UpscalerConfig
@@ -94,6 +94,8 @@ class NetworkUpscaler:
 
     def _image(self, output_CHW: torch.Tensor, crop: Image) -> Image:
         """The network's output without the padding, as RGB uint8."""
+        if not torch.isfinite(output_CHW).all():
+            require_finite(output_CHW.float().cpu().numpy(), "upscaler", str(self._config.weights))
         output_CHW = output_CHW[:, : crop.shape[0] * self.scale, : crop.shape[1] * self.scale].float().clamp(0, 1)
         if self._config.swap_channels:
             output_CHW = output_CHW.flip(0)

@@ -1,6 +1,5 @@
 """Reading a super-resolution checkpoint safely, and running it in any precision."""
 
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -9,6 +8,7 @@ from torch import nn
 
 from core.errors import InputError, reason
 from core.files import sha256_file
+from core.weights import fetched
 from upscale.integers import IntegerCompact
 from upscale.settings import Precision, UpscalerConfig
 
@@ -93,11 +93,13 @@ def _load(config: UpscalerConfig) -> tuple[Any, str]:  # spandrel's descriptor a
     weights = config.weights
     if weights is None:
         raise InputError("upscaler.weights: not given: name a preset, or give upscaler=FILE")
-    if not Path(weights).is_file():
-        hint = f"; fetch {config.url} and put it there, or give upscaler.weights=FILE" if config.url else ""
+    path = fetched(weights)
+    if not path.is_file():
+        hint = f"; fetch {config.url} and put it at {path} (weights_dir=DIR names another folder), or give " \
+               "upscaler.weights=FILE" if config.url else ""  # fmt: skip
         raise InputError(f"upscaler.weights: {weights}: no such file{hint}")
     try:
-        descriptor = ModelLoader(device="cpu").load_from_file(weights)
+        descriptor = ModelLoader(device="cpu").load_from_file(path)
     except Exception as error:  # spandrel and torch raise many kinds for broken, foreign and unsafe files
         raise InputError(f"{weights}: cannot be loaded as a super-resolution network: {reason(error)}") from error
     if not isinstance(descriptor, ImageModelDescriptor):
@@ -105,4 +107,4 @@ def _load(config: UpscalerConfig) -> tuple[Any, str]:  # spandrel's descriptor a
     if descriptor.input_channels != 3 or descriptor.output_channels != 3:
         raise InputError(f"{weights}: takes {descriptor.input_channels} channels and gives "
                          f"{descriptor.output_channels}; crops have 3")  # fmt: skip
-    return descriptor, sha256_file(weights)
+    return descriptor, sha256_file(path)

@@ -95,5 +95,5 @@ def default_captions() -> list[str]:
 
 
 def _hint(word: str, choices: tuple[str, ...]) -> str:
-    near = nearest(word, choices, least=0.3)
+    near = nearest(word, choices)
     return f" (nearest: {near!r})" if near else ""

@@ -7,6 +7,7 @@ from typing import Any
 from omegaconf import MISSING
 
 from core.runs import RunConfig
+from core.weights import WeightsConfig
 
 
 class ExportFormat(Enum):
@@ -17,7 +18,7 @@ class ExportFormat(Enum):
 
 
 @dataclass
-class ExportConfig(RunConfig):
+class ExportConfig(WeightsConfig, RunConfig):
     """Settings of `detector.export`."""
 
     weights: str = MISSING  # .pt checkpoint, detector.train run folder or published name

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from core.errors import InputError
 from core.files import sha256_file
+from core.stages import require_finite
 from core.values import Candidates
 from detector import environment as environment  # before any import of ultralytics
 from detector.inference.torch_network import decode
@@ -43,4 +44,5 @@ class EngineNetwork:
         batch = (batch.half() if self._backend.fp16 else batch.float()) / 255
         output = self._backend(batch.contiguous())
         raw = output[0] if isinstance(output, list | tuple) else output
+        require_finite(raw.float().cpu().numpy(), "detector", str(self._path))
         return [decode(one, self._num_classes, floor) for one in raw.float()]

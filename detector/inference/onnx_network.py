@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from core.errors import InputError, reason
 from core.files import sha256_file
+from core.stages import require_finite
 from core.values import Candidates
 from detector.inference.network import above
 
@@ -54,6 +55,7 @@ class OnnxNetwork:
             if short:  # a model exported for a fixed batch takes no less
                 part = np.concatenate([part, np.zeros((short, *part.shape[1:]), kind)])
             raw = self._session.run(None, {self._input.name: part})[0].astype(np.float32)
+            require_finite(raw, "detector", str(self._path))
             found += [self._decode(one, floor) for one in raw[: step - short]]
         return found
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from core.errors import InputError
 from core.files import sha256_file
+from core.stages import require_finite
 from core.values import Candidates
 from detector.inference.network import above
 from detector.weights import load_model
@@ -23,7 +24,7 @@ class TorchNetwork:
         model, checkpoint = load_model(path)
         if classes:
             _set_classes(model, list(classes), path)
-        self.digest = sha256_file(path)
+        self.digest, self._name = sha256_file(path), str(path)
         self._device = torch.device(device)
         self._half = half and self._device.type != "cpu"
         if getattr(model.model[-1], "one2one_cv2", None) is not None:
@@ -46,6 +47,8 @@ class TorchNetwork:
         raw = self._model(batch, augment=published_tta)
         while isinstance(raw, list | tuple):  # boxes come first; what is for training, and masks, after them
             raw = raw[0]
+        if not torch.isfinite(raw).all():
+            require_finite(raw.float().cpu().numpy(), "detector", self._name)
         return [decode(one, self.num_classes, floor) for one in raw.float()]
 
 

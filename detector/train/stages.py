@@ -27,7 +27,8 @@ DONE = "done.json"
 
 def train_stages(config: TrainConfig, folder: RunFolder) -> dict[str, object]:
     """Check everything, then train each stage that is not complete; returns the last stage's metrics."""
-    stages = config.stages or config.detector.train.stages or [StageConfig()]
+    stages = _stages(config)
+    config = replace(config, stages=stages) if config.epochs or config.imgsz else config
     start = find_start(config.detector)
     tree = read_tree(config.data)
     rectangle = _rectangle(config.detector.train.rectangle, tree)
@@ -88,6 +89,21 @@ def _trainer(
     from detector.train.ultralytics_stages import UltralyticsStages
 
     return UltralyticsStages(config, stages, recipes)
+
+
+def _stages(config: TrainConfig) -> list[StageConfig]:
+    """The settings' stages or the preset's, with the one stage's `epochs` and `imgsz` where they are given alone."""
+    stages = config.stages or config.detector.train.stages or [StageConfig()]
+    for name in ("epochs", "imgsz"):
+        value = getattr(config, name)
+        if value is None:
+            continue
+        if len(stages) != 1:
+            raise InputError(f"{name}: this training has {len(stages)} stages; give all of them by stages=[...]")
+        if value < 1:
+            raise InputError(f"{name}: {value} is not at least 1")
+        stages = [replace(stages[0], **{name: value})]
+    return stages
 
 
 def _stage_folder(run: Path, index: int) -> Path:
@@ -210,6 +226,6 @@ def _rectangle(wanted: Rectangle, tree: Tree) -> bool:
 def _settings(config: TrainConfig, tree: Tree) -> dict[str, Any]:
     """Everything that the weights depend on."""
     values = asdict(replace(config, tracking=None))  # type: ignore[arg-type]
-    for name in ("run_dir", "tracking", "allow_changes", "data", "published"):
+    for name in ("epochs", "imgsz", "weights_dir", "run_dir", "tracking", "allow_changes", "data", "published"):
         values.pop(name)
     return {**plain(values), "data": tree.digest()}

@@ -9,6 +9,7 @@ from core.cuts import FusionMethod
 from core.published import Published
 from core.runs import RunConfig
 from core.tracking import TrackingConfig
+from core.weights import WeightsConfig
 from pipeline.settings import PipelineConfig
 
 
@@ -26,7 +27,7 @@ class SweepLists:
 
 
 @dataclass
-class ExportConfig(PipelineConfig, RunConfig):
+class ExportConfig(PipelineConfig, WeightsConfig, RunConfig):
     """Settings of `pipeline.export`."""
 
     annotations: str = MISSING  # caption file: its images and captions are asked; boxes may be absent

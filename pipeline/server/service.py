@@ -19,6 +19,7 @@ from starlette.exceptions import HTTPException
 
 from core.apart import Apart
 from core.errors import InputError
+from core.stages import NotFiniteOutputError
 from pipeline.memory import release_free_memory
 from pipeline.server.bodies import Body, Room
 from pipeline.server.limits import Instance, LimitsConfig, RefusedError, parse_request
@@ -153,6 +154,8 @@ class Service:
         error = future.exception()
         if isinstance(error, RefusedError):
             raise error
+        if isinstance(error, NotFiniteOutputError):
+            return JSONResponse({"error": str(error)}, 500)
         if isinstance(error, InputError):
             raise RefusedError(400, str(error))
         if error is not None:

@@ -5,12 +5,13 @@ from dataclasses import dataclass, field
 from omegaconf import MISSING
 
 from core.runs import RunConfig
+from core.weights import WeightsConfig
 from pipeline.server.limits import LimitsConfig
 from pipeline.server.queueing import QueueConfig
 
 
 @dataclass
-class ServerConfig(RunConfig):
+class ServerConfig(WeightsConfig, RunConfig):
     """Settings of `pipeline.server`."""
 
     pipeline: str = MISSING  # run folder of pipeline.export, whose settings and checkpoints are used

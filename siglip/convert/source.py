@@ -10,7 +10,7 @@ from core.files import read_json
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 _TORCH_WEIGHTS, _TORCH_INDEX = "pytorch_model.bin", "pytorch_model.bin.index.json"
 DCP_METADATA = ".metadata"
-_TORCH_SUFFIXES = {".bin", ".pt", ".pth"}
+_TORCH_SUFFIXES = {".bin", ".pt", ".pth", ".ckpt"}
 
 
 class Kind(Enum):

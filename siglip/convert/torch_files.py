@@ -20,7 +20,7 @@ from core.archives import check_archive, first_damaged
 from core.errors import InputError, reason
 from siglip.convert.source import DCP_METADATA
 
-CONTAINERS = ("state_dict", "model", "module")  # where a training script's file keeps the parameters
+CONTAINERS = ("state_dict", "model_state_dict", "model", "module")  # where a training script keeps parameters
 _DCP_CLASSES = {
     ("torch", "Size"), ("torch._utils", "_rebuild_tensor_v2"), ("collections", "OrderedDict"), ("torch", "device"),
     ("torch.serialization", "_get_layout"), ("torch.distributed.checkpoint.filesystem", "_StorageInfo"),
@@ -51,10 +51,11 @@ def _read_torch_file(path: Path) -> dict[str, Tensor]:
         value = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises anything from pickle's errors to RuntimeError for a damaged file
         raise InputError(f"{path}: not a file of tensors that can be read safely: {reason(error)[:200]}") from error
-    for container in CONTAINERS:
-        if isinstance(value, dict) and isinstance(value.get(container), dict):
-            value = value[container]
+    while isinstance(value, dict):  # a container may stand in another, as {"model": {"state_dict": ...}}
+        inner = next((value[name] for name in CONTAINERS if isinstance(value.get(name), dict) and value[name]), None)
+        if inner is None:
             break
+        value = inner
     if not isinstance(value, dict) or not value:
         raise InputError(f"{path}: holds no named tensors")
     stranger = next((k for k, v in value.items() if not isinstance(k, str) or not isinstance(v, Tensor)), None)

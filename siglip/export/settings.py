@@ -6,6 +6,7 @@ from enum import Enum
 from omegaconf import MISSING
 
 from core.runs import RunConfig
+from core.weights import WeightsConfig
 
 
 class ExportFormat(Enum):
@@ -16,7 +17,7 @@ class ExportFormat(Enum):
 
 
 @dataclass
-class ExportConfig(RunConfig):
+class ExportConfig(WeightsConfig, RunConfig):
     """Settings of `siglip.export`."""
 
     weights: str = MISSING  # folder or hub name of a checkpoint, of transformers or of open_clip

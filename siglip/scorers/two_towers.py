@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from core.choosing import score_matrix
 from core.files import sha256_bytes, sha256_file
 from core.manifest import MANIFEST
-from core.stages import Image
+from core.stages import Image, require_finite
 from siglip.model import choose_template, unit
 from siglip.settings import ScorerMemberConfig
 
@@ -73,7 +73,7 @@ class TwoTowerScorer:
         self.template = choose_template(config.template, self.settings.get("template"), str(config.weights))
         self.policy = self.settings.get("policy")
         self.calibration = towers.calibration
-        self._batch = config.batch
+        self._batch, self._weights = config.batch, str(config.weights)
         made_of = f"{weights_digest(str(config.weights))} {self.template} {config.precision.value}"
         self.key = sha256_bytes(made_of.encode())[:16]
 
@@ -83,7 +83,7 @@ class TwoTowerScorer:
         parts = []
         for start in range(0, len(crops), self._batch):
             inputs = self.towers.image_inputs(crops[start : start + self._batch])
-            parts.append(_unit(self.towers.embed_images(inputs)))
+            parts.append(self._unit(self.towers.embed_images(inputs)))
         return np.concatenate(parts) if parts else np.zeros((0, 0), np.float32)
 
     @torch.inference_mode()
@@ -93,19 +93,20 @@ class TwoTowerScorer:
         parts = []
         for start in range(0, len(distinct), TEXTS_AT_ONCE):
             inputs = self.towers.text_inputs(distinct[start : start + TEXTS_AT_ONCE], self.template)
-            parts.append(_unit(self.towers.embed_texts(inputs)))
+            parts.append(self._unit(self.towers.embed_texts(inputs)))
         if not parts:
             return np.zeros((0, 0), np.float32)
         place = {caption: m for m, caption in enumerate(distinct)}
         return np.concatenate(parts)[[place[caption] for caption in captions]]
 
+    def _unit(self, output: torch.Tensor) -> NDArray[np.float32]:
+        vectors: NDArray[np.float32] = unit(output.float()).cpu().numpy()
+        require_finite(vectors, "scorer", self._weights)
+        return vectors
+
     def scores(self, image_emb_ND: NDArray[np.float32], text_emb_MD: NDArray[np.float32]) -> NDArray[np.floating]:
         """(N, M) sigmoid probabilities for families trained with a sigmoid, raw logits for the others."""
         return score_matrix(self.calibration, image_emb_ND, text_emb_MD)
-
-
-def _unit(output: torch.Tensor) -> NDArray[np.float32]:
-    return unit(output.float()).cpu().numpy()
 
 
 def weights_digest(weights: str) -> str:

@@ -27,10 +27,11 @@ from siglip.train.states import StateFolder
 from siglip.train.steps import NotFiniteError, Stepper
 from siglip.train.towers import bind_pair_forward
 from siglip.train.validation import Best, LiveScorer, validate
+from siglip.weights import find_scorer
 
 # Settings that change neither the weights nor the log, so that a run may go on with others.
 FREE = ("run_dir", "tracking", "allow_changes", "workers", "cache_gb", "save_every", "save_epochs", "probe",
-        "push_to_hub", "published", "crops", "val_crops", "candidates")  # fmt: skip
+        "push_to_hub", "published", "crops", "val_crops", "candidates", "weights_dir")  # fmt: skip
 OF_CROPS = (BestMetric.ranking_accuracy, BestMetric.retrieval_at_1)  # the others are of detected crops
 
 
@@ -244,7 +245,7 @@ def _start(config: TrainConfig, captions: list[str]) -> tuple[Any, Any, str]:
     """(model ready to be prepared, processor, template) from a checkpoint or from scratch."""
     settings: dict[str, Any] = {}
     if config.scorer.weights:
-        model, processor, settings = load_parts(config.scorer.weights)
+        model, processor, settings = load_parts(find_scorer(config.scorer.weights))
     elif config.scorer.architecture:
         model, processor = make_model(config.scorer.architecture, captions)
     else:

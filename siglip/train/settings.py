@@ -9,6 +9,7 @@ from omegaconf import MISSING
 from core.published import Published
 from core.runs import RunConfig
 from core.tracking import TrackingConfig
+from core.weights import WeightsConfig
 from data.recipe import RecipeConfig
 from siglip.settings import ScorerConfig
 
@@ -96,7 +97,7 @@ class LoraConfig:
 
 
 @dataclass
-class TrainConfig(RunConfig):
+class TrainConfig(WeightsConfig, RunConfig):
     """Settings of `siglip.train`."""
 
     crops: Any = MISSING  # crop set to train on, or a list of them: folder, published index, or a data set's hub name

@@ -7,11 +7,12 @@ from enum import Enum
 from pathlib import Path
 
 import pytest
-from omegaconf import MISSING
+from omegaconf import MISSING, OmegaConf
 
 from core.errors import InputError
 from core.runs import RunConfig, RunFolder
 from grounder.command import run_command
+from grounder.device import require_device
 from grounder.presets import find_preset
 
 
@@ -171,3 +172,33 @@ def test_a_multirun_ends_with_a_table_of_its_points(capsys, tmp_path):
         ["1", "seed=4", "done"],
     ]
     assert told[-1] == f"results in {tmp_path}/many"
+
+
+@pytest.mark.parametrize("typed", ["2025_11_28", "1e3", "true", "a=b", "[x]", "red, white", "it's x=3", "10"])
+def test_a_text_setting_is_what_was_typed(typed, capsys):
+    call(f"annotations={typed}", "--cfg", "job")
+    assert OmegaConf.create(capsys.readouterr().out).annotations == typed
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["annotations=a", "fraction=0,2"], "a comma lists the runs of -m; write fraction=[0,2] for a list"),
+        (["annotations=a", "order=mine"], "expected one of [last, random]\n"),  # nothing is near: nothing is named
+        (["annotations=a", "jet"], "'name=two words'"),
+        (["annotations=a", "fraction=[a=b"], "quote a value with =, brackets or commas"),
+    ],
+)
+def test_a_slip_against_hydras_grammar_is_told_in_the_users_words(words, told, capsys):
+    assert told in refused(capsys, *words)
+
+
+def test_a_gpu_that_is_not_there_is_one_line(capsys, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    for device in ("cuda", "cuda:1", "0"):
+        with pytest.raises(InputError, match="torch finds none here; device=cpu works"):
+            require_device(device)
+    with pytest.raises(InputError, match="asks for CUDA GPU 0"):
+        require_device([0, 1])
+    for device in (None, "cpu", "elsewhere"):
+        require_device(device)

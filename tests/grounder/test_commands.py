@@ -8,6 +8,7 @@ import sys
 import pytest
 from omegaconf import OmegaConf
 
+from core.errors import nearest
 from grounder.commands import COMMANDS, help_line
 from grounder.help import settings_rows
 
@@ -61,3 +62,35 @@ def test_an_unknown_command_names_the_nearest():
         done.stderr
         == "grounder: unknown command 'data.splot'; did you mean data.split? ('grounder' alone lists them)\n"
     )
+
+
+def test_version_and_a_reader_that_leaves():
+    done = subprocess.run([sys.executable, "-m", "grounder", "--version"], capture_output=True, text=True, check=True)
+    assert re.fullmatch(r"grounder \d+\.\d+\.\d+\n", done.stdout)
+    left = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", f"{sys.executable} -m grounder | true"], capture_output=True, text=True
+    )
+    assert left.returncode == 0
+    assert left.stderr == ""
+
+
+@pytest.mark.parametrize("name", ["core.py", "configs.py", "data/__init__.py", "eval/__init__.py"])
+def test_a_users_own_files_of_our_names_break_no_command(name, tmp_path):
+    """By `grounder` and, where Python finds the command's own room first, by `python -m` as well."""
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text("raise RuntimeError('the user')\n")
+    modules = [["grounder", "data.check"], ["grounder", "siglip.train"]]
+    modules += [["siglip.train"]] if "/" in name else [["data.check"], ["siglip.train"]]
+    for words in modules:
+        done = subprocess.run([sys.executable, "-m", *words, "--help"], capture_output=True, text=True, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("word", "known", "expected"),
+    [("mine", ["none"], None), ("rand", ["random"], "random"), ("fration", ["fraction", "action"], "fraction"),
+     ("--version", ["siglip.bigvision"], None), ("red", ["detector.predict"], None), ("gaus_noise", ["gauss_noise"],
+     "gauss_noise")],
+)  # fmt: skip
+def test_only_what_is_near_is_named(word, known, expected):
+    assert nearest(word, known) == expected

@@ -9,7 +9,7 @@ import pytest
 from core.images import read_image
 from core.records import read_detections, read_predictions
 from pipeline.export import main as export
-from pipeline.opening import open_pipeline
+from pipeline.opening import open_pipeline, stored_config
 
 FIXTURES = Path(__file__).resolve().parents[1] / "fixtures"
 
@@ -53,6 +53,13 @@ def test_run_folder_and_packed_system_answer_as_they_did(earlier, folder):
         for prediction in found.predictions(image, captions):
             now = (*prediction.box_ltwh, prediction.score, prediction.confidence)
             assert now == pytest.approx(stored[image, prediction.caption], rel=1e-5)  # by image, not in one batch
+
+
+def test_a_run_opens_from_any_folder(earlier, tmp_path_factory, monkeypatch):
+    monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
+    config = stored_config(str(earlier / "export"))
+    assert Path(config.detector.weights).exists()
+    assert Path(config.scorer.weights).exists()
 
 
 def test_the_detector_finds_what_it_found_and_its_recipe_can_be_made_again(earlier):

@@ -22,6 +22,17 @@ def test_it_prints_the_box_and_draws_it(exported, system, tmp_path, capfd):
     assert has_colour(tmp_path / "found/located.png", CHOSEN_RGB)
 
 
+def test_checkpoints_answer_without_a_run_as_the_run_does(exported, system, tmp_path):
+    image = system / "scenes/images/image_0.jpg"
+    main([str(image), "red = jet", f"pipeline={exported}", f"run_dir={tmp_path}/by_run"])
+    stages = [f"detector={system}/detector.pt", f"upscaler={system}/upscaler/standin.safetensors"]
+    words = [*stages, f"scorer={system}/scorer", "confidence=0.3", f"run_dir={tmp_path}/by_hand"]
+    main([str(image), "red = jet", *words])
+    by_run, by_hand = (json.loads((tmp_path / n / "located.json").read_text()) for n in ("by_run", "by_hand"))
+    assert by_hand == by_run
+    assert len(by_hand["candidates"]) > 1
+
+
 def test_what_is_not_in_the_image_is_not_drawn_as_an_answer(export, system, tmp_path, capfd):
     strict = export("strict", "choosing.absent_below=2")
     image = system / "scenes/images/image_0.jpg"
@@ -42,6 +53,9 @@ def has_colour(path, rgb):
         (["image=a.png", "caption=jet"], ["image=a.png", "caption=jet"]),
         (["it's.png", "a, b: c", "--cfg", "job"], ["image='it\\'s.png'", "caption='a, b: c'", "--cfg", "job"]),
         (["--help"], ["--help"]),
+        (["a.png", "x=3 sign", "scorer=y"], ["image='a.png'", "caption='x=3 sign'", "scorer=y"]),
+        (["a.png", "red=jet"], ["image='a.png'", "caption='red=jet'"]),
+        (["a.png", "pipelin=x"], ["image='a.png'", "pipelin=x"]),
     ],
 )
 def test_positional_words(words, expected):
@@ -53,7 +67,10 @@ def test_positional_words(words, expected):
     [
         (["nowhere.png", "red jet", "pipeline={run}"], "nowhere.png: cannot be read"),
         (["{image}", "red jet", "pipeline=nowhere"], "pipeline= wants the run folder of pipeline.export"),
-        (["{image}", "red jet"], "pipeline: must be given"),
+        (
+            ["{image}", "red jet"],
+            "pipeline: must be given, a run of pipeline.export, or",
+        ),
     ],
 )
 def test_mistakes_are_one_line(words, told, exported, system, capfd):
