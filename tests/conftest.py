@@ -45,8 +45,8 @@ def pytest_pyfunc_call() -> Iterator[None]:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_fixture_setup() -> Iterator[None]:
-    """The same for fixtures."""
+def pytest_runtest_setup() -> Iterator[None]:
+    """The same for what fixtures make."""
     try:
         return (yield)
     except BaseException as error:

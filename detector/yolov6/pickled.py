@@ -137,6 +137,9 @@ def _entry(archive: zipfile.ZipFile, name: str) -> str:
     found = [entry for entry in archive.namelist() if entry.split("/")[1:] == [name]]
     if len(found) != 1:
         raise pickle.UnpicklingError(f"it is no archive of torch: it holds {len(found)} entries {name}")
+    packed = next((e.filename for e in archive.infolist() if e.compress_type != zipfile.ZIP_STORED), None)
+    if packed is not None:  # torch packs nothing; what is packed may unfold to any size
+        raise pickle.UnpicklingError(f"it is no archive of torch: its entry {packed} is compressed")
     return found[0]
 
 

@@ -182,6 +182,11 @@ def test_broken_files_are_named(tmp_path: Path) -> None:
     torch.save({"model": wide}, tmp_path / "wide.pt")
     with pytest.raises(InputError, match=r"wide.pt: .* has 1 numbers"):
         read_pickled(tmp_path / "wide.pt")
+    with zipfile.ZipFile(tmp_path / "packed.pt", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("x/data.pkl", b"yolov6." + bytes(10**6))
+    with pytest.raises(InputError, match=r"packed.pt: .*its entry x/data.pkl is compressed"):
+        read_pickled(tmp_path / "packed.pt")
+    assert not names_yolov6(tmp_path / "packed.pt")
     rewritten(good, lambda pickled: pickled[: len(pickled) // 2])
     with pytest.raises(InputError, match=r"good.pt: not a checkpoint"):
         read_pickled(good)
