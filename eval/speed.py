@@ -70,7 +70,7 @@ def systems_of(runs: Sequence[FoundRun]) -> list[dict[str, Any]]:
     rows = []
     for run in runs:
         times = time_per_image(run.metrics.get("stages", {}))
-        if run.command == "pipeline.export" and "accuracy" in run.metrics and times:
+        if run.command == "pipeline.export" and run.metrics.get("accuracy") is not None and times:
             about = {"folder": run.path.name, "system": system_of(run), "images": run.metrics.get("num_images")}
             rows.append({**about, "accuracy": run.metrics["accuracy"], **times})
     best = pareto([(row["all"], row["accuracy"]) for row in rows])

@@ -53,7 +53,7 @@ def run(config: ClientConfig, folder: RunFolder) -> dict[str, Any]:
     folder.add_parent(config.annotations)
     metrics = grounding_metrics(score_keyed(truth, read_predictions(folder.path / "predictions.jsonl")))
     speed = speed_score(elapsed_s)
-    return {**metrics, "elapsed_s": elapsed_s, "speed": speed, "total": total(metrics["accuracy"], speed)}
+    return {**metrics, "elapsed_s": elapsed_s, "speed": speed, "total": total(metrics["accuracy"] or 0.0, speed)}
 
 
 def _prediction(image: str, caption: str, key: str | None, told: Sequence[Any]) -> Prediction:

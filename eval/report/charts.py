@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from core.files import read_json
+from eval.answers.measures import CURVES
 from eval.charts.kinds import Bars, Chart, HeatMap, Line, LineChart
 from eval.figures import DETECTOR_LOSSES, DETECTOR_VALIDATION, SCORER_LOSS, SCORER_VALIDATION
 from eval.runs import FoundRun
@@ -33,15 +34,21 @@ def curve_charts(coco: FoundRun) -> list[Chart]:
     ]  # fmt: skip
 
 
-def sweep_charts(rows: Sequence[Mapping[str, Any]]) -> list[Chart]:
-    """Heat maps of confidence x NMS IoU, each cell the best over the sweep's other settings."""
+def sweep_charts(rows: Sequence[Mapping[str, Any]], by: str = "accuracy") -> list[Chart]:
+    """Heat maps of confidence x NMS IoU, each cell the best over the sweep's other settings.
+
+    by: the figure that the sweep was judged by, which has a map too unless less of it is better.
+    """
     confidences = sorted({row["confidence"] for row in rows})
     ious = sorted({row["nms_iou"] for row in rows})
     if len(rows) < 2:
         return []
     others = len(rows) > len(confidences) * len(ious)
     charts: list[Chart] = []
-    for figure, title in HEAT.items():
+    own = {} if by in CURVES else {by: by.replace("_", " ").capitalize()}
+    for figure, title in {**own, **HEAT}.items():
+        if any(row.get(figure) is None for row in rows):
+            continue
         cells: dict[tuple[float, float], float] = {}
         for row in rows:
             at = row["confidence"], row["nms_iou"]

@@ -81,7 +81,7 @@ def gather(runs: Sequence[FoundRun], title: str, images: str | None, truth: str 
     if sweep is not None:
         contents.sweep = read_json(sweep.path / "sweep.json")
         contents.sweep_by = str(sweep.metrics.get("best_by", "accuracy"))
-        contents.charts["sweep"] = sweep_charts(contents.sweep)
+        contents.charts["sweep"] = sweep_charts(contents.sweep, contents.sweep_by)
     contents.charts["training"] = training_charts(runs)
     contents.systems = systems_of(runs)
     contents.charts["pareto"] = pareto_charts(contents.systems)
