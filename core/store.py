@@ -95,11 +95,11 @@ class CandidateStore:
         for number, view in enumerate(views):
             arrays[f"boxes_{number}"] = view.candidates.boxes_xyxy.astype(np.float32)
             arrays[f"confidence_{number}"] = view.candidates.confidence.astype(np.float32)
-        _write_arrays(self.folder / "proposals" / detector_key / f"{digest}.npz", arrays)
+        write_arrays(self.folder / "proposals" / detector_key / f"{digest}.npz", arrays)
 
     def read_views(self, detector_key: str, digest: str) -> list[View]:
         """The views of one image; InputError when they are missing or damaged."""
-        arrays = _read_arrays(self.folder / "proposals" / detector_key / f"{digest}.npz")
+        arrays = read_arrays(self.folder / "proposals" / detector_key / f"{digest}.npz")
         return [
             View(str(name), Candidates(arrays[f"boxes_{i}"], arrays[f"confidence_{i}"]))
             for i, name in enumerate(arrays["names"])
@@ -112,7 +112,7 @@ class CandidateStore:
         path = self.folder / "embeddings" / key / f"{digest}.npz"
         if not path.is_file():
             return np.zeros((0, 4), np.int32), np.zeros((0, 0), np.float32)
-        arrays = _read_arrays(path)
+        arrays = read_arrays(path)
         return arrays["pixel_boxes"], arrays["embeddings"]
 
     def add_embeddings(
@@ -130,7 +130,7 @@ class CandidateStore:
             else:
                 boxes, embeddings = pixel_boxes_K4[fresh], embeddings_KD[fresh]
             arrays = {"pixel_boxes": boxes.astype(np.int32), "embeddings": embeddings.astype(np.float32)}
-            _write_arrays(folder / f"{digest}.npz", arrays)
+            write_arrays(folder / f"{digest}.npz", arrays)
 
     # texts: one vector per caption
 
@@ -139,7 +139,7 @@ class CandidateStore:
         path = self.folder / "texts" / f"{scorer_key}.npz"
         if not path.is_file():
             return {}
-        arrays = _read_arrays(path)
+        arrays = read_arrays(path)
         return dict(zip(arrays["captions"].tolist(), arrays["embeddings"], strict=True))
 
     def add_texts(self, scorer_key: str, captions: Sequence[str], embeddings_MD: NDArray[np.float32]) -> None:
@@ -148,15 +148,17 @@ class CandidateStore:
             known = self.read_texts(scorer_key)
             known |= dict(zip(captions, embeddings_MD, strict=True))
             arrays = {"captions": np.asarray(list(known), np.str_), "embeddings": np.stack(list(known.values()))}
-            _write_arrays(self.folder / "texts" / f"{scorer_key}.npz", arrays)
+            write_arrays(self.folder / "texts" / f"{scorer_key}.npz", arrays)
 
 
-def _write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write named arrays to one entry of the store, atomically."""
     with open_atomic(path) as stream:
         np.savez(stream, **arrays)  # type: ignore[arg-type]
 
 
-def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """The arrays of an entry; InputError when it is missing or damaged."""
     try:
         with np.load(path, allow_pickle=False) as arrays:
             return {name: arrays[name] for name in arrays.files}

@@ -6,11 +6,16 @@ from pipeline.settings import PipelineConfig
 from siglip.settings import scorer_weights
 
 if TYPE_CHECKING:
+    from core.stages import Detector
     from pipeline.system import OnStage, Pipeline
 
 
-def build_pipeline(config: PipelineConfig, on_stage: "OnStage | None" = None) -> "Pipeline":
+def build_pipeline(
+    config: PipelineConfig, on_stage: "OnStage | None" = None, detector: "Detector | None" = None
+) -> "Pipeline":
     """Load the stages; `on_stage` is told of every batch of their work.
+
+    detector: what stands in the detector's place, where that is not a detector of the settings.
 
     Raises InputError for missing weights, for cuts and shares out of range, and for a scorer trained on crops that were
     enlarged by another policy than this pipeline's, unless `scorer.any_policy` allows it.
@@ -23,9 +28,12 @@ def build_pipeline(config: PipelineConfig, on_stage: "OnStage | None" = None) ->
     from upscale.build import build_upscaler
 
     _check(config)
-    if config.detector is None:
-        raise InputError("detector: must be given: a checkpoint, a run folder or an exported model")
-    detector = build_detector(config.detector, config.device)
+    if detector is None:
+        if config.onestage is not None and config.onestage.weights:
+            raise InputError("onestage: only pipeline.export asks one-stage models; this command wants a detector")
+        if config.detector is None:
+            raise InputError("detector: must be given: a checkpoint, a run folder or an exported model")
+        detector = build_detector(config.detector, config.device)
     if config.scorer is None or not scorer_weights(config.scorer):
         return Pipeline(config, detector, None, None, on_stage)
     upscaler = build_upscaler(config.upscaler, config.device) if config.upscaler is not None else None
