@@ -15,7 +15,7 @@ class Stub:
     """A server on a free port; `reply(caption, image_count)` gives the text, a number (a status) or None (hangs up)."""
 
     def __init__(self, reply, delay_s=0.0, logprobs=None):
-        self.asked, self.headers, self.most_at_once = [], [], 0
+        self.reply, self.asked, self.headers, self.most_at_once = reply, [], [], 0
         self._now, self._lock, stub = 0, threading.Lock(), self
 
         class Handler(BaseHTTPRequestHandler):

@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -43,8 +44,8 @@ def serve(monkeypatch):
     monkeypatch.setattr(chat, "FIRST_PAUSE_S", 0.01)
     stubs = []
 
-    def start(reply):
-        stubs.append(Stub(reply))
+    def start(reply, **more):
+        stubs.append(Stub(reply, **more))
         return stubs[-1]
 
     yield start
@@ -277,20 +278,22 @@ def test_mistakes_are_one_line(ask, capfd, words, told):
 
 
 @pytest.mark.faults
-def test_a_killed_export_goes_on_and_ends_the_same(ask, dino, system):
-    import os
-    import signal
-    import time
-
-    words = [f"annotations={system}/scenes/annotations.jsonl", f"images={system}/scenes/images", "batch=1",
-             "tracking.mode=disabled", f"onestage={dino}"]  # fmt: skip
-    whole = ask("whole", f"onestage={dino}", "batch=1")
-    command = [sys.executable, "-m", "pipeline.export", *words, "run_dir=killed"]
-    process = subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+def test_a_killed_export_goes_on_and_ends_the_same(ask, perfect, serve, system, truth):
+    """Killed while a slow server answers: what it had answered is not asked again, and the end is the same."""
+    whole, slow = ask("whole", *one_stage(perfect)), serve(perfect.reply, delay_s=0.1)
+    words = [*one_stage(slow), "onestage.parallel=1"]
+    command = [sys.executable, "-m", "pipeline.export", f"annotations={system}/scenes/annotations.jsonl",
+               f"images={system}/scenes/images", "batch=2", "tracking.mode=disabled", "run_dir=killed", *words]  # fmt: skip
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while process.poll() is None and not any(Path("killed/candidates/grounded").rglob("*.npz")):
-        time.sleep(0.002)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    subprocess.run(command, check=True, capture_output=True)
+        time.sleep(0.01)
+    process.kill()
+    assert process.wait() == -9
+    kept = len(list(Path("killed/candidates/grounded").rglob("*.npz")))
+    number, before = sum(len(entry.annotations) for entry in truth), len(slow.asked)
+    assert 0 < kept < number
+    killed = ask("killed", *words)
+    assert len(slow.asked) - before <= number - kept
     for name in ("predictions.jsonl", "detections.json"):
-        assert (Path("killed") / name).read_bytes() == (whole / name).read_bytes()
+        told, wanted = ((run / name).read_bytes() for run in (killed, whole))
+        assert told == wanted
