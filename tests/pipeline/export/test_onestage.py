@@ -283,12 +283,13 @@ def test_a_killed_export_goes_on_and_ends_the_same(ask, perfect, serve, system, 
     whole, slow = ask("whole", *one_stage(perfect)), serve(perfect.reply, delay_s=0.1)
     words = [*one_stage(slow), "onestage.parallel=1"]
     command = [sys.executable, "-m", "pipeline.export", f"annotations={system}/scenes/annotations.jsonl",
-               f"images={system}/scenes/images", "batch=2", "tracking.mode=disabled", "run_dir=killed", *words]  # fmt: skip
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+               f"images={system}/scenes/images", "batch=2", "tracking.mode=disabled", "run_dir=killed",
+               *words]  # fmt: skip
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     while process.poll() is None and not any(Path("killed/candidates/grounded").rglob("*.npz")):
         time.sleep(0.01)
     process.kill()
-    assert process.wait() == -9
+    assert process.wait() == -9, process.stderr.read()
     kept = len(list(Path("killed/candidates/grounded").rglob("*.npz")))
     number, before = sum(len(entry.annotations) for entry in truth), len(slow.asked)
     assert 0 < kept < number
