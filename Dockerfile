@@ -24,6 +24,7 @@ COPY grounder grounder
 COPY pipeline pipeline
 COPY siglip siglip
 COPY upscale upscale
+COPY onestage onestage
 RUN bash scripts/install_image.sh package /opt/venv
 
 # Empty, unless the build names a folder: docker build --build-context system=FOLDER

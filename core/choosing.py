@@ -69,7 +69,7 @@ def score_matrix(
     return 1 / (1 + np.exp(-logits_NM.astype(np.float64)))  # float64: float32 would tie the least likely at 0
 
 
-def _merit(
+def merit(
     scores_NM: NDArray[np.float64], confidence_N: NDArray[np.float64], config: ChoosingConfig, sigmoid: bool
 ) -> NDArray[np.float64]:
     """(N, M) what candidates are compared by; of a product, the logarithm."""
@@ -82,7 +82,7 @@ def _merit(
 
 
 def _least_merit(config: ChoosingConfig, sigmoid: bool) -> float:
-    """`config.above` on the scale of `_merit`."""
+    """`config.above` on the scale of `merit`."""
     is_logarithm = config.combine is Combining.product and sigmoid
     return float(np.log(max(config.above, TINY))) if is_logarithm else config.above
 
@@ -134,7 +134,7 @@ def select(
         if config.fallback is Fallback.none:
             least = np.inf
     else:
-        merit_NM = _merit(np.asarray(scores_NM, np.float64), confidence, config, sigmoid)
+        merit_NM = merit(np.asarray(scores_NM, np.float64), confidence, config, sigmoid)
         least = _least_merit(config, sigmoid)
     best = merit_NM.argmax(axis=0)
     answered_NM = merit_NM >= least
@@ -162,7 +162,7 @@ def choose(
     if scores_NM is None:
         place = int(np.argmax(confidence_N)) if config.fallback is Fallback.confident else NOBODY
         return np.full(num_captions, place, np.intp)
-    merit_NM = _merit(np.asarray(scores_NM, np.float64), np.asarray(confidence_N, np.float64), config, sigmoid)
+    merit_NM = merit(np.asarray(scores_NM, np.float64), np.asarray(confidence_N, np.float64), config, sigmoid)
     chosen = merit_NM.argmax(axis=0)
     if config.method is ChoosingMethod.assignment:
         from scipy.optimize import linear_sum_assignment

@@ -1,6 +1,6 @@
 """What a detector, an upscaler and a scorer must offer to take part in the pipeline."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import InputError
-from core.values import Candidates
+from core.values import Candidates, Grounded
 
 Image = NDArray[np.uint8]  # (H, W, 3) RGB
 
@@ -104,3 +104,21 @@ def require_policy(trained_on: str | None, policy: str, where: str, any_policy: 
             f"{where}: crops are enlarged by {policy!r}, but the scorer was trained on {trained_on!r}; "
             "scorer.any_policy=true allows it"
         )
+
+
+class OneStage(Protocol):
+    """Goes from images and captions to boxes in one step."""
+
+    @property
+    def key(self) -> str:
+        """Content key: the checkpoint's digest (or the server and model) and every setting that changes boxes."""
+
+    @property
+    def per_caption(self) -> bool:
+        """Whether it takes one caption at a time, so that time grows with them; false: an image's all at once."""
+
+    def ground(self, images: Sequence[Image], captions: Sequence[Sequence[str]]) -> Iterator[tuple[int, int, Grounded]]:
+        """(image, caption, answer) by their places, each as soon as it is known and in any order.
+
+        captions: those of each image. Boxes are in pixels of their image, uncut by NMS unless the model has its own.
+        """

@@ -96,11 +96,11 @@ class CandidateStore:
         for number, view in enumerate(views):
             arrays[f"boxes_{number}"] = view.candidates.boxes_xyxy.astype(np.float32)
             arrays[f"confidence_{number}"] = view.candidates.confidence.astype(np.float32)
-        _write_arrays(self.folder / "proposals" / detector_key / f"{digest}.npz", arrays)
+        write_arrays(self.folder / "proposals" / detector_key / f"{digest}.npz", arrays)
 
     def read_views(self, detector_key: str, digest: str) -> list[View]:
         """The views of one image; InputError when they are missing or damaged."""
-        arrays = _read_arrays(self.folder / "proposals" / detector_key / f"{digest}.npz")
+        arrays = read_arrays(self.folder / "proposals" / detector_key / f"{digest}.npz")
         return [
             View(str(name), Candidates(arrays[f"boxes_{i}"], arrays[f"confidence_{i}"]))
             for i, name in enumerate(arrays["names"])
@@ -113,7 +113,7 @@ class CandidateStore:
         path = self.folder / "embeddings" / key / f"{digest}.npz"
         if not path.is_file():
             return np.zeros((0, 4), np.int32), np.zeros((0, 0), np.float32)
-        arrays = _read_arrays(path)
+        arrays = read_arrays(path)
         return arrays["pixel_boxes"], arrays["embeddings"]
 
     def add_embeddings(
@@ -131,7 +131,7 @@ class CandidateStore:
             else:
                 boxes, embeddings = pixel_boxes_K4[fresh], embeddings_KD[fresh]
             arrays = {"pixel_boxes": boxes.astype(np.int32), "embeddings": embeddings.astype(np.float32)}
-            _write_arrays(folder / f"{digest}.npz", arrays)
+            write_arrays(folder / f"{digest}.npz", arrays)
 
     # texts: one vector per caption
 
@@ -140,7 +140,7 @@ class CandidateStore:
         path = self.folder / "texts" / f"{scorer_key}.npz"
         if not path.is_file():
             return {}
-        arrays = _read_arrays(path)
+        arrays = read_arrays(path)
         if arrays["captions"].dtype.kind == "U":  # of before 2026-11-28: every text as long as the longest
             captions = arrays["captions"].tolist()
         else:
@@ -156,15 +156,17 @@ class CandidateStore:
             arrays: dict[str, NDArray[Any]] = {
                 "captions": np.frombuffer(captions_json, np.uint8), "embeddings": np.stack(list(known.values())),
             }  # fmt: skip
-            _write_arrays(self.folder / "texts" / f"{scorer_key}.npz", arrays)
+            write_arrays(self.folder / "texts" / f"{scorer_key}.npz", arrays)
 
 
-def _write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write named arrays to one entry of the store, atomically."""
     with open_atomic(path) as stream:
         np.savez(stream, **arrays)  # type: ignore[arg-type]
 
 
-def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """The arrays of an entry; InputError when it is missing or damaged."""
     try:
         with np.load(path, allow_pickle=False) as arrays:
             return {name: arrays[name] for name in arrays.files}

@@ -70,6 +70,21 @@ class Candidates:
 
 
 @dataclass(frozen=True, slots=True)
+class Grounded:
+    """What a one-stage model said of one caption of one image.
+
+    candidates: the boxes that answer the caption, in pixels of the image. Where the model gives no confidence
+    (`scored` is false) they stand in its own order with confidence 1.
+    """
+
+    candidates: Candidates
+    scored: bool = True
+    truncated: bool = False  # the caption was longer than the model reads
+    unparsed: bool = False  # the model's words were no answer
+    tokens: int = 0  # generated, of a model that writes
+
+
+@dataclass(frozen=True, slots=True)
 class FoundBox:
     """One more box of an answer of several, in pixels, with its score and confidence as in `Prediction`."""
 

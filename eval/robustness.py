@@ -63,10 +63,11 @@ def read_graded(run: FoundRun) -> Graded:
 
 
 def system_of(run: FoundRun) -> str:
-    """A short name of what was run: detector, upscaler and scorer, and the cuts."""
+    """A short name of what was run: detector or one-stage model, upscaler and scorer, re-ranker, and the cuts."""
     parts = []
-    for stage in ("detector", "upscaler", "scorer"):
-        weights = (run.setting(stage) or {}).get("weights")
+    for stage in ("detector", "onestage", "upscaler", "scorer", "reranker"):
+        settings = run.setting(stage) or {}
+        weights = settings.get("model") or settings.get("weights")  # of a server the model counts, not its address
         if weights:
             path = Path(str(weights))
             parts.append("/".join(path.parts[-3:]) if path.suffix in {".pt", ".onnx"} else path.name)

@@ -14,7 +14,7 @@ from eval.runs import FoundRun, find_runs
 from eval.tables import markdown, print_table
 from eval.tracked import tell
 
-STAGES = ("detector", "upscaler", "scorer")
+STAGES = ("detector", "onestage", "upscaler", "scorer", "reranker")
 BUDGET_S = 5400.0  # 90 minutes for the whole test set
 FINALS_LIMIT_S = 30.0  # a case that takes longer earns nothing for speed
 
@@ -55,7 +55,7 @@ def time_per_image(stages: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
 
     Empty when the run was too short to have anything but its warm-up.
     """
-    detector = stages.get("detector")
+    detector = stages.get("onestage") or stages.get("detector")
     images = (detector["count"] - detector["warmup_count"]) if detector else 0
     if images <= 0:
         return {}

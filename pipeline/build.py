@@ -6,11 +6,16 @@ from pipeline.settings import PipelineConfig
 from siglip.settings import scorer_weights
 
 if TYPE_CHECKING:
+    from core.stages import Detector
     from pipeline.system import OnStage, Pipeline
 
 
-def build_pipeline(config: PipelineConfig, on_stage: "OnStage | None" = None) -> "Pipeline":
+def build_pipeline(
+    config: PipelineConfig, on_stage: "OnStage | None" = None, detector: "Detector | None" = None
+) -> "Pipeline":
     """Load the stages; `on_stage` is told of every batch of their work.
+
+    detector: what stands in the detector's place, where that is not a detector of the settings.
 
     Raises InputError for missing weights, for cuts and shares out of range, and for a scorer trained on crops that were
     enlarged by another policy than this pipeline's, unless `scorer.any_policy` allows it.
@@ -23,9 +28,12 @@ def build_pipeline(config: PipelineConfig, on_stage: "OnStage | None" = None) ->
     from upscale.build import build_upscaler
 
     _check(config)
-    if config.detector is None:
-        raise InputError("detector: must be given: a checkpoint, a run folder or an exported model")
-    detector = build_detector(config.detector, config.device)
+    if detector is None:
+        if config.onestage is not None and config.onestage.weights:
+            raise InputError("onestage: only pipeline.export asks one-stage models; this command wants a detector")
+        if config.detector is None:
+            raise InputError("detector: must be given: a checkpoint, a run folder or an exported model")
+        detector = build_detector(config.detector, config.device)
     if config.scorer is None or not scorer_weights(config.scorer):
         return Pipeline(config, detector, None, None, on_stage)
     upscaler = build_upscaler(config.upscaler, config.device) if config.upscaler is not None else None
@@ -36,9 +44,12 @@ def build_pipeline(config: PipelineConfig, on_stage: "OnStage | None" = None) ->
 
 
 def _check(config: PipelineConfig) -> None:
-    from core.errors import check_limits, check_shares
+    from core.choosing import Select
+    from core.errors import InputError, check_limits, check_shares
 
     check_shares(config, ("confidence", "nms_iou"))
     check_shares(config.fusion, ("wbf_iou", "skip", "merge_threshold"), "fusion.")
     check_shares(config.choosing, ("confidence_weight",), "choosing.")
     check_limits([config.max_det], "max_det")
+    if config.reranker is not None and config.reranker.weights and config.choosing.select is Select.above:
+        raise InputError("reranker: chooses one candidate or none; choosing.select=above answers with several")

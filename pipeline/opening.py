@@ -50,14 +50,14 @@ def _found(folder: Path, weights: str) -> str:
 
 
 def replace_weights(config: PipelineConfig, change: Callable[[str, str], str]) -> None:
-    """Set every checkpoint's path to `change(stage, path)`; the stages are detector, upscaler and scorer."""
+    """Set every checkpoint's path to `change(stage, path)`; stages: detector, upscaler, scorer, onestage."""
     for stage, holder in _holders(config):
         if holder.weights:
             holder.weights = change(stage, holder.weights)
 
 
 def _holders(config: PipelineConfig) -> Iterator[tuple[str, Any]]:
-    for stage in ("detector", "upscaler", "scorer"):
+    for stage in ("detector", "upscaler", "scorer", "onestage"):
         settings = getattr(config, stage)
         if settings is not None:
             yield stage, settings

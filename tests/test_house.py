@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-ROOMS = ("core", "grounder", "data", "eval", "detector", "siglip", "upscale", "pipeline")
+ROOMS = ("core", "grounder", "data", "eval", "detector", "siglip", "upscale", "onestage", "pipeline")
 FLAT = {"core"}  # single nouns of one page each
 MOST_FILES = 15
 ENTRIES = {"__init__", "__main__"}

@@ -21,7 +21,7 @@ from eval.answers.measures import CURVES, FIGURES
 from eval.ledger import count_look, ledger_path
 from eval.sweep.columns import detector_columns, scorer_columns
 from eval.sweep.points import NotCovered, Sweeper, SystemPoint
-from eval.sweep.replay import Replay, find_key
+from eval.sweep.replay import GroundedReplay, Replay, find_key
 from eval.sweep.settings import SweepConfig
 from eval.tables import comma_separated, markdown, print_table, varying
 from eval.tracked import tell
@@ -68,13 +68,26 @@ def _keys(config: SweepConfig, store: CandidateStore) -> tuple[list[str], list[s
     return [find_key(detectors, d, "detectors") for d in config.detectors] or detectors, chosen or [*scorers] or [None]
 
 
+def _replay(config: SweepConfig, store: CandidateStore, points: Sequence[SystemPoint]) -> Replay:
+    """A replay of detectors and scorers, or of one-stage models that answered alone; InputError for both at once."""
+    known = store.known("proposals")
+    alone = {
+        p.scorer is None and all("grounded" in known[key] for key in p.detector.split("+")) for p in points
+    }  # fmt: skip
+    if len(alone) > 1:
+        raise InputError("detectors, scorers: one-stage models that answer alone are swept by themselves; name them by "
+                         "detectors=[KEY] scorers=[none]")  # fmt: skip
+    truth = read_annotations(config.truth)
+    return GroundedReplay(store, truth) if True in alone else Replay(store, truth)
+
+
 def sweep(config: SweepConfig) -> tuple[list[dict[str, Any]], Sweeper]:
     """The rows of the table, in the order of the lists, and the sweeper that made them."""
     store = CandidateStore(config.candidates)
     if not store.folder.is_dir():
         raise InputError(f"{config.candidates}: no such folder; pipeline.export makes it")
     points = points_of(config, store)
-    sweeper = Sweeper(Replay(store, read_annotations(config.truth)), config.match_iou)
+    sweeper = Sweeper(_replay(config, store, points), config.match_iou)
     if not len(sweeper.truth):
         raise InputError(f"{config.truth}: holds no boxes, so there is nothing to judge by")
     sweeper.prepare(points)

@@ -192,7 +192,8 @@ class Sweeper:
         key = (id(image), id(crops), chosen_by, kept[0].tobytes())
         if key not in self._answered:
             candidates, overlaps_NG = self.candidates(image, point.cut)
-            scores = _scored_raw(crops, image, kept[0]) if len(kept[0]) else _scored(crops, candidates, image)
+            raw = len(kept[0]) > 0 and not image.grounded
+            scores = _scored_raw(crops, image, kept[0]) if raw else _scored(crops, candidates, image)
             self._answered[key] = _judged(image, candidates, overlaps_NG, scores, point.choosing)
         return self._answered[key]
 
@@ -252,6 +253,8 @@ def _scored_raw(crops: CropScores | None, image: ImageReplay, places: NDArray[np
 
 
 def _scored(crops: CropScores | None, candidates: Candidates, image: ImageReplay) -> Scores | None:
+    if image.grounded and len(candidates):
+        return Scores(candidates.confidence[:, None].astype(np.float64), True)
     if crops is None or not len(candidates):
         return None
     scores = crops.of(candidates.boxes_xyxy)

@@ -5,7 +5,7 @@ G targets.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from core.choosing import score_matrix
 from core.cuts import CutConfig, candidates_of, cut_and_fuse, fitting_views
 from core.errors import InputError
 from core.files import read_json
+from core.grounded import read_said
 from core.pixels import pixel_boxes
 from core.stages import View
 from core.store import CandidateStore
@@ -43,6 +44,7 @@ class ImageReplay:
     targets_ltwh: NDArray[np.float64]
     described_MG: NDArray[np.bool_]
     views: list[View]
+    grounded: bool = False  # the boxes are a one-stage model's for the one caption, and their confidence its score
     boxes_xyxy: NDArray[np.float32] = field(init=False)
     confidence: NDArray[np.float32] = field(init=False)
     overlaps: NDArray[np.float64] = field(init=False)  # (R, G) IoU of raw boxes and targets
@@ -188,6 +190,28 @@ class Replay:
             texts_MD = np.stack([texts[a.caption] for a in entry.annotations])
             scores = score_matrix(about["calibration"], embeddings_KD, texts_MD)
         return CropScores(boxes, scores, self._sizes[digest], bool(about["calibration"]["sigmoid"]))
+
+
+class GroundedReplay(Replay):
+    """A truth and the one-stage models that answer for it: each caption is an image of its own with its own boxes.
+
+    So AP and counts are over captions too: a box counts for the caption that it was given to.
+    """
+
+    def __init__(self, store: CandidateStore, truth: Sequence[AnnotatedImage]) -> None:
+        super().__init__(store, truth)
+        self.truth = [replace(entry, annotations=(a,)) for entry in truth for a in entry.annotations]
+        self._keys = {key: str(about.get("grounded")) for key, about in store.known("proposals").items()}
+
+    def _image(self, entry: AnnotatedImage, detector: str, pattern: str) -> ImageReplay:
+        digest, asked = self._digests[entry.image], entry.annotations[0]
+        keys = [self._keys[key] for key in detector.split("+")]
+        said = [view for key in keys for view in read_said(self.store, key, digest, asked.caption).views]
+        boxes = np.asarray(entry.targets, np.float64).reshape(-1, 4)
+        described_1G = np.ones((1, len(boxes)), bool)
+        views = fitting_views(said, pattern, "views")
+        size = self._sizes[digest]
+        return ImageReplay(entry.image, digest, size, [asked.caption], boxes, described_1G, views, grounded=True)
 
 
 def _sizes(store: CandidateStore) -> dict[str, tuple[int, int]]:

@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from core.answering import Seen, answer, embeddings_of
-from core.cuts import CutConfig, Point, candidates_of, cut_and_fuse
+from core.cuts import CutConfig, Point, cut_and_fuse
 from core.images import read_image
 from core.pixels import crop_box, pixel_boxes
 from core.progress import progress
@@ -16,15 +15,17 @@ from core.records import Detection, read_predictions, write_detections, write_pr
 from core.runs import RunFolder
 from core.stages import Image
 from core.store import CandidateStore, image_digest
-from core.values import Prediction
 from data.captions import CaptionedImage, read_annotations, read_captions
 from eval.answers.joining import score_keyed
 from eval.answers.measures import grounding_metrics
 from eval.tracked import tell
+from onestage.build import build_reranker
 from pipeline.build import build_pipeline
+from pipeline.export.answers import Answers
 from pipeline.export.points import points
 from pipeline.export.settings import ExportConfig
 from pipeline.export.share import Share
+from pipeline.grounding import Grounding, build_grounding
 from pipeline.memory import peak_memory
 from pipeline.system import Pipeline
 from siglip.settings import scorer_weights
@@ -38,31 +39,38 @@ def export(config: ExportConfig, folder: RunFolder) -> dict[str, Any]:
     captioned = read_captions(config.annotations)
     share = Share.of_this_process(config.device)
     spent: dict[str, list[tuple[float, int]]] = {}  # of each stage, (seconds, things) a batch
-    pipeline = build_pipeline(
-        replace(config, device=share.device), lambda stage, *batch: spent.setdefault(stage, []).append(batch)
-    )
+    config = replace(config, device=share.device)
+
+    def on_stage(stage: str, seconds: float, count: int) -> None:
+        spent.setdefault(stage, []).append((seconds, count))
+
+    store = CandidateStore(config.candidates or folder.path / "candidates")
+    reranker = build_reranker(config.reranker) if config.reranker is not None and config.reranker.weights else None
+    grounding = build_grounding(config, store, {e.image: e.captions for e in captioned}, on_stage)
+    pipeline = build_pipeline(config, on_stage, grounding)
     for path in (config.annotations, config.detector.weights if config.detector else None,
+                 config.onestage.weights if grounding is not None and config.onestage else None,
                  *scorer_weights(config.scorer)):  # fmt: skip
         if path is not None:
             folder.add_parent(path)
-    store = CandidateStore(config.candidates or folder.path / "candidates")
-    _describe(store, pipeline, config)
-    digests, sizes = _fill(store, pipeline, captioned, config, share)
+    _describe(store, pipeline, config, grounding)
+    digests, sizes = _fill(store, pipeline, captioned, config, share, grounding)
     digests, sizes = share.union(digests), share.union(sizes)
-    spent = share.joined(spent)
+    spent = share.joined(spent)  # what on_stage notes from here on is the first process's
     peaks = share.joined({name: [mib] for name, mib in peak_memory().items()})
     share.end()
     if not share.is_first:
         return {}
     store.write_set(digests, sizes)
-    predictions = _answer_all(store, pipeline, captioned, digests, sizes)
-    write_predictions(folder.path / "predictions.jsonl", predictions)
+    answers = Answers(store, pipeline, grounding, reranker, Path(config.images), digests, sizes, on_stage)
+    write_predictions(folder.path / "predictions.jsonl", answers.all(captioned))
     image_ids = {entry.image: entry.line for entry in captioned}
     write_detections(folder.path / "detections.json", _detections(store, pipeline, captioned, digests), image_ids)
     metrics = _metrics(captioned, folder, config)
     metrics |= {"stages": {stage: stage_times(times) for stage, times in spent.items()}}
     metrics |= {name: max(mib, *peaks[name]) for name, mib in peak_memory().items()}
     metrics |= {"detector_key": pipeline.detector.key}  # what the store calls them
+    metrics |= _told(grounding, captioned, digests, answers)
     metrics |= {"embeddings_key": pipeline.embeddings_key} if pipeline.scorer is not None else {}
     rows = [{"stage": stage, **times} for stage, times in metrics["stages"].items()]
     files = [folder.path / "predictions.jsonl", folder.path / "detections.json"]
@@ -70,15 +78,33 @@ def export(config: ExportConfig, folder: RunFolder) -> dict[str, Any]:
     return metrics
 
 
-def _describe(store: CandidateStore, pipeline: Pipeline, config: ExportConfig) -> None:
-    detector = {"detector": asdict(config.detector)} if config.detector is not None else {}
-    detector.get("detector", {}).pop("train", None)
-    store.describe("proposals", pipeline.detector.key, _json_value(detector))
+def _describe(store: CandidateStore, pipeline: Pipeline, config: ExportConfig, grounding: Grounding | None) -> None:
+    if grounding is not None and config.onestage is not None:
+        about: dict[str, Any] = {"detector": asdict(config.onestage), "grounded": grounding.said_key}
+    else:
+        about = {"detector": asdict(config.detector)} if config.detector is not None else {}
+        about.get("detector", {}).pop("train", None)
+    store.describe("proposals", pipeline.detector.key, _json_value(about))
     if pipeline.scorer is not None:
         about = {"scorer": " + ".join(scorer_weights(config.scorer)), "scorer_key": pipeline.scorer.key,
                  "upscaler": pipeline.upscaler.policy if pipeline.upscaler else "none",
                  "calibration": pipeline.scorer.calibration}  # fmt: skip
         store.describe("embeddings", pipeline.embeddings_key, about)
+
+
+def _told(
+    grounding: Grounding | None, captioned: Sequence[CaptionedImage], digests: dict[str, str], answers: Answers
+) -> dict[str, Any]:
+    """What only one-stage models and re-rankers have to tell."""
+    told: dict[str, Any] = {}
+    if grounding is not None:
+        said = [grounding.said(digests[e.image], c) for e in captioned for c in e.captions]
+        told = {"onestage_key": grounding.said_key, "num_unparsed": sum(s.unparsed for s in said),
+                "num_truncated": sum(s.truncated for s in said), "num_tokens": sum(s.tokens for s in said)}  # fmt: skip
+    if answers.reranker is not None:
+        told |= {"reranker_key": answers.reranker.key, "num_reranked": answers.num_reranked,
+                 "num_unparsed_choices": answers.num_unparsed_choices}  # fmt: skip
+    return told
 
 
 def _json_value(value: Any) -> Any:
@@ -95,7 +121,12 @@ def _batches(captioned: Sequence[CaptionedImage], size: int) -> Iterator[Sequenc
 
 
 def _fill(
-    store: CandidateStore, pipeline: Pipeline, captioned: Sequence[CaptionedImage], config: ExportConfig, share: Share
+    store: CandidateStore,
+    pipeline: Pipeline,
+    captioned: Sequence[CaptionedImage],
+    config: ExportConfig,
+    share: Share,
+    grounding: Grounding | None,
 ) -> tuple[dict[str, str], dict[str, tuple[int, int]]]:
     """Put what the store lacks into it, in batches; returns the images' digests and (width, height).
 
@@ -111,6 +142,8 @@ def _fill(
         images = {entry.image: read_image(Path(config.images) / entry.image) for entry in batch}
         for name, image in images.items():
             digests[name], sizes[name] = image_digest(image), (image.shape[1], image.shape[0])
+        if grounding is not None:
+            grounding.fill([*images.values()], [digests[n] for n in images], [entry.captions for entry in batch])
         fresh = [n for n in images if not store.has_views(pipeline.detector.key, digests[n])]
         for name, views in zip(fresh, pipeline.propose([images[n] for n in fresh]) if fresh else [], strict=True):
             store.write_views(pipeline.detector.key, digests[name], views)
@@ -153,30 +186,6 @@ def _fill_embeddings(
             part = embeddings[start : start + len(boxes)]
             store.add_embeddings(pipeline.embeddings_key, digests[name], boxes, part)
             start += len(boxes)
-
-
-def _answer_all(
-    store: CandidateStore,
-    pipeline: Pipeline,
-    captioned: Sequence[CaptionedImage],
-    digests: dict[str, str],
-    sizes: dict[str, tuple[int, int]],
-) -> list[Prediction]:
-    texts = store.read_texts(pipeline.scorer.key) if pipeline.scorer is not None else {}
-    calibration = pipeline.scorer.calibration if pipeline.scorer is not None else None
-    predictions: list[Prediction] = []
-    for entry in captioned:
-        digest = digests[entry.image]
-        seen = Seen(candidates_of(store.read_views(pipeline.detector.key, digest), pipeline.config))
-        if calibration is not None:
-            stored = store.read_embeddings(pipeline.embeddings_key, digest)
-            pixels = pixel_boxes(seen.candidates.boxes_xyxy, *sizes[entry.image])
-            seen = Seen(seen.candidates, embeddings_of(pixels, *stored))
-        captions = list(entry.captions)
-        scores = seen.scores(captions, texts, calibration)
-        answered = answer(seen.candidates, scores, len(captions), pipeline.config.choosing)
-        predictions += answered.predictions(entry.image, captions, entry.ids)
-    return predictions
 
 
 def _detections(
