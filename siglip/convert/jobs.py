@@ -16,7 +16,7 @@ from siglip.convert.header import (
     rename_in_place,
     renamed_metadata,
 )
-from siglip.convert.keys import clean_key, clean_keys
+from siglip.convert.keys import clean_key, clean_keys, without_holder
 from siglip.convert.settings import Cast
 from siglip.convert.source import INDEX, WEIGHTS, Kind, Source, find_source
 from siglip.convert.verify import model_shapes, verify
@@ -156,7 +156,9 @@ class _TorchJob:
 
         self._source = source
         stored = read_dcp(source.files[0]) if source.kind is Kind.dcp else read_torch_files(source.files)
-        names = clean_keys(stored, str(source.path))
+        names, holder = without_holder(clean_keys(stored, str(source.path)), expected[0] if expected else None)
+        if holder:
+            print(f"{source.path}: not sure: every name began with {holder!r}, taken for what held the model; removed")
         self.changed = {old: new for old, new in names.items() if old != new}
         wanted = set(expected[0]) - set(expected[1]) if expected is not None else None
         self._tensors, self.left_out = untie({names[old]: tensor for old, tensor in stored.items()}, wanted)

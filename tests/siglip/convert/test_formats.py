@@ -229,3 +229,23 @@ def test_misuse_is_one_line(checkpoint, tmp_path, refused):
     ):
         assert told in refused(convert, *words), words
     assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize(
+    ("holder", "nest"),
+    [
+        ("", ("state_dict",)),
+        ("model.", ("model_state_dict",)),
+        ("net.", ("model", "state_dict")),
+        ("module.model.", ()),
+    ],
+)
+def test_what_other_frameworks_wrap_around_a_model_goes(holder, nest, checkpoint, tmp_path, capfd):
+    tensors = load_file(checkpoint / "model.safetensors")
+    value = {holder + name: tensor for name, tensor in tensors.items()}
+    for name in reversed(nest):
+        value = {name: value, "epoch": 3}
+    torch.save(value, tmp_path / "lightning.ckpt")
+    convert(f"source={tmp_path}/lightning.ckpt", "out=clean.safetensors")
+    assert load_file("clean.safetensors").keys() == tensors.keys()
+    assert ("not sure: every name began with" in capfd.readouterr().out) == bool(holder)
