@@ -24,7 +24,7 @@ from data.yolo.tree import finish_tree, prepare_tree, read_tree, write_part
 
 WIDTH, HEIGHT = 61, 43
 
-caption = st.text(st.characters(codec="utf-8"), min_size=1, max_size=12).filter(str.strip)
+caption = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=12).filter(str.strip)
 
 
 @st.composite
