@@ -123,8 +123,8 @@ def test_fetched_files_are_where_presets_look():
     presets = "".join(
         p.read_text() for room in ("upscaler", "scorer") for p in (ROOT / "configs" / room).glob("*.yaml")
     )
-    for name in re.findall(r"weights/[\w.-]+\.pth", presets):
-        assert name in text
+    for name in re.findall(r"weights: weights/([\w.-]+\.pth)", presets):  # relative to weights_dir
+        assert f'"$WEIGHTS/{name}"' in text
     for name in re.findall(r"hf download (\S+)", text):
         assert name in presets
     from detector.weights import RELEASES
