@@ -17,6 +17,10 @@ from core.files import read_json, write_json
 from core.runs import RunFolder
 
 
+# The client reports on itself to its makers otherwise, in offline mode too.
+os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
+
+
 class TrackingMode(Enum):
     """Where a run is told: `auto` is online with a key and offline without one."""
 

@@ -51,8 +51,8 @@ class ServerConfig:
     key_variable: str = "OPENAI_API_KEY"  # environment variable that holds the key; it is written nowhere
     structured: Structured = Structured.none  # schema where the server takes it
     logprobs: bool = False  # ask for log-probabilities; the mean of an answer's tokens is its boxes' confidence
-    temperature: float = 0.0
-    seed: int = 0
+    temperature: float = 0.0  # sent to the server: 0 repeats the same answer
+    seed: int = 0  # sent to the server, which may pass it over
     max_tokens: int = 512  # longest answer
     parallel: int = 8  # requests at once
     timeout_s: float = 60.0  # of one request
