@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from core.files import read_json, write_json
 from core.runs import RunFolder
 
-
 # The client reports on itself to its makers otherwise, in offline mode too.
 os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
 
