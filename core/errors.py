@@ -39,12 +39,15 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
 
 
 def _letters_away(one: str, other: str) -> int:
-    """How many letters must be changed, added or left out (Levenshtein)."""
+    """How many letters must be changed, added, left out or exchanged with their neighbour (optimal alignment)."""
+    before: list[int] = []
     row = list(range(len(other) + 1))
     for i, letter in enumerate(one, start=1):
-        last, row[0] = row[0], i
+        earlier, before, row = before, row, [i]
         for j, theirs in enumerate(other, start=1):
-            last, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, last + (letter != theirs))
+            row.append(min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (letter != theirs)))
+            if i > 1 and j > 1 and (letter, one[i - 2]) == (other[j - 2], theirs):
+                row[j] = min(row[j], earlier[j - 2] + 1)
     return row[-1]
 
 

@@ -72,7 +72,7 @@ def parse_caption(caption: str) -> Livery:
     text = " ".join(caption.lower().split())
     kind = next((kind for kind in KINDS if text.endswith(" " + kind)), None)
     if kind is None:
-        raise InputError(f"caption {caption!r}: no known kind of target at its end{_hint(text, KINDS)}")
+        raise InputError(f"caption {caption!r}: no known kind of target at its end{_kind_hint(text)}")
     words = [word for word in re.split(r"[,\s]+", text[: -len(kind)]) if word and word != "and"]
     camouflage = "camouflage" in words
     colours = tuple(word for word in words if word != "camouflage")
@@ -92,6 +92,12 @@ def default_captions() -> list[str]:
             paint, _, mark = scheme.strip().partition(" ")
             liveries.append(Livery(kind, tuple(paint.split("/")), mark == "camo"))
     return [livery.caption for livery in liveries]
+
+
+def _kind_hint(text: str) -> str:
+    """The kind that the caption's last words are nearest to; kinds have one or two words."""
+    words = text.split()
+    return next((hint for n in (2, 1) if (hint := _hint(" ".join(words[-n:]), KINDS))), "")
 
 
 def _hint(word: str, choices: tuple[str, ...]) -> str:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -241,6 +242,7 @@ def test_wrong_data_and_wrong_starts_are_named(make_tree: Callable, train: Calla
     with pytest.raises(InputError, match="field 'val': missing"):
         (tmp_path / "bad.yaml").write_text("train: images\n")
         (tmp_path / "images").mkdir()
+        shutil.copy(tree / "images" / "train" / "train_00.png", tmp_path / "images")
         train(tmp_path / "bad.yaml")
     (tree / "images" / "train" / "odd.png").write_bytes((tree / "images" / "train" / "train_00.png").read_bytes())
     from core.images import read_image, write_image

@@ -140,10 +140,10 @@ def test_captions_without_boxes_are_answered_and_not_scored(export, system, tmp_
     [
         (
             ["upscaler=none"],
-            "x4 pad=published', this pipeline enlarges by 'none'",
+            "crops are enlarged by 'none', but the scorer was trained on 'Compact",
         ),
         (["detector=nowhere.pt"], "nowhere.pt"),
-        (["scorer=nowhere/x"], "nowhere/x: cannot be loaded as a scorer"),
+        (["scorer=nowhere/x"], "scorer: nowhere/x: not here"),
         (["images=nowhere"], "image_0.jpg: cannot be read"),
         (["confidense=0.1"], "the nearest is 'confidence'"),
         (["confidence=25"], "confidence: 25.0 is not within 0..1"),

@@ -33,7 +33,7 @@ def where(system, truth):
         image = read_image(system / "scenes/images" / entry.image)
         height, width = image.shape[:2]
         for a in entry.annotations:
-            left, top, w, h = a.box_ltwh
+            left, top, w, h = a.boxes_ltwh[0]
             box = np.asarray([left / width, top / height, (left + w) / width, (top + h) / height]) * 1000
             told[image_digest(image), a.caption] = box.round(2).tolist()
     return told
@@ -193,7 +193,7 @@ def test_in_the_detectors_place_its_boxes_are_scored_by_our_scorer(ask, perfect,
     assert {"onestage", "upscaler", "scorer"} <= set(metrics["stages"])
     boxes = {(e.image, tuple(np.round(p.box_ltwh, 1))) for e in read_predictions(folder / "predictions.jsonl")
              for p in e.predictions}  # fmt: skip
-    offered = {(e.image, tuple(np.round(a.box_ltwh, 1))) for e in truth for a in e.annotations}
+    offered = {(e.image, tuple(np.round(a.boxes_ltwh[0], 1))) for e in truth for a in e.annotations}
     close = [any(i == j and np.abs(np.subtract(b, c)).max() < 1 for j, c in offered) for i, b in boxes]
     assert all(close)  # every answer is one of the boxes of the image's captions
     assert all(p.score is not None for e in read_predictions(folder / "predictions.jsonl") for p in e.predictions)

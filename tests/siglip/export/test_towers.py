@@ -110,7 +110,7 @@ def test_misuse_is_one_line(siglip_exported, family_folder, checkpoint, refused)
         ((f"weights={checkpoint}", "opset=9"), "opset: 9 is not between"),
         ((f"weights={checkpoint}", "largest_batch=0"), "largest_batch: 0 is not at least 1"),
         ((f"weights={family_folder('clip')}", "template=drone"), "has no single {} for the caption"),
-        (("weights=nowhere",), "nowhere: cannot be loaded as a scorer"),
+        (("weights=nowhere",), "scorer: nowhere: not here"),
     ):
         assert told in refused(export, *words)
     if not torch.cuda.is_available():

@@ -75,7 +75,7 @@ def test_going_on_from_a_checkpoint(make_crops, checkpoint, tmp_path):
     [
         (["crops=nowhere"], "nowhere"),
         (["crops={crops}"], "scorer: neither weights nor an architecture is given"),
-        (["crops={crops}", "scorer=nowhere/x"], "nowhere/x: cannot be loaded as a scorer"),
+        (["crops={crops}", "scorer=nowhere/x"], "scorer: nowhere/x: not here"),
         (["crops={crops}", "recipe=demoo"], "the nearest is 'demo'"),
         (["crops={crops}", "loss.same_caption=negativ"], "the nearest is 'negative'"),
     ],
