@@ -1,12 +1,17 @@
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import wandb
 
-from core import tracking
 from core.runs import RunFolder
 from core.tracking import TrackingConfig, TrackingMode, start_tracker
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_an_offline_run_is_kept_and_taken_up_again(tmp_path, monkeypatch, capsys):
@@ -49,18 +54,23 @@ def test_a_tracker_that_cannot_start_stops_nothing(tmp_path, monkeypatch, capsys
     assert json.loads((folder.path / "history.jsonl").read_text())["loss"] == 1.0
 
 
+SAYS = "from core import tracking; mode = tracking._mode(tracking.TrackingMode.auto)"
+LOGIN = "import wandb; wandb.login(key='0123456789abcdef' * 3, verify=False); mode = 'logged in'"
+
+
 @pytest.mark.parametrize("own_server", [False, True])
-def test_a_login_by_the_client_itself_is_a_key(monkeypatch, tmp_path, own_server):
-    """Whichever host the client logs in to; `wandb.login` writes what `auto` must find."""
-    for name in ("WANDB_API_KEY", "WANDB_MODE"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("NETRC", str(tmp_path / ".netrc"))
-    if own_server:
-        monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
-    wandb.teardown()
-    assert tracking._mode(TrackingMode.auto) == "offline"
-    wandb.login(key="0123456789abcdef" * 3, verify=False)
-    wandb.teardown()
-    assert tracking._mode(TrackingMode.auto) == "online"
-    wandb.teardown()
+def test_a_login_by_the_client_itself_is_a_key(tmp_path, own_server):
+    """Whichever host the client logs in to; what `wandb.login` writes, `auto` must find.
+
+    Each in a process of its own, left without the client's teardown: that waits for ever now and then.
+    """
+    own = {"WANDB_BASE_URL": "http://127.0.0.1:9"} if own_server else {}
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("WANDB_")}
+    environment |= {"HOME": str(tmp_path), "NETRC": str(tmp_path / ".netrc"), **own}
+
+    def told(program):
+        words = [sys.executable, "-c", f"import os; {program}; print(mode, flush=True); os._exit(0)"]
+        done = subprocess.run(words, env=environment, cwd=ROOT, stdout=subprocess.PIPE, text=True, timeout=60)
+        return done.stdout.split("\n")[-2]
+
+    assert [told(SAYS), told(LOGIN), told(SAYS)] == ["offline", "logged in", "online"]
