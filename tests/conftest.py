@@ -1,5 +1,6 @@
 """Options and fixtures of the whole suite."""
 
+import contextlib
 import importlib.util
 import os
 import subprocess
@@ -33,26 +34,29 @@ def _asks_for_ultralytics(error: BaseException) -> bool:
     return "the package ultralytics (AGPL-3.0) is not installed" in str(error) or name.split(".")[0] == "ultralytics"
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_pyfunc_call() -> Iterator[None]:
+@contextlib.contextmanager
+def _skipped_without_ultralytics() -> Iterator[None]:
     """Skip what needs Ultralytics where it is not installed: it is an extra."""
     try:
-        return (yield)
+        yield
     except BaseException as error:
         if ULTRALYTICS or not _asks_for_ultralytics(error):
             raise
         pytest.skip("not run: ultralytics absent")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call() -> Iterator[None]:
+    """For what tests do."""
+    with _skipped_without_ultralytics():
+        return (yield)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_setup() -> Iterator[None]:
-    """The same for what fixtures make."""
-    try:
+    """For what their fixtures make."""
+    with _skipped_without_ultralytics():
         return (yield)
-    except BaseException as error:
-        if ULTRALYTICS or not _asks_for_ultralytics(error):
-            raise
-        pytest.skip("not run: ultralytics absent")
 
 
 @pytest.fixture
