@@ -27,6 +27,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from spandrel import ModelLoader
 
+from benchmarks.recording import record, take_json
 from core.images import read_image
 from data.crops import main as cut
 from data.cropset import read_crop_set
@@ -52,6 +53,7 @@ Times = Mapping[str, Sequence[tuple[float, float]]]  # wall and processor second
 
 def main() -> None:
     """Measure and print."""
+    file = take_json()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--threads", type=int, default=1, help="cores; with several, each takes a crop of its own")
@@ -70,7 +72,7 @@ def main() -> None:
             ways[precision.name] = ours(str(weights), precision, crops)
         for name, dtype in ((FLOAT, torch.float32), (FAST, torch.bfloat16)):
             ways[LIMITS[name]] = limit(dtype, crops, given.threads)
-        raise SystemExit(0 if report(measure(ways, given.rounds), differences(ways)) else 1)
+        raise SystemExit(0 if report(measure(ways, given.rounds), differences(ways), file) else 1)
 
 
 def ours(weights: str, precision: Precision, crops: Sequence[Image]) -> Way:
@@ -151,7 +153,7 @@ def ratio(spent: Times, name: str, other: str) -> float:
     return statistics.median(a[1] / b[1] for a, b in zip(spent[name], spent[other], strict=True))
 
 
-def report(spent: Times, off: Mapping[str, NDArray[np.int64]]) -> bool:
+def report(spent: Times, off: Mapping[str, NDArray[np.int64]], file: Path | None) -> bool:
     """Print a line a way and the ratios; whether the goals are met."""
     for name, times in spent.items():
         factor = CONVOLUTIONS if name in LIMITS.values() else 1
@@ -166,6 +168,11 @@ def report(spent: Times, off: Mapping[str, NDArray[np.int64]]) -> bool:
         f"bfloat16 / its limit {over:.3f} (at most {OVER_LIMIT})": over <= OVER_LIMIT,
     }
     print(f"stock / bfloat16 {ratio(spent, STOCK, FAST):.2f}, stock / int8 {ratio(spent, STOCK, WHOLE):.2f}")
+    record(file, "enlarging", {
+        "int8_over_bfloat16": less, "bfloat16_over_limit": over, "stock_over_bfloat16": ratio(spent, STOCK, FAST),
+        "stock_over_int8": ratio(spent, STOCK, WHOLE),
+        "levels_off": {name: float(off[name].mean()) for name in (FAST, WHOLE)},
+    })  # fmt: skip
     for goal, met in goals.items():
         print(f"{'met' if met else 'MISSED'}: {goal}")
     return all(goals.values())

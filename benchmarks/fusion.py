@@ -18,6 +18,7 @@ from importlib.metadata import version
 import numpy as np
 from ensemble_boxes import weighted_boxes_fusion as reference
 
+from benchmarks.recording import record, take_json
 from core.fusion import SCORE_RULES, fuse_arrays, weighted_boxes_fusion
 from core.values import Candidates
 
@@ -96,15 +97,19 @@ def measure(sets: int, case: tuple[Range, Range, tuple[float, float]]) -> tuple[
 def main() -> None:
     """Print one row a case."""
     warnings.simplefilter("ignore")
+    file = take_json()
     sets = int(dict(word.split("=") for word in sys.argv[1:]).get("sets", 1000))
     measure(BLOCK, ((2, 2), (10, 10), (0.02, 0.08)))  # compile
     print(", ".join(f"{name} {version(name)}" for name in ("ensemble-boxes", "numba", "numpy")))
     print(f"{'case':<38} {'sets':>5} {'ensemble-boxes':>15} {'here':>10} {'ratio':>6} {'loops':>10} {'apart':>9}")
+    found = {}
     for name, *case in CASES:
         num = max(BLOCK, min(sets, sets * 200 // (case[0][1] * case[1][1])) // BLOCK * BLOCK)
         (theirs, ours, loops), apart = measure(num, (case[0], case[1], case[2]))
         print(f"{name:<38} {num:>5} {theirs * 1e6:>12.0f} us {ours * 1e6:>7.1f} us {theirs / ours:>5.0f}x"
               f" {loops * 1e6:>7.1f} us {apart:>9.1e}")  # fmt: skip
+        found[name] = {"theirs_us": theirs * 1e6, "ours_us": ours * 1e6, "ratio": theirs / ours}
+    record(file, "fusion", {"cases": found})
 
 
 if __name__ == "__main__":

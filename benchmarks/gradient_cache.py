@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.loss import status_bytes
+from benchmarks.recording import record, take_json
 
 MOST_TIME, SMALLEST = 1.40, 16  # the goal for the time holds from this micro-batch on
 MOST_MEMORY, SHARE = 1 / 8, 1 / 16  # that for the memory, up to this share of the batch
@@ -132,6 +133,7 @@ def in_own_process(micro: int) -> dict[str, float]:
 
 def main() -> None:
     """Take turns, and print each micro-batch's ratios to the plain step."""
+    file = take_json()
     options = arguments()
     if options.measure is not None:
         print(json.dumps(measure(options)))
@@ -149,7 +151,7 @@ def main() -> None:
     plain = {name: statistics.median(r[name] for r in seen[0]) for name in seen[0][0]}
     print(f"plain: {plain['seconds']:.2f} s, {plain['bytes'] / 1e6:.0f} MB above {plain['gradients'] / 1e6:.0f} MB of "
           f"gradients, loss {plain['loss']:.6f}, gradient norm {plain['norm']:.6f}")  # fmt: skip
-    missed = False
+    missed, figures = False, {}
     for micro in options.micro:
         found = {name: statistics.median(r[name] for r in seen[micro]) for name in plain}
         for name in ("loss", "norm"):
@@ -158,7 +160,9 @@ def main() -> None:
         by_round = [c["seconds"] / p["seconds"] for c, p in zip(seen[micro], seen[0], strict=True)]
         print(f"micro {micro}: {found['seconds']:.2f} s, {slower:.3f} of plain ({min(by_round):.3f} to "
               f"{max(by_round):.3f} by round), {found['bytes'] / 1e6:.0f} MB, 1/{1 / share:.1f} of plain")  # fmt: skip
+        figures[str(micro)] = {"time_over_plain": slower, "memory_over_plain": share}
         missed |= (micro >= SMALLEST and slower > MOST_TIME) or (micro <= options.batch * SHARE and share > MOST_MEMORY)
+    record(file, "gradient_cache", {"plain_s": plain["seconds"], "micro": figures})
     raise SystemExit(int(missed))
 
 

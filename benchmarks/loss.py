@@ -17,6 +17,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from benchmarks.recording import record, take_json
+
 
 def status_bytes(field: str) -> int:
     """A figure of /proc/self/status, in bytes."""
@@ -79,6 +81,7 @@ def beside(number: int) -> Iterator[None]:
 
 def main() -> None:
     """Alternate the two in fresh processes and print the ratios of their medians."""
+    file = take_json()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--batch", type=int, default=8192)
     parser.add_argument("--width", type=int, default=1024)
@@ -112,6 +115,8 @@ def main() -> None:
     apart = (peak["transformers"] - gradients) / (peak["ours"] - gradients)
     print(f"memory, theirs over ours: {apart:.1f} above inputs and gradients, "
           f"{peak['transformers'] / peak['ours']:.1f} with the gradients")  # fmt: skip
+    ratio = seconds["ours"] / seconds["transformers"]
+    record(file, f"loss_beside_{options.busy}", {"time_over_transformers": ratio, "memory_below": apart})
 
 
 if __name__ == "__main__":

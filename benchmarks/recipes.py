@@ -24,6 +24,7 @@ import cv2
 import numpy as np
 from omegaconf import OmegaConf
 
+from benchmarks.recording import record, take_json
 from data.augment import BUILDERS
 from data.augment.noise import gauss_noise, iso_noise
 from data.recipe import RecipeConfig, Step, check_steps
@@ -100,10 +101,10 @@ def time_ms(run: Run, image: np.ndarray) -> float:
     return (time.process_time() - started) * 1e3
 
 
-def compare_steps(steps: list[Step], images: list[np.ndarray], rounds: int) -> None:
+def compare_steps(steps: list[Step], images: list[np.ndarray], rounds: int) -> dict[str, float]:
     """Print each step's median cost in the three implementations and the recipe's expected cost and ratios."""
     print(f"\n{'step':22s} {'p':>4s} {'ours ms':>9s} {'stock ms':>9s} {'numpy ms':>9s}")
-    totals = np.zeros(3)
+    totals, parts = np.zeros(3), {}
     for step in steps:
         ours, theirs = BUILDERS[step.op](1.0, **step.settings), stock(step)
         runs: list[Run] = [
@@ -121,12 +122,14 @@ def compare_steps(steps: list[Step], images: list[np.ndarray], rounds: int) -> N
             rows.append([time_ms(run, images[number % len(images)]) for run in runs])
         cost = np.mean(rows, 0)
         totals += step.p * cost
+        parts[step.op] = parts.get(step.op, 0.0) + float(step.p * cost[0])
         print(f"{step.op:22s} {step.p:4.1f} " + " ".join(f"{value:9.2f}" for value in cost))
     print(f"{'expected per image':27s} " + " ".join(f"{value:9.2f}" for value in totals))
     print(f"ratio stock / ours {totals[1] / totals[0]:.2f}   ratio numpy / ours {totals[2] / totals[0]:.2f}")
+    return parts
 
 
-def compare_whole(steps: list[Step], images: list[np.ndarray], rounds: int) -> None:
+def compare_whole(steps: list[Step], images: list[np.ndarray], rounds: int) -> list[float]:
     """Print the median over rounds of whole-recipe times; the same steps fire on the same images in all three."""
     ours = [BUILDERS[step.op](1.0, **step.settings) for step in steps]
     theirs = [stock(step) for step in steps]
@@ -153,6 +156,7 @@ def compare_whole(steps: list[Step], images: list[np.ndarray], rounds: int) -> N
     shown = ", ".join(f"{n} {m:.1f} ({s:.1f})" for n, m, s in zip(names, median, spread, strict=True))
     print(f"\nwhole recipe, {rounds} rounds of {len(images)} images, median (spread) ms: {shown}")
     print(f"ratio stock / ours {median[1] / median[0]:.2f}   ratio numpy / ours {median[2] / median[0]:.2f}")
+    return [float(value) for value in median]
 
 
 def _run_fired(chain: list[Run], fired: np.ndarray, image: np.ndarray) -> np.ndarray:
@@ -178,6 +182,7 @@ def compare_distributions(count: int = 1_000_000) -> None:
 
 def main() -> None:
     """Run the comparison and print it."""
+    file = take_json()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--side", type=int, default=1280)
     parser.add_argument("--rounds", type=int, default=9)
@@ -190,9 +195,13 @@ def main() -> None:
     images = [draw_scene(SceneSettings(0, layout), index)[0] for index in range(16)]
     packages = ", ".join(f"{name} {version(name)}" for name in ("albumentations", "opencv-python", "numpy"))
     print(f"recipe {config.name} at {options.side} px, one core, {options.rounds} rounds; {packages}")
-    compare_steps(steps, images, options.rounds)
-    compare_whole(steps, images, options.rounds)
+    parts = compare_steps(steps, images, options.rounds)
+    ours, stock_ms, numpy_ms = compare_whole(steps, images, options.rounds)
     compare_distributions()
+    record(file, f"recipe_{config.name}", {
+        "ours_ms": ours, "albumentations_ms": stock_ms, "numpy_ms": numpy_ms,
+        "over_albumentations": stock_ms / ours, "over_numpy": numpy_ms / ours, "parts_ms": parts,
+    })  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ os.environ.setdefault("YOLO_VERBOSE", "false")  # read as ultralytics is importe
 
 import numpy as np
 
+from benchmarks.recording import record, take_json
 from core.images import write_image
 
 
@@ -75,6 +76,7 @@ def take(trainer: Any, batches: int) -> tuple[float, int, tuple[int, int]]:
 
 def main() -> None:
     """Print images a second of both and the two ratios."""
+    file = take_json()
     settings = dict(word.split("=") for word in sys.argv[1:])
     batches, rounds = int(settings.get("batches", 6)), int(settings.get("rounds", 3))
     with tempfile.TemporaryDirectory() as scratch:
@@ -95,6 +97,7 @@ def main() -> None:
     for name, shape in shapes.items():
         print(f"{name:<10} {shape[1]}x{shape[0]}: {np.median(rates[name]):.2f} images a second")
     print(f"ratio of speeds {gain:.3f}, of pixels {pixels:.3f}: {gain / pixels:.3f} of it")
+    record(file, "rectangular", {"speed": gain, "pixels": pixels, "share": gain / pixels})
 
 
 if __name__ == "__main__":

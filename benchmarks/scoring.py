@@ -25,6 +25,7 @@ import transformers
 from numpy.typing import NDArray
 from PIL import Image
 
+from benchmarks.recording import record, take_json
 from siglip.build import build_scorer
 from siglip.model import make_model, save_checkpoint
 from siglip.settings import ScorerConfig
@@ -42,6 +43,7 @@ Scores = list[NDArray[np.floating]]  # of each image (8 crops, 5 captions)
 
 def main() -> None:
     """Measure and print."""
+    file = take_json()
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 3
     images = int(sys.argv[2]) if len(sys.argv) > 2 else 3
     torch.set_num_threads(os.cpu_count() or 1)
@@ -53,7 +55,7 @@ def main() -> None:
         save_checkpoint(Path(folder), *make_model(ARCHITECTURE, [f"{c} {k}" for c in COLOURS for k in KINDS]), {})
         scorer = build_scorer(ScorerConfig(weights=folder))
         zero_shot = transformers.pipeline("zero-shot-image-classification", model=folder, batch_size=4)
-    raise SystemExit(0 if report(*measure(asked, scorer, zero_shot, rounds)) else 1)
+    raise SystemExit(0 if report(*measure(asked, scorer, zero_shot, rounds), file) else 1)
 
 
 def ask(number: int) -> tuple[list[NDArray[np.uint8]], list[str]]:
@@ -100,13 +102,15 @@ def measure(asked: list[Any], scorer: Any, zero_shot: Any, rounds: int) -> tuple
     return seconds, error
 
 
-def report(seconds: dict[str, list[float]], error: float) -> bool:
+def report(seconds: dict[str, list[float]], error: float, file: Path | None) -> bool:
     """Print medians, their ratio and the error; whether both goals are met."""
     for name, spent in seconds.items():
         print(f"{name}: median {statistics.median(spent):.2f} s of {[round(s, 2) for s in spent]}")
     ratio = statistics.median(seconds["per caption"]) / statistics.median(seconds["ours"])
     print(f"transformers' per-caption pipeline over ours: {ratio:.2f} (wanted >= {GOAL})")
     print(f"largest difference of a score: {error:.2e} (wanted <= {MOST_ERROR})")
+    medians = {name.replace(" ", "_") + "_s": statistics.median(spent) for name, spent in seconds.items()}
+    record(file, "scoring", {**medians, "ratio": ratio, "largest_error": error})
     return ratio >= GOAL and error <= MOST_ERROR
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.recording import record, take_json
 from core.choosing import Select
 
 PROTOCOLS = {True: ("ours", "refdrone", "refdrone_vlm", "grefcoco"), False: ("rsvg", "vrsbench")}  # several or one
@@ -36,7 +37,7 @@ def mix(truth: Path) -> None:
     truth.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
-def time_sweep(folder: Path, num_images: int) -> None:
+def time_sweep(folder: Path, num_images: int) -> dict[str, float]:
     """Sweep 60 points over cuts and both thresholds, and say how long it took."""
     from eval.sweep import best_row, sweep
     from eval.sweep.settings import SweepConfig
@@ -57,6 +58,7 @@ def time_sweep(folder: Path, num_images: int) -> None:
     print(f"{len(rows)} settings, {num_images} images, captions with none, one, several targets: {kinds.tolist()}")
     print(f"{took:.1f} s ({cpu:.1f} s of one core), {took / BUDGETS['sweep_s']:.2f} of the budget of 10 s")
     print(f"best exact_share {best['exact_share']:.4f}, its none_accuracy {best['none_accuracy']:.4f}")
+    return {"wall_s": took, "cpu_s": cpu}
 
 
 def write_answers(folder: Path, num_captions: int, several: bool) -> None:
@@ -79,7 +81,7 @@ def write_answers(folder: Path, num_captions: int, several: bool) -> None:
                 stream.write(json.dumps({"image": f"{image}.jpg", "annotations": entries}) + "\n")
 
 
-def time_protocol(folder: Path, protocol: str) -> None:
+def time_protocol(folder: Path, protocol: str) -> dict[str, float]:
     """Score the folder's files by a protocol in a process of its own."""
     words = [f"truth={folder}/truth.jsonl", f"predictions={folder}/answers.jsonl", f"protocol={protocol}",
              "tracking.mode=disabled", f"run_dir={folder}/{protocol}"]  # fmt: skip
@@ -93,20 +95,23 @@ def time_protocol(folder: Path, protocol: str) -> None:
     shares = took / BUDGETS["protocol_s"], mib / BUDGETS["protocol_mib"]
     print(f"{protocol}: {took:.1f} s ({cpu:.1f} s of one core), {mib:.0f} MiB; "
           f"{shares[0]:.2f} and {shares[1]:.2f} of the budgets of 30 s and 1 GiB")  # fmt: skip
+    return {"wall_s": took, "cpu_s": cpu, "mib": mib}
 
 
 def main() -> None:
     """Time the sweep, then each protocol."""
+    file = take_json()
     num_images, num_captions = (int(v) for v in (sys.argv[1:] + ["1000", "100000"][len(sys.argv) - 1 :]))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        time_sweep(folder / "sweep", num_images)
+        found = {"sweep": time_sweep(folder / "sweep", num_images)}
         for several, protocols in PROTOCOLS.items():
             part = folder / str(several)
             part.mkdir()
             write_answers(part, num_captions, several)
             for protocol in protocols:
-                time_protocol(part, protocol)
+                found[protocol] = time_protocol(part, protocol)
+    record(file, "several", found)
 
 
 if __name__ == "__main__":
