@@ -19,36 +19,21 @@ from pathlib import Path
 
 from chain_record import write_record  # beside this script, like the next
 from chain_steps import SIZES, Step, plan
+from words import read_words, refuse
 
 from core.runs import owner
 
 
 def main() -> None:
     """Read the settings, then run or reuse every step."""
-    settings = _settings(sys.argv[1:])
+    known = ("size", "annotations", "images", "run_dir")
+    settings = read_words("chain", __doc__, known, sys.argv[1:])
     root = Path(settings.pop("run_dir", "runs/chain"))
     size = settings.pop("size", "demo")
     if size not in SIZES:
-        _stop(f"size: {size!r} is not one of {', '.join(SIZES)}")
+        refuse("chain", f"size: {size!r} is not one of {', '.join(SIZES)}")
     steps = plan(SIZES[size], root, settings.pop("annotations", None), settings.pop("images", None))
-    if settings:
-        _stop(f"{next(iter(settings))}: no such setting; size, annotations, images and run_dir are")
     Chain(root, size).run(steps)
-
-
-def _settings(words: list[str]) -> dict[str, str]:
-    if any(w in {"-h", "--help"} for w in words):
-        print(__doc__)
-        raise SystemExit(0)
-    wrong = next((w for w in words if "=" not in w), None)
-    if wrong is not None:
-        _stop(f"{wrong}: not of the form key=value")
-    return dict(w.split("=", 1) for w in words)  # type: ignore[misc]
-
-
-def _stop(message: str) -> None:
-    print(f"chain: {message}", file=sys.stderr)
-    raise SystemExit(2)
 
 
 @dataclass

@@ -4,6 +4,8 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from data.scenes.palette import KINDS
+
 
 @dataclass(frozen=True)
 class Step:
@@ -51,8 +53,6 @@ class Size:
 
 
 # The demo's vocabulary: forty captions, so that a few minutes of training from scratch see each of them often enough.
-KINDS = ("fighter jet", "fighter plane", "helicopter", "missile", "drone", "light aircraft", "commercial aircraft",
-         "cargo aircraft")  # fmt: skip
 COLOURS = ("red", "blue", "white", "yellow and black", "green and brown camouflage")
 CAPTIONS = ",".join(f"{colour} {kind}" for kind in KINDS for colour in COLOURS)
 

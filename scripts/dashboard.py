@@ -10,6 +10,8 @@ import json
 import sys
 from typing import Any
 
+from words import read_words, refuse  # beside this script
+
 from eval.figures import (
     ACCURACIES,
     BOXES,
@@ -84,16 +86,11 @@ def _sweeps() -> list[Any]:
 
 def main(argv: list[str] | None = None) -> None:
     """Print the specification, or send it."""
-    words = dict(FIELDS)
-    for word in sys.argv[1:] if argv is None else argv:
-        name, equals, value = word.partition("=")
-        if name not in FIELDS or not equals:
-            raise SystemExit(f"scripts/dashboard.py: {word}: no such setting; there are {', '.join(FIELDS)}")
-        words[name] = value
+    words = FIELDS | read_words("dashboard", __doc__, tuple(FIELDS), sys.argv[1:] if argv is None else argv)
     if words["send"] not in {"true", "false"}:
-        raise SystemExit(f"scripts/dashboard.py: send: {words['send']!r} is neither true nor false")
+        refuse("dashboard", f"send: {words['send']!r} is neither true nor false")
     if words["send"] == "true" and not words["entity"]:
-        raise SystemExit("scripts/dashboard.py: entity: must name a W&B team or user to send to")
+        refuse("dashboard", "entity: must name a W&B team or user to send to")
     made = workspace(words["entity"], words["project"])
     if words["send"] == "true":
         made.save()

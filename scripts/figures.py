@@ -17,6 +17,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from words import read_words, refuse  # beside this script
+
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "docs" / "results"
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
@@ -27,10 +29,7 @@ ROWS = re.compile(r"<!--rows ([\w.-]+)-->\n\n?((?:\|.*\n)+)")
 
 def main() -> None:
     """Take over a demo if one is named, then rewrite the pages."""
-    words = dict(word.partition("=")[::2] for word in sys.argv[1:])
-    if set(words) - {"demo"}:
-        print(f"figures: {next(iter(set(words) - {'demo'}))}: demo is the only setting", file=sys.stderr)
-        raise SystemExit(2)
+    words = read_words("figures", __doc__, ("demo",), sys.argv[1:])
     if "demo" in words:
         take_over(Path(words["demo"]))
     for path in PAGES:
@@ -49,8 +48,7 @@ def take_over(run: Path) -> None:
 
     record = run / "chain.json"
     if not record.is_file():
-        print(f"figures: demo: {record}: no such file; `make demo` writes it", file=sys.stderr)
-        raise SystemExit(2)
+        refuse("figures", f"demo: {record}: no such file; `make demo` writes it")
     shutil.copy(record, RESULTS / "demo.json")
     image, caption = shown(run)
     locate([f"{run}/scenes/images/{image}", caption, f"pipeline={run}/export", f"run_dir={run}/located"])

@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from reflow import reflow  # beside this script
+from experiment_presets import Row, read_rows  # beside this script, like the next two
+from reflow import reflow
+from words import read_words
 
 ROOT = Path(__file__).resolve().parents[1]
-TABLE = ROOT / "docs" / "experiments.csv"
 PAGE = ROOT / "docs" / "results.md"
 TAKEAWAYS = ROOT / "docs" / "takeaways.yaml"
 DESIGNS = ROOT / "docs" / "results" / "published_design.json"
@@ -59,15 +60,6 @@ Nor was any of these run here. The log does not say which rendering (V1 or V2) o
 """
 GROUNDING = ("run", "validation", "corrected", "own test", "hidden test", "log lines")
 DETECTOR = ("run", "AP", "AP50", "recall", "corrected", "precision", "log lines")
-
-Row = dict[str, str]
-
-
-def read_rows() -> list[Row]:
-    """The table's rows."""
-    with open(TABLE, newline="", encoding="utf-8") as stream:
-        return list(csv.DictReader(stream))
-
 
 COLUMNS = {"test": ("test_accuracy",), "validation": ("val_corrected", "val_accuracy"),
            "own test": ("recall_corrected",)}  # fmt: skip
@@ -285,10 +277,7 @@ def page(runs: str | None = None) -> str:
 
 def main() -> None:
     """Write the page."""
-    words = dict(word.partition("=")[::2] for word in sys.argv[1:])
-    if set(words) - {"runs"}:
-        print(f"results_page: {next(iter(set(words) - {'runs'}))}: runs is the only setting", file=sys.stderr)
-        raise SystemExit(2)
+    words = read_words("results_page", __doc__, ("runs",), sys.argv[1:])
     PAGE.write_text(page(words.get("runs")), encoding="utf-8")
 
 

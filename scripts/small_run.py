@@ -13,6 +13,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from words import read_words  # beside this script
+
 ROOT = Path(__file__).resolve().parents[1]
 CAPTIONS = "red drone,blue drone,white missile,red missile,blue helicopter,white helicopter"
 SCORER = ("scorer=demo", "recipe=none", "batch.size=32", "lr=2e-3", "weight_decay=0.05")
@@ -61,10 +63,7 @@ def small_run(folder: Path | None = None, tell: Callable[[str], None] = print) -
 
 def main() -> None:
     """Make the run that the command line names."""
-    words = dict(word.partition("=")[::2] for word in sys.argv[1:])
-    if set(words) - {"run_dir"}:
-        print(f"small_run: {next(iter(set(words) - {'run_dir'}))}: run_dir is the only setting", file=sys.stderr)
-        raise SystemExit(2)
+    words = read_words("small_run", __doc__, ("run_dir",), sys.argv[1:])
     print(small_run(Path(words["run_dir"]) if "run_dir" in words else None))
 
 

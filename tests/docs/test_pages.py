@@ -4,13 +4,11 @@ import csv
 import importlib
 import json
 import re
-import sys
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "scripts"))
 
 figures = importlib.import_module("figures")
 reflow = importlib.import_module("reflow")
