@@ -111,8 +111,10 @@ def execute(command: str, run: Run, config: DictConfig, words: Sequence[str]) ->
     except RefusedChangeError:
         folder.give_back()
         raise
-    except BaseException:
+    except BaseException as error:
         folder.record("failed")
+        if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
+            error.filename = error.filename or str(path)  # a library that writes a stream names no file
         raise
     folder.close(metrics)
     if folder.is_main:

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from core.files import open_atomic
 from eval.charts.kinds import Bars, Chart, HeatMap, LineChart
 
 COLOURS = ("#1f5f8b", "#c2571a", "#2f7d4f", "#7a4a9e", "#a33a4e", "#5b6570")
@@ -22,7 +23,8 @@ def save_png(chart: Chart, path: Path) -> None:
         axes.spines[side].set_visible(False)
     draw = _lines if isinstance(chart, LineChart) else _heat if isinstance(chart, HeatMap) else _bars
     draw(chart, axes)  # type: ignore[arg-type]
-    figure.savefig(path, metadata={"Software": None})
+    with open_atomic(path) as stream:  # matplotlib's own saving would not say which file a full disk refused
+        figure.savefig(stream, format="png", metadata={"Software": None})
 
 
 def _lines(chart: LineChart, axes: Any) -> None:

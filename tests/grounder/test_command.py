@@ -40,6 +40,8 @@ def run(config: TryConfig, folder: RunFolder) -> dict[str, object]:
         raise InputError(f"{config.annotations} line 3: field 'fraction': {config.fraction} is above 1")
     if config.annotations == "full":
         raise OSError(errno.ENOSPC, "No space left on device", "disk/file")
+    if config.annotations == "nameless":
+        raise OSError(errno.ENOSPC, "No space left on device")
     if config.annotations == "defect":
         raise ZeroDivisionError
     (folder.path / "made.txt").write_text(f"{type(config.inner).__name__} {config.order}")
@@ -93,6 +95,7 @@ def test_the_default_folder_is_named_after_command_and_time(tmp_path):
         (["annotations=a", "run_dir=/proc/x"], "/proc/x: cannot be made a run folder"),
         (["annotations=a.jsonl", "fraction=2"], "a.jsonl line 3: field 'fraction': 2.0 is above 1"),
         (["annotations=full"], "disk/file: No space left on device"),
+        (["annotations=nameless", "run_dir=out"], "data.try: out: No space left on device"),
         (["-m", "annotations=a", "fracton=0.1,0.2"], "fracton: no such setting; the nearest is 'fraction'"),
     ],
 )

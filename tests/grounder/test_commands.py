@@ -1,6 +1,7 @@
 """Every command of the list: its help, its schema, and how fast it answers."""
 
 import importlib
+import os
 import re
 import subprocess
 import sys
@@ -94,3 +95,31 @@ def test_a_users_own_files_of_our_names_break_no_command(name, tmp_path):
 )  # fmt: skip
 def test_only_what_is_near_is_named(word, known, expected):
     assert nearest(word, known) == expected
+
+
+PRESSING = """
+import os, sys
+class Pressing:  # Ctrl-C at the import of this module
+    def find_spec(self, name, path=None, target=None):
+        if name == os.environ["PRESS_AT"]:
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Pressing())
+"""
+
+
+@pytest.mark.parametrize("place", ["grounder.command", "core.errors"])
+@pytest.mark.parametrize("module", ["grounder", "data.check"])
+def test_an_interrupt_while_importing_is_one_line(tmp_path, place, module):
+    (tmp_path / "sitecustomize.py").write_text(PRESSING)
+    environment = os.environ | {"PYTHONPATH": str(tmp_path), "PRESS_AT": place}
+    words = [sys.executable, "-m", module, "data.check"]
+    done = subprocess.run(words, env=environment, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 130, done.stderr
+    assert done.stderr.endswith("interrupted\n")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_program_of_a_users_own_keeps_its_hook(tmp_path):
+    told = subprocess.run([sys.executable, "-c", "import grounder, sys; print(sys.excepthook is sys.__excepthook__)"],
+                          cwd=tmp_path, capture_output=True, text=True)  # fmt: skip
+    assert told.stdout == "True\n"

@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from dataclasses import replace
 from html.parser import HTMLParser
 
@@ -245,3 +247,17 @@ def test_axes_are_round_numbers_within_the_range():
     assert span([0.0, 1.0], 0) == (0.0, 1.0)
     assert span([]) == (0.0, 1.0)
     assert span([2.0, 2.0])[0] < 2 < span([2.0, 2.0])[1]
+
+
+def test_a_full_disk_is_one_line_that_names_the_file(chain, tmp_path):
+    """RLIMIT_FSIZE refuses a chart in the middle of its writing, as a full disk does."""
+    code = (
+        "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000));"
+        f"from eval.report import main; main(['run={chain}', 'run_dir={tmp_path}/report', 'tracking.mode=disabled'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 2, done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert re.search(r"report/charts/[\w-]+\.png: cannot be written: File too large", done.stderr), done.stderr
+    assert json.loads((tmp_path / "report/run.json").read_text())["state"] == "failed"
