@@ -39,10 +39,10 @@ def tell(
 ) -> None:
     """Track one finished evaluation.
 
-    metrics: its plain numbers are logged, all of it is the summary. tables: rows by name, each row a mapping with the
-    first row's keys. images: PNG files. page: a self-contained HTML file. files: kept as the command's artifact. The
-    runs whose folders this one read are its parents: online their artifacts are marked as used, and the settings name
-    them in either case.
+    metrics: its plain numbers are logged, all of it but what is a table is the summary. tables: rows by name, each row
+    a mapping with the first row's keys. images: PNG files. page: a self-contained HTML file. files: kept as the
+    command's artifact. The runs whose folders this one read are its parents: online their artifacts are marked as used,
+    and the settings name them in either case.
     """
     verb = folder.command.partition(".")[2]
     tracker = start_tracker(config, folder, folder.command, _settings(folder))
@@ -60,7 +60,8 @@ def tell(
         tracker.log_html(f"{verb}/page", page)
     if files:
         tracker.log_artifact(files, artifact_name(folder.id, folder.command), ARTIFACTS[folder.command][1])
-    tracker.summary({f"{verb}/{name}": _cell(value) for name, value in metrics.items()})
+    # a table's name is the table's: what stood there as one more number would take its place on every dashboard
+    tracker.summary({f"{verb}/{name}": value for name, value in metrics.items() if name not in (tables or {})})
     tracker.finish()
 
 
