@@ -1,6 +1,6 @@
 """An image's answers from what the models said of it: exports, sweeps, the server and `locate` share every line.
 
-Shapes: N candidates of an image, K stored crops, M captions, D embedding width.
+Shapes: N candidates of an image, K stored crops, M captions, V captions a scorer knows, D embedding width.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.boxes import xyxy_to_ltwh
-from core.choosing import Choice, ChoosingConfig, score_matrix, select
+from core.choosing import Choice, ChoosingConfig, logit_matrix, scores_of_logits, select
 from core.errors import InputError
+from core.posterior import caption_logs
 from core.values import Candidates, FoundBox, Prediction
 
 
@@ -32,21 +33,58 @@ class Seen:
         """
         if calibration is None or not len(self.candidates) or not captions:
             return None
-        lost = next((c for c in captions if c not in texts), None)
-        if lost is not None or self.embeddings_ND is None:
-            raise InputError(
-                f"candidates: hold no embedding of {'a crop' if lost is None else repr(lost)}; export again"
-            )
-        matrix_NM = score_matrix(dict(calibration), self.embeddings_ND, np.stack([texts[c] for c in captions]))
-        return Scores(matrix_NM, bool(calibration["sigmoid"]))
+        if self.embeddings_ND is None:
+            raise InputError("candidates: hold no embedding of a crop; export again")
+        return scores_of(calibration, self.embeddings_ND, captions, texts)
 
 
 @dataclass(frozen=True)
 class Scores:
-    """(N, M) what a scorer thinks of each candidate for each caption; `sigmoid`: probabilities, not raw logits."""
+    """(N, M) what a scorer thinks of each candidate for each caption; `sigmoid`: probabilities, not raw logits.
+
+    logs_NM2: `core.posterior.caption_logs`; None of a one-stage model, which has no logits.
+    """
 
     matrix_NM: NDArray[np.floating]
     sigmoid: bool
+    logs_NM2: NDArray[np.float64] | None = None
+
+    def take(self, rows: NDArray[np.intp]) -> "Scores":
+        """The scores of some of the candidates."""
+        return Scores(self.matrix_NM[rows], self.sigmoid, None if self.logs_NM2 is None else self.logs_NM2[rows])
+
+
+def scores_of(
+    calibration: Mapping[str, Any],
+    image_emb_ND: NDArray[np.floating],
+    captions: Sequence[str],
+    texts: Mapping[str, NDArray[np.float32]],
+) -> Scores:
+    """The scores of N crops for an image's captions, from the embeddings of both.
+
+    calibration: as in `core.choosing.score_matrix`; its `known` names the captions of a training with the vocabulary
+    loss, whose embeddings are wanted too. Raises InputError for a caption without embedding.
+    """
+    known = known_captions(calibration)
+    lost = next((c for c in [*captions, *known] if c not in texts), None)
+    if lost is not None:
+        raise InputError(f"candidates: hold no embedding of {lost!r}; export again")
+    sigmoid = bool(calibration["sigmoid"])
+    if not len(image_emb_ND):
+        empty = np.zeros((0, len(captions)))
+        return Scores(empty, sigmoid, np.zeros((0, len(captions), 2)))
+    logits_NM, known_NV = (
+        logit_matrix(calibration, image_emb_ND, np.stack([texts[c] for c in some])) if some else None
+        for some in (captions, known)
+    )
+    assert logits_NM is not None
+    logs_NM2 = caption_logs(logits_NM, captions, sigmoid, known or None, known_NV)
+    return Scores(scores_of_logits(logits_NM, sigmoid), sigmoid, logs_NM2)
+
+
+def known_captions(calibration: Mapping[str, Any] | None) -> list[str]:
+    """The captions that a scorer was trained to tell apart by the vocabulary loss; none of any other."""
+    return [] if calibration is None else list(calibration.get("known") or [])
 
 
 @dataclass(frozen=True)
@@ -54,8 +92,13 @@ class Answer:
     """What one image's captions got: the candidates, their scores, and each caption's choice."""
 
     candidates: Candidates
-    scores_NM: NDArray[np.floating] | None
+    scores: Scores | None
     choice: Choice
+
+    @property
+    def scores_NM(self) -> NDArray[np.floating] | None:  # noqa: N802 (the suffix says its shape)
+        """(N, M) the candidates' scores for each caption, None without a scorer."""
+        return None if self.scores is None else self.scores.matrix_NM
 
     @property
     def chosen_M(self) -> NDArray[np.intp]:  # noqa: N802 (the suffix says its shape)
@@ -96,5 +139,8 @@ def embeddings_of(
 
 def answer(candidates: Candidates, scores: Scores | None, num_captions: int, choosing: ChoosingConfig) -> Answer:
     """What an image's captions get; without scores (no scorer) the fallback answers."""
-    matrix_NM, sigmoid = (None, True) if scores is None else (scores.matrix_NM, scores.sigmoid)
-    return Answer(candidates, matrix_NM, select(matrix_NM, candidates.confidence, num_captions, choosing, sigmoid))
+    confidence_N = candidates.confidence
+    if scores is None:
+        return Answer(candidates, None, select(None, confidence_N, num_captions, choosing))
+    chosen = select(scores.matrix_NM, confidence_N, num_captions, choosing, scores.sigmoid, scores.logs_NM2)
+    return Answer(candidates, scores, chosen)

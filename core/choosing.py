@@ -1,16 +1,18 @@
 """From scores to answers: which candidate each caption of an image gets."""
 
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from core.errors import InputError
+from core.errors import InputError, check_shares
+from core.posterior import TINY, PosteriorWeights, assign_or_refuse, check_weights, posterior_merit
 
 NOBODY = -1  # the place of no candidate
-TINY = 1e-300  # stands for a probability of zero, which has no logarithm
 
 
 class ChoosingMethod(Enum):
@@ -32,6 +34,7 @@ class Combining(Enum):
 
     sum = "sum"  # (1 - w) * score + w * confidence; an assignment has the highest sum
     product = "product"  # score ** (1 - w) * confidence ** w; an assignment has the highest product
+    posterior = "posterior"  # weighted logarithms of what the crop says and of the confidence, by `choosing.posterior`
 
 
 class Fallback(Enum):
@@ -46,33 +49,69 @@ class ChoosingConfig:
     """How the answer is chosen among an image's candidates."""
 
     method: ChoosingMethod = ChoosingMethod.best  # best (published), or assignment: one box per caption jointly
-    confidence_weight: float = 0.0  # w: the share of the detector's confidence in the choice; 0 as published
-    combine: Combining = Combining.sum  # sum: (1 - w) * score + w * confidence; product: score^(1-w) * confidence^w
+    confidence_weight: float = 0.0  # w: the confidence's share in a sum or product; 0 as published
+    combine: Combining = Combining.sum  # sum: (1-w)*score + w*confidence; product: score^(1-w)*confidence^w; posterior
+    posterior: PosteriorWeights = field(default_factory=PosteriorWeights)  # of combine=posterior, per logarithm
+    refusal: float | None = None  # assignment: a caption keeps its best rather than lose more merit; null: never
     absent_below: float | None = None  # a best score below this means "not in this image"; null: never
     select: Select = Select.best  # best: one box a caption; above: every candidate with enough merit
     above: float = 0.5  # with select=above: the least merit, which is what `combine` makes of score and confidence
     fallback: Fallback = Fallback.confident  # without a scorer: the most confident candidate, or none
 
 
+def check_choosing(config: ChoosingConfig, prefix: str = "choosing.") -> None:
+    """InputError for settings out of range, and for a refusal where nothing is assigned."""
+    check_shares(config, ("confidence_weight",), prefix)
+    check_weights(config.posterior, f"{prefix}posterior.")
+    if config.refusal is not None and not (math.isfinite(config.refusal) and config.refusal >= 0):
+        raise InputError(f"{prefix}refusal: {config.refusal} is not a difference of merits, a number from 0 on")
+    if config.refusal is not None and config.method is not ChoosingMethod.assignment:
+        raise InputError(f"{prefix}refusal: only an assignment can be refused; it needs {prefix}method=assignment")
+
+
+def logit_matrix(
+    calibration: Mapping[str, Any], image_emb_ND: NDArray[np.floating], text_emb_MD: NDArray[np.floating]
+) -> NDArray[np.float32]:
+    """(N, M) scale times cosine plus bias of N crops and M captions from their unit embeddings."""
+    logits_NM = np.asarray(image_emb_ND, np.float32) @ np.asarray(text_emb_MD, np.float32).T
+    return logits_NM * np.float32(calibration["scale"]) + np.float32(calibration["bias"])
+
+
 def score_matrix(
-    calibration: dict[str, Any], image_emb_ND: NDArray[np.floating], text_emb_MD: NDArray[np.floating]
+    calibration: Mapping[str, Any], image_emb_ND: NDArray[np.floating], text_emb_MD: NDArray[np.floating]
 ) -> NDArray[np.floating]:
     """(N, M) scores of N crops and M captions from their unit embeddings.
 
     calibration: `scale`, `bias`, and `sigmoid`: true gives SigLIP's probabilities, false the raw logits of
     softmax-trained families.
     """
-    logits_NM = np.asarray(image_emb_ND, np.float32) @ np.asarray(text_emb_MD, np.float32).T
-    logits_NM = logits_NM * np.float32(calibration["scale"]) + np.float32(calibration["bias"])
-    if not calibration["sigmoid"]:
+    return scores_of_logits(logit_matrix(calibration, image_emb_ND, text_emb_MD), bool(calibration["sigmoid"]))
+
+
+def scores_of_logits(logits_NM: NDArray[np.floating], sigmoid: bool) -> NDArray[np.floating]:
+    """(N, M) the logits' sigmoid, or the logits themselves, as in `score_matrix`."""
+    if not sigmoid:
         return logits_NM
     return 1 / (1 + np.exp(-logits_NM.astype(np.float64)))  # float64: float32 would tie the least likely at 0
 
 
 def merit(
-    scores_NM: NDArray[np.float64], confidence_N: NDArray[np.float64], config: ChoosingConfig, sigmoid: bool
+    scores_NM: NDArray[np.floating],
+    confidence_N: NDArray[np.floating],
+    config: ChoosingConfig,
+    sigmoid: bool,
+    logs_NM2: NDArray[np.float64] | None = None,
 ) -> NDArray[np.float64]:
-    """(N, M) what candidates are compared by; of a product, the logarithm."""
+    """(N, M) what candidates are compared by; of a product, the logarithm.
+
+    logs_NM2: `core.posterior.caption_logs`, which a posterior wants; InputError where it has none.
+    """
+    if config.combine is Combining.posterior:
+        if logs_NM2 is None:
+            raise InputError("choosing.combine: posterior wants a scorer's logits; what a one-stage model is sure of "
+                             "takes sum or product")  # fmt: skip
+        return posterior_merit(logs_NM2, confidence_N, config.posterior)
+    scores_NM, confidence_N = np.asarray(scores_NM, np.float64), np.asarray(confidence_N, np.float64)
     if config.combine is Combining.product:
         confidence_N = np.log(np.maximum(confidence_N, TINY))
         # a raw logit is the logarithm of a softmax's probability already, but for what its caption's candidates share
@@ -83,7 +122,7 @@ def merit(
 
 def _least_merit(config: ChoosingConfig, sigmoid: bool) -> float:
     """`config.above` on the scale of `merit`."""
-    is_logarithm = config.combine is Combining.product and sigmoid
+    is_logarithm = config.combine is not Combining.sum and sigmoid
     return float(np.log(max(config.above, TINY))) if is_logarithm else config.above
 
 
@@ -115,6 +154,7 @@ def select(
     num_captions: int,
     config: ChoosingConfig,
     sigmoid: bool = True,
+    logs_NM2: NDArray[np.float64] | None = None,
 ) -> Choice:
     """The candidates that answer each caption: as `choose` one each, or with `select=above` all with enough merit.
 
@@ -122,7 +162,7 @@ def select(
     answer whose best score lies below it. Raises InputError for an assignment of several.
     """
     if config.select is Select.best:
-        return Choice(choose(scores_NM, confidence_N, num_captions, config, sigmoid))
+        return Choice(choose(scores_NM, confidence_N, num_captions, config, sigmoid, logs_NM2))
     if config.method is ChoosingMethod.assignment:
         raise InputError("choosing.method: an assignment gives each caption one box; choosing.select=above needs best")
     if len(confidence_N) == 0:
@@ -134,7 +174,7 @@ def select(
         if config.fallback is Fallback.none:
             least = np.inf
     else:
-        merit_NM = merit(np.asarray(scores_NM, np.float64), confidence, config, sigmoid)
+        merit_NM = merit(scores_NM, confidence, config, sigmoid, logs_NM2)
         least = _least_merit(config, sigmoid)
     best = merit_NM.argmax(axis=0)
     answered_NM = merit_NM >= least
@@ -149,6 +189,7 @@ def choose(
     num_captions: int,
     config: ChoosingConfig,
     sigmoid: bool = True,
+    logs_NM2: NDArray[np.float64] | None = None,
 ) -> NDArray[np.intp]:
     """(M,) the place of each caption's candidate, NOBODY where there is none.
 
@@ -162,13 +203,9 @@ def choose(
     if scores_NM is None:
         place = int(np.argmax(confidence_N)) if config.fallback is Fallback.confident else NOBODY
         return np.full(num_captions, place, np.intp)
-    merit_NM = merit(np.asarray(scores_NM, np.float64), np.asarray(confidence_N, np.float64), config, sigmoid)
-    chosen = merit_NM.argmax(axis=0)
-    if config.method is ChoosingMethod.assignment:
-        from scipy.optimize import linear_sum_assignment
-
-        rows, columns = linear_sum_assignment(merit_NM, maximize=True)
-        chosen[columns] = rows
+    merit_NM = merit(scores_NM, confidence_N, config, sigmoid, logs_NM2)
+    assigns = config.method is ChoosingMethod.assignment
+    chosen = assign_or_refuse(merit_NM, config.refusal) if assigns else merit_NM.argmax(axis=0)
     if config.absent_below is not None:
         best = np.asarray(scores_NM)[chosen, np.arange(num_captions)]
         chosen = np.where(best < config.absent_below, NOBODY, chosen)

@@ -44,12 +44,17 @@ def build_pipeline(
 
 
 def _check(config: PipelineConfig) -> None:
-    from core.choosing import Select
+    from core.choosing import Combining, Select, check_choosing
     from core.errors import InputError, check_limits, check_shares
 
     check_shares(config, ("confidence", "nms_iou"))
     check_shares(config.fusion, ("wbf_iou", "skip", "merge_threshold"), "fusion.")
-    check_shares(config.choosing, ("confidence_weight",), "choosing.")
+    check_choosing(config.choosing)
     check_limits([config.max_det], "max_det")
     if config.reranker is not None and config.reranker.weights and config.choosing.select is Select.above:
         raise InputError("reranker: chooses one candidate or none; choosing.select=above answers with several")
+    asks_one = config.onestage is not None and bool(config.onestage.weights)
+    if config.choosing.combine is Combining.posterior and asks_one and not scorer_weights(config.scorer):
+        raise InputError(
+            "choosing.combine: posterior wants a scorer, which a one-stage model that answers alone is not"
+        )

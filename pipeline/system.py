@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import numpy as np
 from numpy.typing import NDArray
 
-from core.answering import Answer, Seen, answer
+from core.answering import Answer, Seen, answer, known_captions
 from core.cuts import candidates_of
 from core.pixels import crop_box
 from core.stages import Detector, Image, Scorer, Upscaler, View
@@ -84,8 +84,9 @@ class Pipeline:
         if self.scorer is not None and len(seen.candidates):
             boxes = seen.candidates.boxes_xyxy
             seen = Seen(seen.candidates, self.embed_crops(crop_box(image, box) for box in boxes))
-            texts = dict(zip(captions, self.embed_texts(captions), strict=True))
             calibration = self.scorer.calibration
+            asked = list(dict.fromkeys([*captions, *known_captions(calibration)]))
+            texts = dict(zip(asked, self.embed_texts(asked), strict=True))
         scores = seen.scores(captions, texts, calibration)
         return answer(seen.candidates, scores, len(captions), self.config.choosing)
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from core.choosing import ChoosingConfig, Select
+from core.choosing import ChoosingConfig, ChoosingMethod, Combining, Select, check_choosing
 from core.cuts import CutConfig, FusionConfig, combinations
-from core.errors import InputError, check_shares
+from core.errors import InputError
 from core.files import read_json, sha256_bytes, sha256_file, write_json, write_text
 from core.progress import progress
 from core.runs import RunFolder
@@ -28,9 +28,9 @@ from eval.tracked import tell
 
 SETTINGS = ("detector", "imgsz", "detector_weights", "views", "confidence", "nms_iou", "max_det", "fusion", "wbf_iou",
             "weights", "scorer", "upscaler", "scorer_weights", "method", "confidence_weight",
-            "combine", "absent_below", "select", "above")  # fmt: skip
+            "combine", "refusal", "absent_below", "select", "above")  # fmt: skip
 AXES = ("confidence", "nms_iou", "wbf_iou", "confidence_weight", "max_det", "views", "fusion", "weights", "method",
-        "combine", "absent_below", "select", "above")  # fmt: skip
+        "combine", "refusal", "absent_below", "select", "above")  # fmt: skip
 RARELY = ("views", "fusion", "wbf_iou", "weights")  # axes that pipeline.export covers only when it is asked to
 SHOWN = ("accuracy", "ceiling", "chance", "AP", "AP50", "precision", "recall", "f1")
 SHOWN_APART = ("instance_f1", "exact_share", "none_accuracy", "target_accuracy")  # of captions with several or none
@@ -46,18 +46,32 @@ def points_of(config: SweepConfig, store: CandidateStore) -> list[SystemPoint]:
     for name in AXES:
         if not getattr(config, name):
             raise InputError(f"{name}: is an empty list, so there is nothing to try")
-    check_shares(config, ("confidence_weight",))
     detectors, scorers = _keys(config, store)
     fusion = FusionConfig(view_weights=config.view_weights, min_votes=config.min_votes, score_rule=config.score_rule)
     cuts = combinations(config, CutConfig(fusion=fusion))
-    choosings = [
-        ChoosingConfig(m, w, c, absent, select, above, config.fallback)
-        for m, w, c, absent, select, above in product(config.method, config.confidence_weight, config.combine,
-                                                      config.absent_below, config.select, config.above)
-        if select is Select.above or above == config.above[0]
-    ]  # fmt: skip
+    choosings = choosings_of(config)
     return [SystemPoint(views, cut, detector, scorer, choosing) for detector, views, scorer, choosing, cut in
             product(detectors, config.views, scorers, choosings, cuts)]  # fmt: skip
+
+
+def choosings_of(config: SweepConfig) -> list[ChoosingConfig]:
+    """Every way of choosing; what one way has no use for is tried with the first value alone. Raises InputError."""
+    axes = product(config.method, config.confidence_weight, config.combine, config.refusal, config.absent_below,
+                   config.select, config.above)  # fmt: skip
+    found = []
+    for method, weight, combine, refusal, absent, select, above in axes:
+        assigns = method is ChoosingMethod.assignment
+        if select is not Select.above and above != config.above[0]:
+            continue
+        if combine is Combining.posterior and weight != config.confidence_weight[0]:
+            continue
+        if not assigns and refusal != config.refusal[0]:
+            continue
+        refusal = refusal if assigns else None
+        found.append(ChoosingConfig(method, weight, combine, config.posterior, refusal, absent, select, above,
+                                    config.fallback))  # fmt: skip
+        check_choosing(found[-1], "")
+    return found
 
 
 def _keys(config: SweepConfig, store: CandidateStore) -> tuple[list[str], list[str | None]]:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.answering import Scores, answer
-from core.choosing import NOBODY, ChoosingConfig, Select
+from core.choosing import NOBODY, ChoosingConfig, Combining, Select
 from core.cuts import CutConfig, Point
 from core.values import Candidates
 from eval.answers.measures import FIGURES, RATIOS, Counts, parts_and_wholes, plain_figures
@@ -39,8 +39,10 @@ class SystemPoint(Point):
             "detector": self.detector, "views": self.views, "confidence": self.cut.confidence,
             "nms_iou": self.cut.nms_iou, "max_det": self.cut.max_det, "fusion": fusion.method.value,
             "wbf_iou": fusion.wbf_iou, "weights": " ".join(map(str, fusion.weights)) or None, "scorer": self.scorer,
-            "method": chosen.method.value, "confidence_weight": chosen.confidence_weight,
-            "combine": chosen.combine.value, "absent_below": chosen.absent_below, "select": chosen.select.value,
+            "method": chosen.method.value,
+            "confidence_weight": None if chosen.combine is Combining.posterior else chosen.confidence_weight,
+            "combine": chosen.combine.value, "refusal": chosen.refusal, "absent_below": chosen.absent_below,
+            "select": chosen.select.value,
             "above": chosen.above if chosen.select is Select.above else None,
         }  # fmt: skip
 

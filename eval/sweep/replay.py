@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core.answering import Scores
+from core.answering import Scores, scores_of
 from core.boxes import xyxy_to_ltwh
-from core.choosing import score_matrix
 from core.cuts import CutConfig, candidates_of, cut_and_fuse, fitting_views
 from core.errors import InputError
 from core.files import read_json
@@ -113,12 +112,9 @@ def suppress_at(
 class CropScores:
     """One scorer's scores of an image's stored crops for its captions, found by pixel box."""
 
-    def __init__(
-        self, stored_K4: NDArray[np.int32], scores_KM: NDArray[np.floating], size: tuple[int, int], sigmoid: bool
-    ) -> None:
-        self._sigmoid = sigmoid  # scores are probabilities, not raw logits
+    def __init__(self, stored_K4: NDArray[np.int32], scores: Scores, size: tuple[int, int]) -> None:
         self._place = {box: k for k, box in enumerate(map(tuple, stored_K4.tolist()))}
-        self._scores_KM, self._size = scores_KM, size
+        self._scores, self._size = scores, size  # scores: of the K stored crops
         self._known: dict[bytes, int] = {}
         self._raw: tuple[NDArray[np.float32], NDArray[np.intp]] | None = None  # an image's raw boxes and their rows
 
@@ -130,7 +126,7 @@ class CropScores:
             for n, box in zip(fresh, pixel_boxes(boxes_xyxy[fresh], *self._size).tolist(), strict=True):
                 self._known[keys[n]] = self._place.get(tuple(box), -1)
         rows = [self._known[key] for key in keys]
-        return None if -1 in rows else Scores(self._scores_KM[rows], self._sigmoid)
+        return None if -1 in rows else self._scores.take(np.asarray(rows, np.intp))
 
     def of_raw(self, boxes_xyxy: NDArray[np.float32], places: NDArray[np.intp]) -> Scores | None:
         """As `of(boxes_xyxy[places])`; all boxes are looked up at the first call, later calls only take rows."""
@@ -138,7 +134,7 @@ class CropScores:
             pixels = pixel_boxes(boxes_xyxy, *self._size).tolist()
             self._raw = boxes_xyxy, np.asarray([self._place.get(tuple(box), -1) for box in pixels], np.intp)
         rows = self._raw[1][places]
-        return None if len(rows) and rows.min() < 0 else Scores(self._scores_KM[rows], self._sigmoid)
+        return None if len(rows) and rows.min() < 0 else self._scores.take(rows)
 
 
 class Replay:
@@ -185,11 +181,10 @@ class Replay:
         if lost:
             raise InputError(f"{self.store.folder}: holds no embedding of the caption {lost[0]!r} of {entry.image} by "
                              f"scorer {scorer}; run pipeline.export over this truth")  # fmt: skip
-        scores: NDArray[np.floating] = np.zeros((len(boxes), len(entry.annotations)))
-        if len(boxes) and entry.annotations:
-            texts_MD = np.stack([texts[a.caption] for a in entry.annotations])
-            scores = score_matrix(about["calibration"], embeddings_KD, texts_MD)
-        return CropScores(boxes, scores, self._sizes[digest], bool(about["calibration"]["sigmoid"]))
+        captions = [a.caption for a in entry.annotations]
+        if not captions:
+            return CropScores(boxes, Scores(np.zeros((len(boxes), 0)), True), self._sizes[digest])
+        return CropScores(boxes, scores_of(about["calibration"], embeddings_KD, captions, texts), self._sizes[digest])
 
 
 class GroundedReplay(Replay):

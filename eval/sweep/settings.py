@@ -7,6 +7,7 @@ from omegaconf import MISSING
 
 from core.choosing import ChoosingMethod, Combining, Fallback, Select
 from core.cuts import FusionMethod, ScoreRule
+from core.posterior import PosteriorWeights
 from core.runs import RunConfig
 from core.tracking import TrackingConfig
 
@@ -31,7 +32,9 @@ class SweepConfig(RunConfig):
     scorers: list[str] = field(default_factory=list)  # keys in the store (upscaler-scorer), or none; empty: each
     method: list[ChoosingMethod] = field(default_factory=lambda: [ChoosingMethod.best])  # best or assignment
     confidence_weight: list[float] = field(default_factory=lambda: [0.0])  # of the detector in the choice
-    combine: list[Combining] = field(default_factory=lambda: [Combining.sum])  # of score and confidence: sum, product
+    combine: list[Combining] = field(default_factory=lambda: [Combining.sum])  # sum, product or posterior
+    posterior: PosteriorWeights = field(default_factory=PosteriorWeights)  # of combine=posterior; eval.fit finds them
+    refusal: list[Any] = field(default_factory=lambda: [None])  # of assignments: the merit a caption may lose
     absent_below: list[Any] = field(default_factory=lambda: [None])  # scores below mean "not in this image"
     select: list[Select] = field(default_factory=lambda: [Select.best])  # best: one box a caption; above: several
     above: list[float] = field(default_factory=lambda: [0.5])  # with select=above, the least merit of an answer's box

@@ -102,9 +102,9 @@ class Answers:
         config, candidates = self.pipeline.config.choosing, answered.candidates
         if int(answered.chosen_M[m]) == NOBODY:
             return np.zeros(0, np.intp)
-        rank = candidates.confidence.astype(np.float64)
-        if answered.scores_NM is not None:
-            rank = merit(answered.scores_NM[:, [m]].astype(np.float64), rank, config, True)[:, 0]
+        rank, scores = candidates.confidence.astype(np.float64), answered.scores
+        if scores is not None:
+            rank = merit(scores.matrix_NM, rank, config, scores.sigmoid, scores.logs_NM2)[:, m]
         order = np.argsort(-rank, kind="stable")
         first = int(answered.chosen_M[m])
         return np.asarray([first, *order[order != first]][: self.reranker.config.best], np.intp)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from core.answering import known_captions
 from core.cuts import CutConfig, Point, cut_and_fuse
 from core.images import read_image
 from core.pixels import crop_box, pixel_boxes
@@ -156,7 +157,8 @@ def _fill_texts(store: CandidateStore, pipeline: Pipeline, captioned: Sequence[C
     if pipeline.scorer is None:
         return
     known = store.read_texts(pipeline.scorer.key)
-    fresh = sorted({c for entry in captioned for c in entry.captions} - known.keys())
+    asked = {c for entry in captioned for c in entry.captions} | {*known_captions(pipeline.scorer.calibration)}
+    fresh = sorted(asked - known.keys())
     if fresh:
         store.add_texts(pipeline.scorer.key, fresh, pipeline.embed_texts(fresh))
 

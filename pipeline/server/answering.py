@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from core.answering import Seen, answer
+from core.answering import Seen, answer, known_captions
 from core.cuts import candidates_of
 from core.errors import InputError
 from core.images import decode_image
@@ -64,6 +64,7 @@ class Answering:
         self._pipeline, self._batch, self._decode = pipeline, batch, decode
         self._images: Recent[Seen] = Recent(images)
         self._captions: Recent[NDArray[np.float32]] = Recent(CAPTIONS)
+        self._known: dict[str, NDArray[np.float32]] = {}  # what the scorer knows, read at the first request
 
     def answer(self, requests: Sequence[Sequence[Instance]]) -> list[Boxes | InputError]:
         """Each request's boxes in the order of its instances, or the error that one of its images causes."""
@@ -114,9 +115,12 @@ class Answering:
     def _read(self, captions: set[str]) -> dict[str, NDArray[np.float32]]:
         if self._pipeline.scorer is None:
             return {}
-        known = {caption: self._captions.get(caption) for caption in captions}
+        if not self._known:
+            names = known_captions(self._pipeline.scorer.calibration)
+            self._known = dict(zip(names, self._pipeline.embed_texts(names), strict=True)) if names else {}
+        known = {caption: self._captions.get(caption) for caption in captions - self._known.keys()}
         fresh = sorted(caption for caption, embedding in known.items() if embedding is None)
-        texts = {caption: embedding for caption, embedding in known.items() if embedding is not None}
+        texts = self._known | {caption: embedding for caption, embedding in known.items() if embedding is not None}
         if fresh:
             for caption, embedding in zip(fresh, self._pipeline.embed_texts(fresh), strict=True):
                 self._captions.put(caption, embedding)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from core.answering import known_captions
 from core.choosing import score_matrix
 from core.errors import InputError
 from core.files import sha256_bytes
@@ -25,6 +26,7 @@ class MergedScorer:
     """Members' logits averaged by weight, as `core.stages.Scorer`.
 
     The sigmoid is taken only if every member is of a family trained with it; otherwise scores are mean raw logits.
+    Captions are known to it if all members know the same.
     """
 
     def __init__(self, members: Sequence[TwoTowerScorer], weights: Sequence[float], any_policy: bool = False) -> None:
@@ -38,6 +40,9 @@ class MergedScorer:
         self._factors = np.sqrt(shares * scales / scale).astype(np.float32)
         sigmoid = all(m.calibration["sigmoid"] for m in self._members)
         self.calibration: dict[str, Any] = {"scale": scale, "bias": float(shares @ biases), "sigmoid": sigmoid}
+        vocabularies = {frozenset(known_captions(m.calibration)) for m in self._members}
+        if len(vocabularies) == 1 and known_captions(self._members[0].calibration):
+            self.calibration["known"] = known_captions(self._members[0].calibration)
         self.policy = _one_policy(self._members, any_policy)
         parts = [f"{m.key} {share:.9g}" for m, share in zip(self._members, shares, strict=True)]
         self.key = sha256_bytes(f"merged {' '.join(parts)}".encode())[:16]

@@ -19,6 +19,7 @@ from core.files import sha256_bytes, sha256_file
 from core.manifest import MANIFEST
 from core.stages import Image, require_finite
 from siglip.model import choose_template, unit
+from siglip.objective import read_known_captions
 from siglip.settings import ScorerMemberConfig
 
 _DIGESTED = {".safetensors", ".bin", ".json", ".onnx", ".data", ".engine"}  # files that decide what a folder answers
@@ -73,6 +74,9 @@ class TwoTowerScorer:
         self.template = choose_template(config.template, self.settings.get("template"), str(config.weights))
         self.policy = self.settings.get("policy")
         self.calibration = towers.calibration
+        known = read_known_captions(str(config.weights))
+        if known:  # said only then: a stored calibration without it stays what it was
+            self.calibration = {**self.calibration, "known": known}
         self._batch, self._weights = config.batch, str(config.weights)
         made_of = f"{weights_digest(str(config.weights))} {self.template} {config.precision.value}"
         self.key = sha256_bytes(made_of.encode())[:16]
