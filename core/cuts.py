@@ -1,6 +1,7 @@
 """The way from a detector's proposals to an image's candidates, and the grid of settings of that way.
 
-The order of cuts is the same everywhere: per detector and view confidence, NMS, max_det; then fusion; then choosing.
+The order of cuts is the same everywhere: per detector and view confidence, NMS, max_det, and the vote of a kept box's
+proposals on its place; then fusion; then choosing.
 """
 
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ import numpy as np
 
 from core.errors import InputError, check_limits, check_shares
 from core.stages import View
-from core.suppression import cut
+from core.suppression import cut, vote
 from core.values import Candidates
 
 
@@ -67,6 +68,7 @@ class CutConfig:
     nms_iou: float = 0.5  # of two boxes overlapping more than this the less confident goes
     max_det: int | None = 20  # at most so many a view; null: all
     fusion: FusionConfig = field(default_factory=FusionConfig)
+    vote_iou: float | None = None  # a kept box becomes the mean of proposals overlapping it so much; 0 or null: not
 
 
 def weight_lists(given: Sequence[Sequence[Any]], field_name: str) -> list[list[float]]:
@@ -81,10 +83,12 @@ def weight_lists(given: Sequence[Sequence[Any]], field_name: str) -> list[list[f
 def cut_and_fuse(views: Sequence[View], config: CutConfig, kept: Sequence[Candidates] | None = None) -> Candidates:
     """What passes the cuts, the views' boxes brought together, by descending confidence; nothing where none passes.
 
-    kept: each view's boxes after its own cuts, where a caller has them already, as a sweep has.
+    kept: each view's boxes after its own cuts and vote, where a caller has them already, as a sweep has.
     """
     if kept is None:
         kept = [cut(view.candidates, config.confidence, config.nms_iou, config.max_det) for view in views]
+        if config.vote_iou:
+            kept = [vote(k, view.candidates, config.vote_iou) for k, view in zip(kept, views, strict=True)]
     return kept[0] if len(kept) == 1 else _fuse(kept, config, [view.name for view in views])
 
 
@@ -157,6 +161,7 @@ class CutLists(Protocol):
     fusion: list[FusionMethod]
     wbf_iou: list[float]
     weights: list[list[Any]]
+    vote_iou: list[Any]
 
 
 def combinations(lists: CutLists, own: CutConfig, prefix: str = "") -> list[CutConfig]:
@@ -165,7 +170,7 @@ def combinations(lists: CutLists, own: CutConfig, prefix: str = "") -> list[CutC
     The overlaps and weights of wbf are tried with no other fusion. prefix: what stands before the lists' names on the
     command line. Raises InputError for values out of range.
     """
-    check_shares(lists, ("confidence", "nms_iou", "wbf_iou"), prefix)
+    check_shares(lists, ("confidence", "nms_iou", "wbf_iou", "vote_iou"), prefix)
     check_limits(lists.max_det, f"{prefix}max_det")
     ious = lists.wbf_iou or [own.fusion.wbf_iou]
     weights = weight_lists(lists.weights, f"{prefix}weights") or [list(own.fusion.weights)]
@@ -176,4 +181,6 @@ def combinations(lists: CutLists, own: CutConfig, prefix: str = "") -> list[CutC
     ]
     limits: Sequence[int | None] = lists.max_det or [own.max_det]
     confidences, overlaps = lists.confidence or [own.confidence], lists.nms_iou or [own.nms_iou]
-    return [CutConfig(c, i, m, f) for f in fusions for c, i, m in product(confidences, overlaps, limits)]
+    votes = list(dict.fromkeys(v or None for v in lists.vote_iou)) or [own.vote_iou]
+    cuts = product(fusions, votes, confidences, overlaps, limits)
+    return [CutConfig(c, i, m, f, v) for f, v, c, i, m in cuts]

@@ -10,7 +10,7 @@ from omegaconf import MISSING
 
 from core.boxes import xyxy_to_ltwh
 from core.cuts import CutConfig, cut_and_fuse
-from core.errors import InputError, check_limits
+from core.errors import InputError, check_limits, check_shares
 from core.images import IMAGE_SUFFIXES, read_image
 from core.progress import progress
 from core.published import Published, beside
@@ -40,6 +40,7 @@ class PredictConfig(WeightsConfig, RunConfig):
 def run(config: PredictConfig, folder: RunFolder) -> dict[str, Any]:
     """Write `detections.json`: every image's boxes after the cuts and the fusion of views. Raises InputError."""
     check_limits([config.chunk], "chunk")
+    check_shares(config.cut, ("confidence", "nms_iou", "vote_iou"), "cut.")
     names = _names(config)
     device = config.device or _best_device()
     detector = build_detector(config.detector, device)

@@ -47,7 +47,7 @@ def _check(config: PipelineConfig) -> None:
     from core.choosing import Combining, Select, check_choosing
     from core.errors import InputError, check_limits, check_shares
 
-    check_shares(config, ("confidence", "nms_iou"))
+    check_shares(config, ("confidence", "nms_iou", "vote_iou"))
     check_shares(config.fusion, ("wbf_iou", "skip", "merge_threshold"), "fusion.")
     check_choosing(config.choosing)
     check_limits([config.max_det], "max_det")

@@ -26,8 +26,8 @@ from eval.sweep.settings import SweepConfig
 from eval.tables import comma_separated, markdown, print_table, varying
 from eval.tracked import tell
 
-SETTINGS = ("detector", "imgsz", "detector_weights", "views", "confidence", "nms_iou", "max_det", "fusion", "wbf_iou",
-            "weights", "scorer", "upscaler", "scorer_weights", "method", "confidence_weight",
+SETTINGS = ("detector", "imgsz", "detector_weights", "views", "confidence", "nms_iou", "max_det", "vote_iou", "fusion",
+            "wbf_iou", "weights", "scorer", "upscaler", "scorer_weights", "method", "confidence_weight",
             "combine", "refusal", "absent_below", "select", "above")  # fmt: skip
 AXES = ("confidence", "nms_iou", "wbf_iou", "confidence_weight", "max_det", "views", "fusion", "weights", "method",
         "combine", "refusal", "absent_below", "select", "above")  # fmt: skip
@@ -117,7 +117,9 @@ def sweep(config: SweepConfig) -> tuple[list[dict[str, Any]], Sweeper]:
 
 
 def _word(value: Any) -> str:
-    """A list as Hydra's grammar writes it."""
+    """A value or a list as Hydra's grammar writes it."""
+    if value is None:
+        return "null"
     if not isinstance(value, str) and isinstance(value, Sequence):
         return "[" + ",".join(map(_word, value)) + "]"
     return str(value.value if isinstance(value, Enum) else value)

@@ -37,9 +37,9 @@ class SystemPoint(Point):
         fusion, chosen = self.cut.fusion, self.choosing
         return {
             "detector": self.detector, "views": self.views, "confidence": self.cut.confidence,
-            "nms_iou": self.cut.nms_iou, "max_det": self.cut.max_det, "fusion": fusion.method.value,
-            "wbf_iou": fusion.wbf_iou, "weights": " ".join(map(str, fusion.weights)) or None, "scorer": self.scorer,
-            "method": chosen.method.value,
+            "nms_iou": self.cut.nms_iou, "max_det": self.cut.max_det, "vote_iou": self.cut.vote_iou,
+            "fusion": fusion.method.value, "wbf_iou": fusion.wbf_iou,
+            "weights": " ".join(map(str, fusion.weights)) or None, "scorer": self.scorer, "method": chosen.method.value,
             "confidence_weight": None if chosen.combine is Combining.posterior else chosen.confidence_weight,
             "combine": chosen.combine.value, "refusal": chosen.refusal, "absent_below": chosen.absent_below,
             "select": chosen.select.value,
@@ -191,10 +191,10 @@ class Sweeper:
         if len(kept) != 1:
             candidates, overlaps_NG = self.candidates(image, point.cut)
             return _judged(image, candidates, overlaps_NG, _scored(crops, candidates, image), point.choosing)
-        key = (id(image), id(crops), chosen_by, kept[0].tobytes())
+        key = (id(image), id(crops), chosen_by, point.cut.vote_iou, kept[0].tobytes())
         if key not in self._answered:
             candidates, overlaps_NG = self.candidates(image, point.cut)
-            raw = len(kept[0]) > 0 and not image.grounded
+            raw = len(kept[0]) > 0 and not image.grounded and not point.cut.vote_iou
             scores = _scored_raw(crops, image, kept[0]) if raw else _scored(crops, candidates, image)
             self._answered[key] = _judged(image, candidates, overlaps_NG, scores, point.choosing)
         return self._answered[key]
@@ -202,7 +202,7 @@ class Sweeper:
     def candidates(self, image: ImageReplay, cut: CutConfig) -> tuple[Candidates, NDArray[np.float64]]:
         """The image's candidates at a cut, with their (N, G) overlaps with its targets."""
         kept = image.cut_views(cut.confidence, cut.nms_iou, cut.max_det)
-        if len(kept) == 1 and len(kept[0]):  # nothing is fused: the raw boxes' overlaps are known
+        if len(kept) == 1 and len(kept[0]) and not cut.vote_iou:  # nothing is fused: raw boxes' overlaps are known
             return Candidates(image.boxes_xyxy[kept[0]], image.confidence[kept[0]]), image.overlaps[kept[0]]
         candidates = image.candidates(cut)
         return candidates, image.overlaps_of(candidates.boxes_xyxy)

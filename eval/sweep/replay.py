@@ -20,6 +20,7 @@ from core.grounded import read_said
 from core.pixels import pixel_boxes
 from core.stages import View
 from core.store import CandidateStore
+from core.suppression import vote
 from core.values import AnnotatedImage, Candidates
 from eval.answers.outcomes import HIT_IOU
 from eval.boxes.matching import iou_ltwh
@@ -48,6 +49,7 @@ class ImageReplay:
     confidence: NDArray[np.float32] = field(init=False)
     overlaps: NDArray[np.float64] = field(init=False)  # (R, G) IoU of raw boxes and targets
     _suppressed: dict[float, list[NDArray[np.intp]]] = field(default_factory=dict)
+    _votes: dict[float, tuple[NDArray[np.float32], NDArray[np.bool_]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         sets = [v.candidates for v in self.views] or [Candidates.empty()]
@@ -97,7 +99,20 @@ class ImageReplay:
 
     def _kept(self, cut: CutConfig) -> list[Candidates]:
         kept = self.cut_views(cut.confidence, cut.nms_iou, cut.max_det)
-        return [Candidates(self.boxes_xyxy[k], self.confidence[k]) for k in kept]
+        boxes = self.boxes_xyxy
+        if cut.vote_iou:
+            boxes = self._voted(cut.vote_iou, kept)
+        return [Candidates(boxes[k], self.confidence[k]) for k in kept]
+
+    def _voted(self, vote_iou: float, kept: Sequence[NDArray[np.intp]]) -> NDArray[np.float32]:
+        """(R, 4) the raw boxes, those in `kept` moved by their view's votes; no cut changes where a box moves to."""
+        moved, known = self._votes.setdefault(vote_iou, (self.boxes_xyxy.copy(), np.zeros(len(self.boxes_xyxy), bool)))
+        for view, places in zip(self.views, kept, strict=True):
+            fresh = places[~known[places]]
+            asked = Candidates(self.boxes_xyxy[fresh], self.confidence[fresh])
+            moved[fresh] = vote(asked, view.candidates, vote_iou).boxes_xyxy
+            known[fresh] = True
+        return moved
 
 
 def suppress_at(

@@ -26,6 +26,7 @@ class SweepConfig(RunConfig):
     fusion: list[FusionMethod] = field(default_factory=lambda: [FusionMethod.nms])  # of several views: nms, wbf, none
     wbf_iou: list[float] = field(default_factory=lambda: [0.5])  # clusters of wbf
     weights: list[list[Any]] = field(default_factory=lambda: [[]])  # of the views in wbf; empty: all equal
+    vote_iou: list[Any] = field(default_factory=lambda: [None])  # proposals overlapping a box so much move it
     min_votes: int = 1  # wbf keeps clusters that so many views agree on
     view_weights: dict[str, float] = field(default_factory=dict)  # by name pattern, as the export's fusion.view_weights
     score_rule: ScoreRule = ScoreRule.avg  # wbf's confidence, as in ensemble-boxes

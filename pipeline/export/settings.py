@@ -24,6 +24,7 @@ class SweepLists:
     fusion: list[FusionMethod] = field(default_factory=list)  # of several views: nms, wbf, none
     wbf_iou: list[float] = field(default_factory=list)  # clusters of wbf
     weights: list[list[Any]] = field(default_factory=list)  # of the views in wbf; empty: all equal
+    vote_iou: list[Any] = field(default_factory=list)  # overlaps of the proposals that vote on a box; null: no vote
 
 
 @dataclass

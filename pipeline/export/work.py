@@ -193,7 +193,8 @@ def _fill_embeddings(
 def _detections(
     store: CandidateStore, pipeline: Pipeline, captioned: Sequence[CaptionedImage], digests: dict[str, str]
 ) -> Iterator[Detection]:
-    everything = CutConfig(AP_CONFIDENCE, pipeline.config.nms_iou, AP_MAX_DET, pipeline.config.fusion)
+    cuts = pipeline.config
+    everything = CutConfig(AP_CONFIDENCE, cuts.nms_iou, AP_MAX_DET, cuts.fusion, cuts.vote_iou)
     for entry in captioned:
         found = cut_and_fuse(store.read_views(pipeline.detector.key, digests[entry.image]), everything)
         found = found.take(found.confidence >= np.float32(AP_CONFIDENCE))  # an average of views may lie below it

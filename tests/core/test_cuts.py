@@ -1,9 +1,9 @@
 import numpy as np
 
-from core.cuts import CutConfig, FusionConfig, FusionMethod, candidates_of, most_confident
+from core.cuts import CutConfig, FusionConfig, FusionMethod, candidates_of, cut_and_fuse, most_confident
 from core.fusion import weighted_boxes_fusion
 from core.stages import View
-from core.suppression import cut
+from core.suppression import cut, vote
 from core.values import Candidates
 
 
@@ -48,3 +48,12 @@ def test_when_nothing_passes_the_most_confident_proposal_remains():
     assert found.boxes_xyxy.tolist() == [[0, 0, 10, 10]]
     assert len(candidates_of([view("c", [])], CutConfig())) == 0
     assert len(most_confident([])) == 0
+
+
+def test_boxes_are_voted_upon_by_all_of_their_view_before_fusion():
+    near = view("c", [[0, 0, 10, 10, 0.9], [0, 0, 10, 8, 0.1]])
+    moved = cut_and_fuse([near, B], CutConfig(confidence=0.2, nms_iou=0.5, max_det=None, vote_iou=0.6))
+    alone = vote(near.candidates.take(np.array([0])), near.candidates, 0.6)
+    assert moved.boxes_xyxy[0].tolist() == alone.boxes_xyxy[0].tolist() != [0, 0, 10, 10]
+    off = [cut_and_fuse([near], CutConfig(0.2, vote_iou=v)).boxes_xyxy.tolist() for v in (None, 0.0)]
+    assert off == [[[0, 0, 10, 10]]] * 2

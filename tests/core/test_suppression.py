@@ -2,7 +2,7 @@ import numpy as np
 import torch
 from torchvision.ops import nms as torchvision_nms
 
-from core.suppression import cut, nms
+from core.suppression import cut, nms, vote
 from core.values import Candidates
 
 
@@ -54,3 +54,26 @@ def test_a_higher_confidence_can_be_cut_after_suppression():
         low = cut(found, 0.05, 0.4, None)
         high = cut(found, 0.6, 0.4, None)
         assert np.array_equal(low.take(low.confidence >= np.float32(0.6)).boxes_xyxy, high.boxes_xyxy)
+
+
+def test_a_voted_box_is_the_mean_by_hand():
+    boxes = np.array([[0, 0, 10, 10], [0, 0, 10, 8], [2, 0, 12, 10], [6, 0, 16, 10], [50, 50, 60, 60]], np.float32)
+    view = Candidates(boxes, np.array([0.9, 0.5, 0.3, 0.8, 0.7], np.float32))
+    kept = view.take(np.array([0, 4]))
+    voted = vote(kept, view, 0.6)
+    # IoU with the first: 1, 0.8, 80 / 120, 40 / 160, 0; the fourth is below 0.6
+    weight = np.array([1.0, 0.8, 80 / 120]) * view.confidence[:3].astype(np.float64)
+    np.testing.assert_allclose(voted.boxes_xyxy[0], np.average(boxes[:3], axis=0, weights=weight), rtol=1e-6)
+    assert voted.boxes_xyxy[1].tolist() == [50, 50, 60, 60]  # alone it stays
+    assert (voted.confidence == kept.confidence).all()
+
+
+def test_a_vote_does_not_hang_on_the_other_kept_boxes():
+    rng = np.random.default_rng(8)
+    view = Candidates(*random_set(rng, quantised=False))
+    together = vote(view, view, 0.5).boxes_xyxy
+    for place in range(len(view)):
+        assert (vote(view.take(np.array([place])), view, 0.5).boxes_xyxy[0] == together[place]).all()
+    point = Candidates(np.array([[3, 3, 3, 3]], np.float32), np.array([0.5], np.float32))
+    assert vote(point, point, 0.5).boxes_xyxy.tolist() == [[3, 3, 3, 3]]
+    assert len(vote(Candidates.empty(), view, 0.5)) == 0

@@ -65,7 +65,7 @@ def test_every_point_equals_the_answers_written_to_a_file(made_up, mixed, tmp_pa
     )  # fmt: skip
     rows, _ = sweep(config)
     points = points_of(config, store)
-    assert len(rows) == len(points) == 2 * 2 * 2 * 2 * 3  # `above` is no axis of select=best
+    assert len(rows) == len(points) == 2 * 2 * 3 * (2 * 2 + 1)  # no axis of select=best, of posterior
     seen = set()
     for row, point in zip(rows, points, strict=True):
         outcomes = written(made_up, store, truth, point, tmp_path / "p.jsonl")

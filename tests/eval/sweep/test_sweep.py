@@ -1,6 +1,7 @@
 """eval.sweep: every point equal to the plain way through core, one after the other, whatever points share."""
 
 import json
+from itertools import product
 
 import numpy as np
 import pytest
@@ -64,7 +65,7 @@ def test_every_point_equals_the_plain_way(made_up, tmp_path):
     config = config_of(store, truth, **AXES)
     rows, _ = sweep(config)
     points = points_of(config, store)
-    assert len(rows) == len(points) == 4 * 3 * 3 * 2 * 2 * 2
+    assert len(rows) == len(points) == 4 * 3 * 3 * 2 * (2 * 2 + 1)
     true = truth_table(read_annotations(truth))
     for row, point in zip(rows, points, strict=True):
         hits, found = plain_way(made_up, store, truth, point)
@@ -115,11 +116,14 @@ def test_fused_candidates_equal_the_plain_way(made_up, tmp_path):
     assert not np.array_equal(weighted.confidence, plain.confidence)  # the weights matter here
     for fusion in (
         by_name,
+        equally,
         *(FusionConfig(method=m, wbf_iou=0.55, weights=w) for m in FusionMethod for w in ([], [1.0, 2.0, 0.5])),
     ):
-        for confidence in (0.1, 0.5, 0.99):
-            cut = CutConfig(confidence, 0.5, 10, fusion)
-            for image in replay.images("detectorkey"):
+        for (confidence, vote_iou), views in product(product((0.1, 0.5, 0.99), (None, 0.6)), ("*", "*/v1")):
+            if views != "*" and fusion is not equally:
+                continue
+            cut = CutConfig(confidence, 0.5, 10, fusion, vote_iou)
+            for image in replay.images("detectorkey", views):
                 ours, _ = Sweeper(replay).candidates(image, cut)
                 plain = candidates_of(image.views, cut)
                 assert np.array_equal(ours.boxes_xyxy, plain.boxes_xyxy)

@@ -1,10 +1,19 @@
 """One store, one sweep over every axis that models, cuts and choosing have: each point as if run alone."""
 
 import json
+import shutil
 from itertools import product
 
+import pytest
+
+from core.images import read_image
 from core.records import read_predictions
+from core.store import CandidateStore
 from eval.sweep import main as sweep
+from pipeline.opening import open_pipeline
+from pipeline.server.answering import Answering
+from pipeline.server.limits import Instance
+from siglip.objective import Form, write_objective
 
 SLICES = "detector.slices={mode: size, size: [96, 96], imgsz: 96}"
 SIZES = (96, 160)
@@ -88,3 +97,65 @@ def test_points_over_checkpoints_fusion_weights_pads_and_scorers_equal_exports_a
                   "weights": " ".join(str(float(w)) for w in weights)}  # fmt: skip
         (row,) = [row for row in rows if wanted.items() <= row.items()]
         assert row["accuracy"] == json.loads((run / "metrics.json").read_text())["accuracy"]
+
+
+def knowing(scorer, folder, captions):
+    """A copy of a scorer that was trained, so it says, by the vocabulary loss on these captions."""
+    shutil.copytree(scorer, folder)
+    write_objective(folder, Form.vocabulary, captions)
+    return folder
+
+
+def test_posterior_points_with_votes_equal_exports_server_and_locate(export, system, tmp_path):
+    liked = ["confidence=0.1", "choosing.combine=product", "choosing.confidence_weight=0.1"]
+    truth = answers_as_truth(export("made", *liked), tmp_path / "truth.jsonl")
+    captions = sorted({p.caption for e in read_predictions(truth) for p in e.predictions})
+    known = [*captions[1:], "red kite", "no such thing"]  # one caption is outside the vocabulary
+    scorers = {"sigmoid": f"{system}/scorer", "vocabulary": str(knowing(system / "scorer", tmp_path / "known", known))}
+    keys = {}
+    for name, path in scorers.items():
+        shared = [f"annotations={truth}", f"candidates={tmp_path}/store", f"scorer={path}"]
+        made = export(name, *shared, "sweep.vote_iou=[null,0.5]", "sweep.confidence=[0.1]", "max_det=20")
+        keys[name] = json.loads((made / "metrics.json").read_text())["embeddings_key"]
+    about = CandidateStore(tmp_path / "store").known("embeddings")
+    assert about[keys["vocabulary"]]["calibration"]["known"] == known
+    assert "known" not in about[keys["sigmoid"]]["calibration"]
+    weights = {"known": 0.9, "own": 0.6, "confidence": 0.02}
+    words = [f"posterior.{name}={weight}" for name, weight in weights.items()]
+    sweep([f"candidates={tmp_path}/store", f"truth={truth}", "confidence=[0.1]", "vote_iou=[null,0.5]", *words,
+           "method=[best,assignment]", "refusal=[null,0.01]", "combine=[posterior,sum]", "run_dir=swept"])  # fmt: skip
+    rows = json.loads((tmp_path / "swept/sweep.json").read_text())
+    assert len(rows) == 2 * 2 * 3 * 2
+    assert len({row["accuracy"] for row in rows}) > 4
+    choosing = [f"choosing.{word}" for word in words]
+    cases = [
+        ("sigmoid", "best", None, 0.5),
+        ("vocabulary", "assignment", 0.01, 0.5),
+        ("vocabulary", "best", None, None),
+    ]
+    for number, (name, method, refusal, vote_iou) in enumerate(cases):
+        more = [] if refusal is None else [f"choosing.refusal={refusal}"]
+        more += [] if vote_iou is None else [f"vote_iou={vote_iou}"]
+        run = export(f"alone{number}", f"annotations={truth}", f"scorer={scorers[name]}", "confidence=0.1",
+                     "max_det=20", *choosing, "choosing.combine=posterior",
+                     f"choosing.method={method}", *more)  # fmt: skip
+        wanted = {"scorer": keys[name], "method": method, "refusal": refusal, "vote_iou": vote_iou,
+                  "combine": "posterior"}  # fmt: skip
+        (row,) = [row for row in rows if wanted.items() <= row.items()]
+        metrics = json.loads((run / "metrics.json").read_text())
+        assert (row["accuracy"], row["num_hits"]) == (metrics["accuracy"], metrics["num_hits"])
+        check_other_ways(run, system / "scenes/images")
+
+
+def check_other_ways(run, images):
+    """The server and `locate` answer as the export's file does."""
+    pipeline = open_pipeline(str(run))
+    for entry in read_predictions(run / "predictions.jsonl"):
+        captions = [p.caption for p in entry.predictions]
+        data = (images / entry.image).read_bytes()
+        asked = [Instance(caption, data, "digest", n) for n, caption in enumerate(captions)]
+        (served,) = Answering(pipeline).answer([asked])
+        located = pipeline.locate(read_image(images / entry.image), captions).predictions(entry.image, captions)
+        for prediction, box, other in zip(entry.predictions, served, located, strict=True):
+            assert prediction.box_ltwh == box == other.box_ltwh
+            assert prediction.score == pytest.approx(other.score, rel=1e-6)
