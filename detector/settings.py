@@ -28,6 +28,13 @@ class Rectangle(Enum):
     auto = "auto"
 
 
+class Denoise(Enum):
+    """Whether noise is filtered out of an image before the detector sees it; crops are cut from the image itself."""
+
+    none = "none"
+    auto = "auto"
+
+
 @dataclass
 class SliceConfig:
     """Slices of the image, each looked at as a view of its own."""
@@ -49,6 +56,7 @@ class MemberConfig:
     slices: SliceConfig = field(default_factory=SliceConfig)
     batch: int = 8  # images or slices that go through the network together
     half: bool = False  # half precision (GPU only)
+    denoise: Denoise = Denoise.none  # auto: filter images noisier than 8 grey levels; as published: none
     classes: list[str] = field(default_factory=list)  # what to look for, for open-vocabulary models
     name: str | None = None  # its name in view names; default the checkpoint's
 

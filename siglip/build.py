@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.errors import InputError
-from siglip.settings import EXPORTED, Family, Precision, ScorerConfig, ScorerMemberConfig
+from siglip.settings import EXPORTED, CropView, Family, Precision, ScorerConfig, ScorerMemberConfig
 from siglip.weights import find_scorer
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ def build_scorer(config: ScorerConfig, device: str = "cpu") -> "TwoTowerScorer |
 
     if config.weights:
         raise InputError("scorer: give either weights or members, not both")
+    if config.views != [CropView.plain]:
+        raise InputError("scorer.views: each of scorer.members has its own views")
     members = [_build_member(m, device, f"scorer.members[{i}]") for i, m in enumerate(config.members)]
     return MergedScorer(members, [m.weight for m in config.members], config.any_policy)
 
@@ -36,6 +38,8 @@ def _build_member(config: ScorerMemberConfig, device: str, where: str) -> "TwoTo
         raise InputError(f"{where}.weights: must be given: a checkpoint folder or a hub name")
     if config.batch < 1:
         raise InputError(f"{where}.batch: {config.batch} is not at least 1")
+    if not config.views or len(set(config.views)) < len(config.views):
+        raise InputError(f"{where}.views: {[v.value for v in config.views]} must name each view once, and one at least")
     if config.precision is Precision.float16 and device == "cpu":
         raise InputError(f"{where}.precision: float16 needs a GPU; a CPU takes float32 or bfloat16")
     config = replace(config, weights=find_scorer(config.weights))

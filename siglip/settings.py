@@ -25,6 +25,13 @@ class Precision(Enum):
     float16 = "float16"
 
 
+class CropView(Enum):
+    """A view of a crop; a crop's embedding is the mean of those of its views."""
+
+    plain = "plain"
+    flip_lr = "flip_lr"
+
+
 @dataclass
 class ScorerMemberConfig:
     """One checkpoint."""
@@ -34,6 +41,7 @@ class ScorerMemberConfig:
     template: str | None = None  # prompt template with one {}; null: the checkpoint's own
     batch: int = 64  # crops that go through the image tower together
     precision: Precision = Precision.float32  # float32, bfloat16 or float16 (GPU)
+    views: list[CropView] = field(default_factory=lambda: [CropView.plain])  # [plain,flip_lr]: mirrored as well
     weight: float = 1.0  # share of this member's logits in a merged scorer
 
 

@@ -13,11 +13,12 @@ from core.errors import InputError
 from core.files import sha256_bytes
 from core.stages import Image, View
 from core.values import Candidates
+from detector.inference.denoising import denoise
 from detector.inference.letterbox import Letterbox, input_shape, letterbox
 from detector.inference.network import Network
 from detector.inference.slicing import Window, check_slices, slice_windows
 from detector.inference.views import TTA, ViewTransform, parse_view
-from detector.settings import MemberConfig
+from detector.settings import Denoise, MemberConfig
 
 FLOOR = 0.001  # candidates are kept down to this confidence, so that every higher cut can be made later
 MAX_CANDIDATES = 30_000  # a view of an untrained network would otherwise keep every anchor; Ultralytics' own limit
@@ -56,10 +57,14 @@ class Member:
         slices = {k: str(v) for k, v in asdict(self._config.slices).items()}
         settings = [str(self._imgsz), str(self._slice_imgsz), list(self._config.views), slices]
         rest = [self._config.half, list(self._config.classes), FLOOR, MAX_CANDIDATES]
+        if self._config.denoise is not Denoise.none:  # said only where it is set: earlier stores keep their keys
+            rest.append(f"denoise {self._config.denoise.value}")
         return sha256_bytes(repr([self._network.digest, settings, rest]).encode())[:16]
 
     def propose(self, images: Sequence[Image]) -> list[list[View]]:
         """Per image one View for the full image of each view and for each slice, in image pixels, before NMS."""
+        if self._config.denoise is Denoise.auto:
+            images = [denoise(image) for image in images]
         looks = [look for index, image in enumerate(images) for look in self._looks(index, image)]
         found: dict[int, Candidates] = {}
         for group in self._batches(looks):

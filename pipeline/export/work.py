@@ -89,8 +89,14 @@ def _describe(store: CandidateStore, pipeline: Pipeline, config: ExportConfig, g
     if pipeline.scorer is not None:
         about = {"scorer": " + ".join(scorer_weights(config.scorer)), "scorer_key": pipeline.scorer.key,
                  "upscaler": pipeline.upscaler.policy if pipeline.upscaler else "none",
-                 "calibration": pipeline.scorer.calibration}  # fmt: skip
+                 "calibration": pipeline.scorer.calibration, "views": _crop_views(config)}  # fmt: skip
         store.describe("embeddings", pipeline.embeddings_key, about)
+
+
+def _crop_views(config: ExportConfig) -> list[list[str]]:
+    """The views of a crop that each of the scorer's checkpoints embeds."""
+    members = [] if config.scorer is None else config.scorer.members or [config.scorer]
+    return [[view.value for view in member.views] for member in members]
 
 
 def _told(

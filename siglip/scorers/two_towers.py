@@ -20,7 +20,7 @@ from core.manifest import MANIFEST
 from core.stages import Image, require_finite
 from siglip.model import choose_template, unit
 from siglip.objective import read_known_captions
-from siglip.settings import ScorerMemberConfig
+from siglip.settings import CropView, ScorerMemberConfig
 
 _DIGESTED = {".safetensors", ".bin", ".json", ".onnx", ".data", ".engine"}  # files that decide what a folder answers
 TEXTS_AT_ONCE = 256  # captions that go through the text tower together
@@ -78,17 +78,26 @@ class TwoTowerScorer:
         if known:  # said only then: a stored calibration without it stays what it was
             self.calibration = {**self.calibration, "known": known}
         self._batch, self._weights = config.batch, str(config.weights)
+        self._views = list(config.views)
         made_of = f"{weights_digest(str(config.weights))} {self.template} {config.precision.value}"
+        if self._views != [CropView.plain]:  # said only then: earlier stores keep their keys
+            made_of += f" {sorted(view.value for view in self._views)}"
         self.key = sha256_bytes(made_of.encode())[:16]
 
     @torch.inference_mode()
     def embed_images(self, crops: Sequence[Image]) -> NDArray[np.float32]:
-        """(N) crops -> (N, D) unit vectors."""
+        """(N) crops -> (N, D) unit vectors, those of several views averaged."""
         parts = []
         for start in range(0, len(crops), self._batch):
-            inputs = self.towers.image_inputs(crops[start : start + self._batch])
-            parts.append(self._unit(self.towers.embed_images(inputs)))
+            batch = crops[start : start + self._batch]
+            seen = [self._embed_view(batch, view) for view in self._views]
+            parts.append(seen[0] if len(seen) == 1 else mean_unit(seen))
         return np.concatenate(parts) if parts else np.zeros((0, 0), np.float32)
+
+    def _embed_view(self, crops: Sequence[Image], view: CropView) -> NDArray[np.float32]:
+        if view is CropView.flip_lr:
+            crops = [np.ascontiguousarray(crop[:, ::-1]) for crop in crops]
+        return self._unit(self.towers.embed_images(self.towers.image_inputs(crops)))
 
     @torch.inference_mode()
     def embed_texts(self, captions: Sequence[str]) -> NDArray[np.float32]:
@@ -111,6 +120,13 @@ class TwoTowerScorer:
     def scores(self, image_emb_ND: NDArray[np.float32], text_emb_MD: NDArray[np.float32]) -> NDArray[np.floating]:
         """(N, M) sigmoid probabilities for families trained with a sigmoid, raw logits for the others."""
         return score_matrix(self.calibration, image_emb_ND, text_emb_MD)
+
+
+def mean_unit(embeddings: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """(N, D) the mean of several (N, D) unit vectors, at length one again."""
+    total = np.sum(np.asarray(embeddings, np.float64), axis=0)
+    length = np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-12)  # opposite ones have no direction
+    return np.asarray(total / length, np.float32)
 
 
 def weights_digest(weights: str) -> str:
