@@ -2,13 +2,17 @@
 
 from typing import Any
 
+from core.errors import InputError
 from core.published import beside
 from core.runs import RunFolder
+from siglip.settings import CropView
 from siglip.train.settings import TrainConfig
 
 
 def run(config: TrainConfig, folder: RunFolder) -> dict[str, Any]:
     """Train and leave a complete checkpoint in `last/`, and in `best/` if there is a validation."""
+    if config.scorer.views != [CropView.plain]:
+        raise InputError("scorer.views: crops are mirrored in training by the recipe; views are for those who answer")
     from siglip.train.loop import train
 
     for crops in [config.crops, config.val_crops, config.candidates, config.scorer.weights]:

@@ -1,6 +1,7 @@
 """The scorer against Hugging Face's own pipeline, and what it refuses."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -8,8 +9,9 @@ from PIL import Image
 
 from core.errors import InputError
 from siglip.build import build_scorer
+from siglip.objective import Form, write_objective
 from siglip.pixels import crop_pixels, normalise, resize
-from siglip.settings import ScorerConfig
+from siglip.settings import CropView, ScorerConfig, ScorerMemberConfig
 
 CAPTIONS = ["red drone", "Green Drone", "blue drone"]
 
@@ -95,3 +97,68 @@ def test_no_crops_and_no_captions(checkpoint):
     scorer = build_scorer(ScorerConfig(weights=str(checkpoint)))
     assert len(scorer.embed_images([])) == 0
     assert len(scorer.embed_texts([])) == 0
+
+
+def test_a_crop_and_its_mirror_image_are_averaged_at_length_one(checkpoint):
+    plain = build_scorer(ScorerConfig(weights=str(checkpoint)))
+    both = build_scorer(ScorerConfig(weights=str(checkpoint), views=[CropView.plain, CropView.flip_lr], batch=3))
+    mirrored = [np.ascontiguousarray(crop[:, ::-1]) for crop in crops()]
+    mean = plain.embed_images(crops()) + plain.embed_images(mirrored)
+    mean /= np.linalg.norm(mean, axis=1, keepdims=True)
+    np.testing.assert_allclose(both.embed_images(crops()), mean, atol=1e-6)
+    np.testing.assert_allclose(both.embed_images(mirrored), both.embed_images(crops()), atol=1e-6)
+    assert not np.allclose(both.embed_images(crops()), plain.embed_images(crops()), atol=1e-3)
+    assert both.key != plain.key
+    assert both.embed_images([]).shape == (0, 0)
+
+
+@pytest.mark.parametrize("views", [[], [CropView.plain, CropView.plain]])
+def test_views_are_named_once_and_one_at_least(views, checkpoint):
+    with pytest.raises(InputError, match=r"scorer\.views: .* must name each view once"):
+        build_scorer(ScorerConfig(weights=str(checkpoint), views=views))
+
+
+def test_views_of_a_merged_scorer_are_its_members(checkpoint):
+    member = ScorerMemberConfig(str(checkpoint), views=[CropView.flip_lr])
+    with pytest.raises(InputError, match=r"each of scorer\.members has its own"):
+        build_scorer(ScorerConfig(members=[member], views=[CropView.flip_lr]))
+    mirrored = [np.ascontiguousarray(crop[:, ::-1]) for crop in crops()]
+    alone = build_scorer(ScorerConfig(weights=str(checkpoint)))
+    made = build_scorer(ScorerConfig(members=[member])).embed_images(crops())
+    np.testing.assert_allclose(made, alone.embed_images(mirrored), atol=1e-6)
+
+
+def test_the_captions_of_a_vocabulary_training_are_known_alone_exported_and_merged(checkpoint, tmp_path):
+    from siglip.export.graphs import export_and_compare
+    from siglip.export.settings import ExportConfig
+
+    other = tmp_path / "other"
+    shutil.copytree(checkpoint, other)
+    bare = build_scorer(ScorerConfig(weights=str(checkpoint)))
+    write_objective(checkpoint, Form.sigmoid)
+    assert build_scorer(ScorerConfig(weights=str(checkpoint))).calibration == bare.calibration
+    write_objective(checkpoint, Form.vocabulary, ["red drone", "blue drone", "red drone"])
+    scorer = build_scorer(ScorerConfig(weights=str(checkpoint)))
+    assert scorer.calibration == {**bare.calibration, "known": ["red drone", "blue drone"]}
+    assert scorer.key != bare.key
+    (tmp_path / "onnx").mkdir()
+    export_and_compare(ExportConfig(weights=str(checkpoint)), tmp_path / "onnx")
+    assert build_scorer(ScorerConfig(weights=str(tmp_path / "onnx"))).calibration == scorer.calibration
+    pair = ScorerConfig(members=[ScorerMemberConfig(str(checkpoint)), ScorerMemberConfig(str(other))])
+    assert "known" not in build_scorer(pair).calibration  # the other knows none
+    write_objective(other, Form.vocabulary, ["blue drone", "red drone"])
+    assert build_scorer(pair).calibration["known"] == ["red drone", "blue drone"]
+
+
+@pytest.mark.parametrize(
+    ("about", "message"),
+    [
+        ({"form": "softmax"}, "objective.json: field 'form': is none of sigmoid, vocabulary"),
+        ({"form": "vocabulary"}, "objective.json: field 'captions': must list"),
+        ({"form": "vocabulary", "captions": [1]}, "objective.json: field 'captions': must list"),
+    ],
+)
+def test_a_damaged_objective_is_one_line(about, message, checkpoint):
+    (checkpoint / "objective.json").write_text(json.dumps(about))
+    with pytest.raises(InputError, match=message):
+        build_scorer(ScorerConfig(weights=str(checkpoint)))

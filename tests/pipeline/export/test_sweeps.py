@@ -4,9 +4,10 @@ import json
 import shutil
 from itertools import product
 
+import numpy as np
 import pytest
 
-from core.images import read_image
+from core.images import encode_image, read_image
 from core.records import read_predictions
 from core.store import CandidateStore
 from eval.sweep import main as sweep
@@ -159,3 +160,21 @@ def check_other_ways(run, images):
         for prediction, box, other in zip(entry.predictions, served, located, strict=True):
             assert prediction.box_ltwh == box == other.box_ltwh
             assert prediction.score == pytest.approx(other.score, rel=1e-6)
+
+
+def test_mirrored_crops_and_denoising_are_the_same_everywhere(export, system, tmp_path):
+    rng = np.random.default_rng(0)
+    (tmp_path / "noisy").mkdir()
+    for path in sorted((system / "scenes/images").iterdir()):
+        image = read_image(path)
+        noisy = np.clip(image + rng.normal(0, 40, image.shape), 0, 255).astype(np.uint8)
+        (tmp_path / "noisy" / path.name).write_bytes(encode_image(noisy, ".png"))
+    words = [f"images={tmp_path}/noisy", f"candidates={tmp_path}/store", "confidence=0.1"]
+    plain = export("plain", *words)
+    run = export("both", *words, "scorer.views=[plain,flip_lr]", "detector.denoise=auto")
+    keys = [json.loads((r / "metrics.json").read_text()) for r in (plain, run)]
+    assert all(keys[0][name] != keys[1][name] for name in ("detector_key", "embeddings_key"))
+    store = CandidateStore(tmp_path / "store")
+    assert store.known("embeddings")[keys[1]["embeddings_key"]]["views"] == [["plain", "flip_lr"]]
+    assert store.known("proposals")[keys[1]["detector_key"]]["detector"]["denoise"] == "auto"
+    check_other_ways(run, tmp_path / "noisy")
