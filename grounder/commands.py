@@ -11,8 +11,8 @@ COMMANDS = (
     "siglip.train", "siglip.evaluate", "siglip.convert", "siglip.export", "siglip.bigvision",
     "upscale.crops", "upscale.fetch", "upscale.standin",
     "pipeline.export", "pipeline.locate", "pipeline.pack", "pipeline.server",
-    "eval.coco", "eval.grounding", "eval.sweep", "eval.compare", "eval.robustness", "eval.correlation", "eval.speed",
-    "eval.report",
+    "eval.coco", "eval.grounding", "eval.sweep", "eval.fit", "eval.compare", "eval.robustness", "eval.correlation",
+    "eval.speed", "eval.report",
 )  # fmt: skip
 
 ALIASES = {"locate": "pipeline.locate"}

@@ -1,0 +1,3 @@
+from eval.fit import main
+
+main()
