@@ -15,7 +15,7 @@ from core.tracking import start_tracker
 from siglip.crops import read_crops
 from siglip.detected import DetectedCrops, read_detected
 from siglip.loss.gathering import num_processes, rank
-from siglip.model import choose_template, load_parts, make_model, tokens
+from siglip.model import choose_template, load_parts, make_model, text_length, tokens
 from siglip.train.freezing import add_lora, count_weights, freeze
 from siglip.train.images import Images, Step
 from siglip.train.launching import Stopped, StopSignal, make_accelerator
@@ -60,7 +60,7 @@ class Training:
         data = {"crops": crops.digest(), "val_crops": self.val_crops.digest() if self.val_crops else None}
         refuse_changes(folder.path, _fixed(config) | data, config.allow_changes, write=folder.is_main)
         self.images = Images(crops, config.recipe, config.seed, self.processor.image_processor, config.cache_gb)
-        self.counts = count_weights(model)
+        self.counts, self.text_length = count_weights(model), text_length(model.config)
         self.finisher = Finisher(config, folder, model, self.processor, self._remembered())
         optimizer = torch.optim.AdamW(
             parameter_groups(model, config.weight_decay, config.decay_on is DecayOn.text, config.layer_decay),
@@ -94,14 +94,16 @@ class Training:
         config = self.config
         self.steps_per_epoch = -(-len(self.images) // config.batch.size)
         self.num_steps = config.epochs * self.steps_per_epoch
-        input_ids = tokens(self.processor, self.images.distinct, self.template)["input_ids"]
+        input_ids = tokens(self.processor, self.images.distinct, self.template, self.text_length)["input_ids"]
         self.stepper = Stepper(
             config, self.accelerator, self.model, self.optimizer, self.images, self.processor,
             input_ids.to(self.accelerator.device), self.stop.check,
         )  # fmt: skip
         self.stepper.figures = self.figures
         batch = min(config.batch.micro or 64, 64)
-        self.scorer = LiveScorer(self.model, self.processor, self.template, self.accelerator.device, batch)
+        self.scorer = LiveScorer(
+            self.model, self.processor, self.template, self.text_length, self.accelerator.device, batch
+        )
         self.scorer.between = self.stop.check
         self.began, self.taken = time.monotonic(), 0
 
@@ -243,14 +245,15 @@ def _fixed(config: TrainConfig) -> dict[str, Any]:
 
 def _start(config: TrainConfig, captions: list[str]) -> tuple[Any, Any, str]:
     """(model ready to be prepared, processor, template) from a checkpoint or from scratch."""
-    settings: dict[str, Any] = {}
+    given = config.scorer.template
     if config.scorer.weights:
         model, processor, settings = load_parts(find_scorer(config.scorer.weights))
+        template = choose_template(given, settings.get("template"), config.scorer.weights)
     elif config.scorer.architecture:
-        model, processor = make_model(config.scorer.architecture, captions)
+        template = choose_template(given, None, "")
+        model, processor = make_model(config.scorer.architecture, captions, template)
     else:
         raise InputError("scorer: neither weights nor an architecture is given")
-    template = choose_template(config.scorer.template, settings.get("template"), str(config.scorer.weights))
     bind_pair_forward(model)
     model.float().train()
     freeze(model, config.freeze.image, config.freeze.text, config.freeze.layers)

@@ -1,4 +1,4 @@
-"""A SiglipModel whose one `forward` returns all that training needs.
+"""A SigLIP model whose one `forward` returns all that training needs.
 
 DDP and FSDP2 do their work in the hooks around `forward`: whatever is read outside it (a tower called by itself, the
 scale) misses its gathered weights.
@@ -11,7 +11,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from core.errors import InputError
-from siglip.model import TEXT_LENGTH, unit
+from siglip.model import unit
+from siglip.small import MODEL_TYPE
 
 _LAYER = re.compile(r"(vision_model|text_model)\.(?:.*\.)?layers\.(\d+)\.")
 
@@ -19,17 +20,12 @@ _LAYER = re.compile(r"(vision_model|text_model)\.(?:.*\.)?layers\.(\d+)\.")
 def bind_pair_forward(model: Any) -> nn.Module:
     """Make `model(input_ids, pixel_values)` return (B, D) images, (T, D) texts, scale and bias; either input may lack.
 
-    The names of its weights stay as they are. Raises InputError for a family that is not trained here, and for a text
-    tower that the texts do not fit.
+    The names of its weights stay as they are. Raises InputError for a family that is not trained here.
     """
-    if model.config.model_type != "siglip":
+    if model.config.model_type not in ("siglip", MODEL_TYPE):
         raise InputError(
-            f"scorer: a checkpoint of type {model.config.model_type!r}; training takes SigLIP and fixed-size SigLIP 2"
-        )
-    positions = int(model.config.text_config.max_position_embeddings)
-    if positions < TEXT_LENGTH:
-        raise InputError(
-            f"scorer: its text tower has max_position_embeddings {positions}, but texts take {TEXT_LENGTH}"
+            f"scorer: a checkpoint of type {model.config.model_type!r}; training takes SigLIP, fixed-size SigLIP 2 and "
+            "the small scorer"
         )
     model.forward = types.MethodType(_pair_forward, model)
     bound: nn.Module = model

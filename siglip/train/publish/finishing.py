@@ -11,8 +11,9 @@ from core.files import read_json, write_json, write_text
 from core.runs import RunFolder
 from core.tracking import Tracker
 from siglip.loss.gathering import rank
-from siglip.model import SETTINGS_FILE
+from siglip.model import SETTINGS_FILE, TEXT_LENGTH, text_length
 from siglip.pixels import preprocessing_of
+from siglip.small import MODEL_TYPE
 from siglip.train.freezing import add_lora, freeze, merge_lora
 from siglip.train.publish.card import model_card
 from siglip.train.publish.pushing import hub_base, push
@@ -61,7 +62,8 @@ class Finisher:
     def _card(self, figures: dict[str, Any]) -> str:
         record = read_json(self._folder.path / "run.json")
         numbers = {k: v for k, v in figures.items() if isinstance(v, int | float)}
-        return model_card(self._folder.path.name, self._base, self._remembered, self._config, record, numbers)
+        stock = self._model_config.model_type != MODEL_TYPE and text_length(self._model_config) == TEXT_LENGTH
+        return model_card(self._folder.path.name, self._base, self._remembered, self._config, record, numbers, stock)
 
     def close(self, model: nn.Module, figures: dict[str, Any], tracker: Tracker, has_best: bool) -> None:
         """Leave `last/`, track the folders, and push the better one to the hub if asked for."""
