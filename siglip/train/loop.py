@@ -15,17 +15,19 @@ from core.tracking import start_tracker
 from siglip.crops import read_crops
 from siglip.detected import DetectedCrops, read_detected
 from siglip.loss.gathering import num_processes, rank
+from siglip.loss.vocabulary import word_table
 from siglip.model import choose_template, load_parts, make_model, text_length, tokens
+from siglip.objective import Form
 from siglip.train.freezing import add_lora, count_weights, freeze
 from siglip.train.images import Images, Step
 from siglip.train.launching import Stopped, StopSignal, make_accelerator
 from siglip.train.probing import probe, sheet
 from siglip.train.publish.finishing import Finisher
 from siglip.train.schedule import parameter_groups, rate_factor
-from siglip.train.settings import BestMetric, DecayOn, TrainConfig
+from siglip.train.settings import BestMetric, DecayOn, LossConfig, Negatives, SameCaption, TrainConfig
 from siglip.train.states import StateFolder
 from siglip.train.steps import NotFiniteError, Stepper
-from siglip.train.towers import bind_pair_forward
+from siglip.train.towers import add_word_head, bind_pair_forward
 from siglip.train.validation import Best, LiveScorer, validate
 from siglip.weights import find_scorer
 
@@ -227,6 +229,21 @@ def _check(config: TrainConfig) -> None:
         raise InputError(f"best_metric: {best} needs val_crops; candidates alone give detected_accuracy")
     if config.candidates is None and not is_of_crops:
         raise InputError(f"best_metric: {best} needs candidates")
+    _check_loss(config.loss)
+
+
+def _check_loss(loss: LossConfig) -> None:
+    if not loss.words >= 0:
+        raise InputError(f"loss.words: {loss.words} is no weight")
+    if loss.form is Form.sigmoid:
+        if loss.none:
+            raise InputError("loss.none: goes with loss.form=vocabulary; pairs need no such answer")
+        return
+    of_pairs = {"loss.same_caption": loss.same_caption is SameCaption.positive,
+                "loss.negatives": loss.negatives is Negatives.batch}  # fmt: skip
+    for name, is_default in of_pairs.items():
+        if not is_default:
+            raise InputError(f"{name}: is of pairs; loss.form=vocabulary has none")
 
 
 def _detected(config: TrainConfig, policy: str) -> DetectedCrops | None:
@@ -259,6 +276,8 @@ def _start(config: TrainConfig, captions: list[str]) -> tuple[Any, Any, str]:
     freeze(model, config.freeze.image, config.freeze.text, config.freeze.layers)
     if config.lora.rank:
         add_lora(model, config.lora.rank, config.lora.alpha, config.lora.dropout)
+    if config.loss.words:
+        add_word_head(model, len(word_table(captions)[0]))
     if config.checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     return model, processor, template

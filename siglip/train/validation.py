@@ -57,7 +57,7 @@ class LiveScorer:
             self.between()
             chosen = captions[start : start + TEXTS_AT_ONCE]
             ids = tokens(self._processor, chosen, self._template, self._text_length)["input_ids"].to(self._device)
-            _, text, scale, bias = self._model(input_ids=ids)
+            _, text, scale, bias, _ = self._model(input_ids=ids)
             parts.append(text.float())
         self.calibration = {"scale": scale.item(), "bias": bias.item(), "sigmoid": True}
         return np.asarray(torch.cat(parts).cpu().numpy())

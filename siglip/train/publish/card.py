@@ -9,9 +9,10 @@ from core.settings import plain
 from siglip.train.settings import TrainConfig
 
 SETTINGS = (
-    "scorer.weights", "crops", "val_crops", "recipe.name", "batch.size", "loss.negatives", "loss.same_caption",
-    "freeze.image", "freeze.text", "freeze.layers", "lora.rank", "epochs", "lr", "betas", "weight_decay", "decay_on",
-    "layer_decay", "warmup", "clip_norm", "scale_max", "precision", "seed",
+    "scorer.weights", "crops", "val_crops", "recipe.name", "batch.size", "loss.form", "loss.negatives",
+    "loss.same_caption", "loss.none", "loss.words", "freeze.image", "freeze.text", "freeze.layers", "lora.rank",
+    "epochs", "lr", "betas", "weight_decay", "decay_on", "layer_decay", "warmup", "clip_norm", "scale_max",
+    "precision", "seed",
 )  # fmt: skip
 VERSIONS = ("python", "torch", "transformers", "accelerate")
 
