@@ -12,6 +12,7 @@ from core.runs import RunFolder
 from core.settings import plain, refuse_changes
 from core.stages import require_policy
 from core.tracking import start_tracker
+from core.warping import WARP
 from siglip.crops import read_crops
 from siglip.detected import DetectedCrops, read_detected
 from siglip.loss.gathering import num_processes, rank
@@ -19,7 +20,7 @@ from siglip.loss.vocabulary import word_table
 from siglip.model import choose_template, load_parts, make_model, text_length, tokens
 from siglip.objective import Form
 from siglip.train.freezing import add_lora, count_weights, freeze
-from siglip.train.images import Images, Step
+from siglip.train.images import Images, Step, split_recipe
 from siglip.train.launching import Stopped, StopSignal, make_accelerator
 from siglip.train.probing import probe, sheet
 from siglip.train.publish.finishing import Finisher
@@ -271,6 +272,8 @@ def _start(config: TrainConfig, captions: list[str]) -> tuple[Any, Any, str]:
         model, processor = make_model(config.scorer.architecture, captions, template)
     else:
         raise InputError("scorer: neither weights nor an architecture is given")
+    if split_recipe(config.recipe)[0] is not None:
+        processor.image_processor.sampling = WARP
     bind_pair_forward(model)
     model.float().train()
     freeze(model, config.freeze.image, config.freeze.text, config.freeze.layers)
