@@ -67,7 +67,7 @@ def step(model: Any, pixels: Any, input_ids: Any, ids: Any, micro: int) -> tuple
     model.zero_grad(set_to_none=True)
     rows, captions = torch.from_numpy(np.unique(ids, return_inverse=True)[1]), torch.from_numpy(ids)
     if micro == 0:
-        image, text, scale, bias = model(input_ids=input_ids[np.unique(ids)], pixel_values=pixels)
+        image, text, scale, bias, _ = model(input_ids=input_ids[np.unique(ids)], pixel_values=pixels)
         loss = sigmoid_loss(image, text[rows], scale, bias, captions)
         loss.backward()
     else:
@@ -75,7 +75,7 @@ def step(model: Any, pixels: Any, input_ids: Any, ids: Any, micro: int) -> tuple
 
         def forward(k: int) -> Embedded:
             part = parts[k]
-            image, text, scale, bias = model(
+            image, text, scale, bias, _ = model(
                 input_ids=input_ids[torch.from_numpy(part.captions)], pixel_values=pixels[part.crops]
             )
             return Embedded(image, text[: part.num_texts], scale, bias)

@@ -43,6 +43,8 @@ OPERATIONS: dict[str, dict[str, Any]] = {
     "gamma": {"percent": [80, 120]},
     "perspective": {"scale": [0.05, 0.1]},
     "affine": {"scale": [0.8, 1.2]},  # of width and of height, independently
+    # of the scorer's crops, before their resize: degrees, shares of the sides, share of mirrored crops
+    "warp": {"rotation": [-6.0, 6.0], "shift": [-0.03, 0.03], "scale": [0.95, 1.05], "pad": [0.0, 0.03], "flip": 0.5},
     "compression": {"quality": [99, 100]},  # JPEG; whole numbers, equally likely
 }
 

@@ -17,6 +17,7 @@ from siglip.pixels import preprocessing_of
 from siglip.settings import TEMPLATE
 
 TEXT_LENGTH = 64  # SigLIP reads its last position, and Hugging Face's pipelines pad to 64 whatever the tokenizer says
+LENGTH_STEP = 8  # a text tower made here has a multiple of this many positions
 SETTINGS_FILE = "grounder.json"  # what a checkpoint remembers beside Hugging Face's own files
 
 
@@ -27,6 +28,9 @@ def load_parts(weights: str) -> tuple[Any, Any, dict[str, Any]]:
     """
     from transformers import AutoModel, AutoProcessor
 
+    from siglip.small import register
+
+    register()
     if (Path(weights) / MANIFEST).is_file():
         _require_unchanged(weights)
     hush()
@@ -94,13 +98,16 @@ def prompts(captions: Sequence[str], template: str) -> list[str]:
     return [template.format(caption.lower()) for caption in captions]
 
 
-def tokens(
-    processor: Any, captions: Sequence[str], template: str, length: int = TEXT_LENGTH
-) -> dict[str, torch.Tensor]:
-    """(M, L) token ids of captions in their template, padded to the text tower's full length as SigLIP needs."""
+def tokens(processor: Any, captions: Sequence[str], template: str, length: int) -> dict[str, torch.Tensor]:
+    """(M, L) token ids of captions in their template, padded to the text tower's `length` as SigLIP needs."""
     texts = prompts(captions, template)
     made = processor.tokenizer(texts, padding="max_length", truncation=True, max_length=length, return_tensors="pt")
     return {"input_ids": made["input_ids"]}
+
+
+def text_length(config: Any) -> int:
+    """How many positions captions are always read at by its config: all that the text tower has, 64 at most."""
+    return min(int(config.text_config.max_position_embeddings), TEXT_LENGTH)
 
 
 def unit(embeddings: torch.Tensor) -> torch.Tensor:
@@ -108,20 +115,27 @@ def unit(embeddings: torch.Tensor) -> torch.Tensor:
     return embeddings / embeddings.norm(dim=-1, keepdim=True)
 
 
-def make_model(architecture: dict[str, Any], captions: Sequence[str]) -> tuple[Any, Any]:
-    """A randomly initialised SiglipModel with the given text and vision values and a word tokenizer of the captions."""
-    from transformers import SiglipConfig, SiglipImageProcessor, SiglipModel, SiglipProcessor
+def make_model(architecture: dict[str, Any], captions: Sequence[str], template: str = TEMPLATE) -> tuple[Any, Any]:
+    """A randomly initialised model with the given text and vision values and a word tokenizer of the captions.
+
+    `model_type`: `siglip`, the stock SiglipModel and default, or `grounder_small`. Unless given, the text tower has as
+    many positions as the longest caption needs, see `LENGTH_STEP`. Raises InputError for another type.
+    """
+    from transformers import SiglipImageProcessor, SiglipProcessor
 
     hush()
+    model_class, config_class = _classes(str(architecture.get("model_type", "siglip")))
     text, vision = dict(architecture.get("text", {})), dict(architecture.get("vision", {}))
-    tokenizer = word_tokenizer(captions)
+    tokenizer = word_tokenizer(prompts(captions, template))
+    text.setdefault("max_position_embeddings", _needed_length(tokenizer, prompts(captions, template)))
+    tokenizer.model_max_length = min(int(text["max_position_embeddings"]), TEXT_LENGTH)
     ids = {
         "pad_token_id": tokenizer.pad_token_id,
         "eos_token_id": tokenizer.eos_token_id,
         "bos_token_id": tokenizer.eos_token_id,
     }
-    config = SiglipConfig(text_config={**text, **ids, "vocab_size": len(tokenizer)}, vision_config=vision)
-    model = SiglipModel(config)
+    config = config_class(text_config={**text, **ids, "vocab_size": len(tokenizer)}, vision_config=vision)
+    model = model_class(config)
     start = {"scale": 10.0, "bias": -10.0, **architecture.get("start", {})}  # big_vision's, unless given
     torch.nn.init.constant_(model.logit_scale, float(np.log(start["scale"])))
     torch.nn.init.constant_(model.logit_bias, float(start["bias"]))
@@ -130,12 +144,28 @@ def make_model(architecture: dict[str, Any], captions: Sequence[str]) -> tuple[A
     return model, SiglipProcessor(image_processor=image_processor, tokenizer=tokenizer)
 
 
+def _classes(model_type: str) -> tuple[Any, Any]:
+    from transformers import SiglipConfig, SiglipModel
+
+    from siglip.small import MODEL_TYPE, SmallConfig, SmallScorer
+
+    known = {"siglip": (SiglipModel, SiglipConfig), MODEL_TYPE: (SmallScorer, SmallConfig)}
+    if model_type not in known:
+        raise InputError(f"scorer.architecture.model_type: {model_type!r} is none of {', '.join(known)}")
+    return known[model_type]
+
+
+def _needed_length(tokenizer: Any, texts: Sequence[str]) -> int:
+    longest = max(len(ids) for ids in tokenizer(list(texts))["input_ids"])
+    return min(TEXT_LENGTH, -(-longest // LENGTH_STEP) * LENGTH_STEP)
+
+
 def word_tokenizer(captions: Sequence[str]) -> Any:
     """A fast tokenizer whose vocabulary is the words of the captions, lower-cased, with pad, end and unknown."""
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
-    words = sorted({word for caption in captions for word in _words(caption)})
+    words = sorted({word for caption in captions for word in words_of(caption)})
     vocabulary = {word: place for place, word in enumerate(["<pad>", "</s>", "<unk>", *words])}
     inner = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
     inner.normalizer = normalizers.Lowercase()
@@ -152,7 +182,8 @@ def word_tokenizer(captions: Sequence[str]) -> Any:
     )
 
 
-def _words(caption: str) -> list[str]:
+def words_of(caption: str) -> list[str]:
+    """A caption's words, lower-cased, as the tokenizers made here split it."""
     from tokenizers import pre_tokenizers
 
     return [word for word, _ in pre_tokenizers.Whitespace().pre_tokenize_str(caption.lower())]

@@ -10,6 +10,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from core.errors import InputError
+from core.warping import WARP, warp
+
 _STEPS = ("do_resize", "do_center_crop", "do_rescale", "do_normalize")  # of an image processor, in its order
 
 
@@ -18,8 +21,26 @@ def crop_pixels(crops: Sequence[NDArray[np.uint8]], image_processor: Any) -> tor
     return normalise(resize(crops, image_processor), image_processor)
 
 
+def is_warped(image_processor: Any) -> bool:
+    """Whether crops reach their size by `core.warping.warp`."""
+    return getattr(image_processor, "sampling", None) == WARP
+
+
+def side_of(image_processor: Any) -> tuple[int, int]:
+    """(height, width) of what the tower takes; InputError where sizes are not fixed."""
+    size = dict(image_processor.size)
+    if size.get("height") is None or size.get("width") is None:
+        raise InputError("recipe: op 'warp' needs a scorer whose crops have one size")
+    return int(size["height"]), int(size["width"])
+
+
 def resize(crops: Sequence[NDArray[np.uint8]], image_processor: Any) -> list[NDArray[np.uint8]]:
-    """(N) crops of any size -> (N) of (S, S, 3) uint8 RGB."""
+    """(N) crops of any size -> (N) of (S, S, 3) uint8 RGB.
+
+    By the image processor's own resize or, for a model that was trained on warped crops, by the same warp.
+    """
+    if is_warped(image_processor):
+        return [warp(crop, [0, 0, crop.shape[1], crop.shape[0]], side_of(image_processor)) for crop in crops]
     resized = _process(crops, image_processor, do_rescale=False, do_normalize=False)
     return [image.permute(1, 2, 0).to(torch.uint8).numpy() for image in resized]
 
@@ -39,6 +60,7 @@ def preprocessing_of(image_processor: Any) -> dict[str, Any]:
         "mean": [float(v) for v in values["image_mean"]],
         "std": [float(v) for v in values["image_std"]],
         "steps": [name for name in _STEPS if values.get(name)],
+        **({"sampling": WARP} if is_warped(image_processor) else {}),
     }
 
 

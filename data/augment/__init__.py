@@ -17,8 +17,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from core.errors import InputError
 from data.augment.median import median7
 from data.augment.noise import add_gauss_noise, add_iso_noise
+from data.augment.warping import Warp
 from data.recipe import RecipeConfig, Step, check_steps
 
 Image = NDArray[np.uint8]
@@ -159,9 +161,12 @@ def build_recipe(config: RecipeConfig, seed: int | None = None) -> A.Compose:
 def detector_transforms(config: RecipeConfig) -> list[A.Sequential]:
     """The recipe for ultralytics' `augmentations=`: one serialisable sequence that takes and gives BGR images.
 
-    Boxes follow flips, turns, scaling and perspective. An empty recipe gives an empty list.
+    Boxes follow flips, turns, scaling and perspective. An empty recipe gives an empty list. Raises InputError for a
+    warp, which boxes would not follow.
     """
     steps = check_steps(config)
+    if any(step.op == "warp" for step in steps):
+        raise InputError(f"recipe {config.name!r}: op 'warp' is of the scorer's crops; a detector's boxes stay behind")
     if not steps:
         return []
     return [Recipe([SwapRedBlue(), *_transforms(steps), SwapRedBlue()], p=1.0)]
@@ -197,5 +202,6 @@ BUILDERS: dict[str, Callable[..., A.BasicTransform | A.BaseCompose]] = {
     "gamma": lambda p, percent: A.RandomGamma(gamma_limit=tuple(percent), p=p),
     "perspective": lambda p, scale: A.Perspective(scale=tuple(scale), p=p),
     "affine": lambda p, scale: A.Affine(scale=tuple(scale), p=p),
+    "warp": lambda p, **settings: Warp(p=p, **settings),
     "compression": lambda p, quality: JpegCompression(tuple(quality), p=p),
 }

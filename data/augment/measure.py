@@ -120,6 +120,10 @@ def _read_affine(leaves: list[A.BasicTransform]) -> Drawn:
     return {"scale_x": [float(matrix[0, 0])], "scale_y": [float(matrix[1, 1])]}
 
 
+def _read_warp(leaves: list[A.BasicTransform]) -> Drawn:
+    return {name: [float(value)] for name, value in vars(leaves[0].params["geometry"]).items()}
+
+
 _READERS: dict[str, Callable[[list[A.BasicTransform]], Drawn]] = {
     "gauss_noise": _one("variance", lambda params: params["sigma"] ** 2),
     "iso_noise": _read_iso,
@@ -133,5 +137,6 @@ _READERS: dict[str, Callable[[list[A.BasicTransform]], Drawn]] = {
     "brightness_contrast": _read_brightness,
     "gamma": _one("percent", lambda params: params["gamma"] * 100),
     "affine": _read_affine,
+    "warp": _read_warp,
     "compression": _one("quality", lambda params: params["quality"]),
 }

@@ -15,8 +15,10 @@ def model_shapes(folder: Path) -> tuple[dict[str, list[int]], dict[str, str]]:
     import transformers
 
     from siglip.model import hush
+    from siglip.small import register
 
     hush()
+    register()
     try:
         config = transformers.AutoConfig.from_pretrained(folder)
         named = (getattr(config, "architectures", None) or [""])[0]

@@ -3,6 +3,7 @@
 Shapes: N crops, M captions, D embedding width.
 """
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,10 @@ from core.files import write_json
 from siglip.build import build_scorer
 from siglip.export.settings import ExportConfig, ExportFormat
 from siglip.model import unit
+from siglip.objective import OBJECTIVE
 from siglip.scorers.two_towers import TorchTowers, TwoTowerScorer
 from siglip.settings import EXPORTED, Family, ScorerConfig
+from siglip.weights import find_scorer
 
 TOWERS = ("image", "text")
 CAPTIONS = ("red drone", "a white and grey helicopter seen from above", "blue missile")
@@ -56,6 +59,9 @@ def export_and_compare(config: ExportConfig, folder: Path) -> dict[str, Any]:
     for which in TOWERS:
         _write(towers, which, inputs[which], folder / f"{which}.onnx", config.opset)
     towers.save_inputs(folder)
+    objective = Path(find_scorer(config.weights)) / OBJECTIVE
+    if objective.is_file():
+        shutil.copyfile(objective, folder / OBJECTIVE)
     write_json(folder / EXPORTED, {
         "inputs": towers.family, "calibration": original.calibration,
         "settings": {**original.settings, "template": original.template}, "text_length": towers.text_length,

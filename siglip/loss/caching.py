@@ -25,6 +25,12 @@ class Embedded:
     text: Tensor
     scale: Tensor
     bias: Tensor
+    words: Tensor | None = None  # (b, W) logits of the words of each crop's caption, where they are learned
+
+    @property
+    def parts(self) -> list[Tensor]:
+        """What a loss is of, in the order in which it is called."""
+        return [self.image, self.text, self.scale, self.bias, *([] if self.words is None else [self.words])]
 
 
 @dataclass(frozen=True)
@@ -40,15 +46,18 @@ class MicroBatch:
     num_texts: int
 
 
-def split_batch(ids_B: NDArray[np.intp], num_parts: int, own_captions: bool) -> list[MicroBatch]:
+def split_batch(
+    ids_B: NDArray[np.intp], num_parts: int, own_captions: bool, vocabulary: int | None = None
+) -> list[MicroBatch]:
     """A process's pairs, given by their captions' ids, as `num_parts` nearly equal micro-batches.
 
     own_captions: each part brings the distinct captions of its own crops; otherwise the distinct captions of all B
-    pairs are dealt out, so that each goes through the text tower once a step.
+    pairs are dealt out, so that each goes through the text tower once a step. vocabulary: there are so many captions,
+    and all of them are dealt out, whatever the pairs.
     """
     edges = np.cumsum([0, *(len(part) for part in np.array_split(ids_B, num_parts))])
     spans = [slice(int(a), int(b)) for a, b in itertools.pairwise(edges)]
-    distinct = np.unique(ids_B)
+    distinct = np.unique(ids_B) if vocabulary is None else np.arange(vocabulary)
     texts = [np.unique(ids_B[s]) for s in spans] if own_captions else np.array_split(distinct, num_parts)
     stand_in = distinct[:1] if len(distinct) else np.zeros(1, np.intp)
     return [MicroBatch(s, t if len(t) else stand_in, len(t)) for s, t in zip(spans, texts, strict=True)]
@@ -57,7 +66,7 @@ def split_batch(ids_B: NDArray[np.intp], num_parts: int, own_captions: bool) -> 
 Forward = Callable[[int], Embedded]
 Backward = Callable[[Tensor], None]
 Sync = Callable[[bool], AbstractContextManager[Any]]  # gradients travel between processes only within Sync(True)
-LossOf = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]  # (B, D) images, (T, D) texts, scale, bias
+LossOf = Callable[..., Tensor]  # of (B, D) images, (T, D) texts, scale, bias and, if they are learned, (B, W) words
 
 
 def whole_batch(
@@ -76,23 +85,22 @@ def whole_batch(
     with sync(num_parts == 1):
         kept = forward(num_parts - 1)
     parts.append(kept)
-    leaves = [
-        torch.cat([p.image.detach() for p in parts]).requires_grad_(),
-        torch.cat([p.text.detach() for p in parts]).requires_grad_(),
-        kept.scale.detach().requires_grad_(),
-        kept.bias.detach().requires_grad_(),
-    ]
+    whole = Embedded(
+        torch.cat([p.image for p in parts]), torch.cat([p.text for p in parts]), kept.scale, kept.bias,
+        None if kept.words is None else torch.cat([p.words for p in parts if p.words is not None]),
+    )  # fmt: skip
+    leaves = [value.detach().requires_grad_() for value in whole.parts]
     loss = loss_of(*leaves)
-    images, texts, scale, bias = (g * factor for g in torch.autograd.grad(loss, leaves))
-    to_image, to_text = images.split([len(p.image) for p in parts]), texts.split([len(p.text) for p in parts])
-    scalars = (kept.scale * scale).sum() + (kept.bias * bias).sum()
+    gradients = Embedded(*(g * factor for g in torch.autograd.grad(loss, leaves)))
+    to_parts = _split(gradients, parts)
+    scalars = (kept.scale * gradients.scale).sum() + (kept.bias * gradients.bias).sum()
     with sync(num_parts == 1):
-        backward(_surrogate(kept, to_image[-1], to_text[-1]) + scalars)
+        backward(_surrogate(kept, to_parts[-1]) + scalars)
     after = _random_state()
     for k in range(num_parts - 1):
         _set_random_state(states[k])
         with sync(k == num_parts - 2):
-            backward(_surrogate(forward(k), to_image[k], to_text[k]))
+            backward(_surrogate(forward(k), to_parts[k]))
     _set_random_state(after)
     return loss.detach()
 
@@ -103,18 +111,28 @@ def part_by_part(forward: Forward, num_parts: int, loss_of: Sequence[LossOf], ba
     for k in range(num_parts):
         with sync(k == num_parts - 1):
             part = forward(k)
-            loss = loss_of[k](part.image, part.text, part.scale, part.bias) / num_parts
+            loss = loss_of[k](*part.parts) / num_parts
             backward(loss)
         total = total.to(loss.device) + loss.detach()
     return total
 
 
-def _surrogate(part: Embedded, to_image: Tensor, to_text: Tensor) -> Tensor:
+def _split(whole: Embedded, parts: Sequence[Embedded]) -> list[Embedded]:
+    """The rows of each part out of those of all parts."""
+    images, texts = whole.image.split([len(p.image) for p in parts]), whole.text.split([len(p.text) for p in parts])
+    rows = [None] * len(parts) if whole.words is None else whole.words.split([len(p.image) for p in parts])
+    return [Embedded(i, t, whole.scale, whole.bias, w) for i, t, w in zip(images, texts, rows, strict=True)]
+
+
+def _surrogate(part: Embedded, gradients: Embedded) -> Tensor:
     """A scalar whose gradient is that of the loss with respect to these embeddings.
 
     Scale and bias take part with weight zero: a data-parallel reducer waits until every parameter had its gradient.
     """
-    return (part.image * to_image).sum() + (part.text * to_text).sum() + 0 * (part.scale.sum() + part.bias.sum())
+    total = (part.image * gradients.image).sum() + (part.text * gradients.text).sum()
+    if part.words is not None and gradients.words is not None:
+        total = total + (part.words * gradients.words).sum()
+    return total + 0 * (part.scale.sum() + part.bias.sum())
 
 
 def _random_state() -> list[Tensor]:

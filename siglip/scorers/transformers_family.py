@@ -12,7 +12,7 @@ import torch
 
 from core.errors import InputError, reason
 from core.stages import Image
-from siglip.model import TEXT_LENGTH, load_parts, prompts, tokens
+from siglip.model import load_parts, prompts, text_length, tokens
 from siglip.pixels import crop_pixels
 from siglip.settings import ScorerMemberConfig
 
@@ -69,7 +69,7 @@ class TransformersTowers(TransformersInputs):
     def __init__(self, model: Any, processor: Any, settings: dict[str, Any], device: str, dtype: torch.dtype) -> None:
         self.sigmoid = getattr(model, "logit_bias", None) is not None
         positions = int(model.config.text_config.max_position_embeddings)
-        super().__init__(processor, self.sigmoid, min(positions, TEXT_LENGTH) if self.sigmoid else positions)
+        super().__init__(processor, self.sigmoid, text_length(model.config) if self.sigmoid else positions)
         self.settings = settings
         self.model = model.to(device=device, dtype=dtype).eval()
         self._device, self._dtype = device, dtype

@@ -12,20 +12,23 @@ from core.runs import RunFolder
 from core.settings import plain, refuse_changes
 from core.stages import require_policy
 from core.tracking import start_tracker
+from core.warping import WARP
 from siglip.crops import read_crops
 from siglip.detected import DetectedCrops, read_detected
 from siglip.loss.gathering import num_processes, rank
-from siglip.model import choose_template, load_parts, make_model, tokens
+from siglip.loss.vocabulary import word_table
+from siglip.model import choose_template, load_parts, make_model, text_length, tokens
+from siglip.objective import Form
 from siglip.train.freezing import add_lora, count_weights, freeze
-from siglip.train.images import Images, Step
+from siglip.train.images import Images, Step, split_recipe
 from siglip.train.launching import Stopped, StopSignal, make_accelerator
 from siglip.train.probing import probe, sheet
 from siglip.train.publish.finishing import Finisher
 from siglip.train.schedule import parameter_groups, rate_factor
-from siglip.train.settings import BestMetric, DecayOn, TrainConfig
+from siglip.train.settings import BestMetric, DecayOn, LossConfig, Negatives, SameCaption, TrainConfig
 from siglip.train.states import StateFolder
 from siglip.train.steps import NotFiniteError, Stepper
-from siglip.train.towers import bind_pair_forward
+from siglip.train.towers import add_word_head, bind_pair_forward
 from siglip.train.validation import Best, LiveScorer, validate
 from siglip.weights import find_scorer
 
@@ -60,7 +63,7 @@ class Training:
         data = {"crops": crops.digest(), "val_crops": self.val_crops.digest() if self.val_crops else None}
         refuse_changes(folder.path, _fixed(config) | data, config.allow_changes, write=folder.is_main)
         self.images = Images(crops, config.recipe, config.seed, self.processor.image_processor, config.cache_gb)
-        self.counts = count_weights(model)
+        self.counts, self.text_length = count_weights(model), text_length(model.config)
         self.finisher = Finisher(config, folder, model, self.processor, self._remembered())
         optimizer = torch.optim.AdamW(
             parameter_groups(model, config.weight_decay, config.decay_on is DecayOn.text, config.layer_decay),
@@ -94,14 +97,16 @@ class Training:
         config = self.config
         self.steps_per_epoch = -(-len(self.images) // config.batch.size)
         self.num_steps = config.epochs * self.steps_per_epoch
-        input_ids = tokens(self.processor, self.images.distinct, self.template)["input_ids"]
+        input_ids = tokens(self.processor, self.images.distinct, self.template, self.text_length)["input_ids"]
         self.stepper = Stepper(
             config, self.accelerator, self.model, self.optimizer, self.images, self.processor,
             input_ids.to(self.accelerator.device), self.stop.check,
         )  # fmt: skip
         self.stepper.figures = self.figures
         batch = min(config.batch.micro or 64, 64)
-        self.scorer = LiveScorer(self.model, self.processor, self.template, self.accelerator.device, batch)
+        self.scorer = LiveScorer(
+            self.model, self.processor, self.template, self.text_length, self.accelerator.device, batch
+        )
         self.scorer.between = self.stop.check
         self.began, self.taken = time.monotonic(), 0
 
@@ -225,6 +230,21 @@ def _check(config: TrainConfig) -> None:
         raise InputError(f"best_metric: {best} needs val_crops; candidates alone give detected_accuracy")
     if config.candidates is None and not is_of_crops:
         raise InputError(f"best_metric: {best} needs candidates")
+    _check_loss(config.loss)
+
+
+def _check_loss(loss: LossConfig) -> None:
+    if not loss.words >= 0:
+        raise InputError(f"loss.words: {loss.words} is no weight")
+    if loss.form is Form.sigmoid:
+        if loss.none:
+            raise InputError("loss.none: goes with loss.form=vocabulary; pairs need no such answer")
+        return
+    of_pairs = {"loss.same_caption": loss.same_caption is SameCaption.positive,
+                "loss.negatives": loss.negatives is Negatives.batch}  # fmt: skip
+    for name, is_default in of_pairs.items():
+        if not is_default:
+            raise InputError(f"{name}: is of pairs; loss.form=vocabulary has none")
 
 
 def _detected(config: TrainConfig, policy: str) -> DetectedCrops | None:
@@ -243,19 +263,24 @@ def _fixed(config: TrainConfig) -> dict[str, Any]:
 
 def _start(config: TrainConfig, captions: list[str]) -> tuple[Any, Any, str]:
     """(model ready to be prepared, processor, template) from a checkpoint or from scratch."""
-    settings: dict[str, Any] = {}
+    given = config.scorer.template
     if config.scorer.weights:
         model, processor, settings = load_parts(find_scorer(config.scorer.weights))
+        template = choose_template(given, settings.get("template"), config.scorer.weights)
     elif config.scorer.architecture:
-        model, processor = make_model(config.scorer.architecture, captions)
+        template = choose_template(given, None, "")
+        model, processor = make_model(config.scorer.architecture, captions, template)
     else:
         raise InputError("scorer: neither weights nor an architecture is given")
-    template = choose_template(config.scorer.template, settings.get("template"), str(config.scorer.weights))
+    if split_recipe(config.recipe)[0] is not None:
+        processor.image_processor.sampling = WARP
     bind_pair_forward(model)
     model.float().train()
     freeze(model, config.freeze.image, config.freeze.text, config.freeze.layers)
     if config.lora.rank:
         add_lora(model, config.lora.rank, config.lora.alpha, config.lora.dropout)
+    if config.loss.words:
+        add_word_head(model, len(word_table(captions)[0]))
     if config.checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     return model, processor, template

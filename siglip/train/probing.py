@@ -25,7 +25,7 @@ def probe(images: Images, epoch: int, step: Step, made: list[Image], image_proce
     if len(places) < FEWEST:
         more = [int(i) for i in images.epoch_order(epoch) if i not in set(places)][: FEWEST - len(places)]
         places, real = [*places, *more], [*real, *images[epoch, tuple(more)]]
-    figures = probe_batch([images.plain(int(i)) for i in places], real, images.recipe)
+    figures = probe_batch([images.warped(epoch, int(i)) for i in places], real, images.rest)
     kept = preprocessing_of(image_processor)
     floats = normalise(real[:1], image_processor)[0].numpy()
     scale = 255 * kept["rescale_factor"]

@@ -11,6 +11,7 @@ from core.runs import RunConfig
 from core.tracking import TrackingConfig
 from core.weights import WeightsConfig
 from data.recipe import RecipeConfig
+from siglip.objective import Form
 from siglip.settings import ScorerConfig
 
 
@@ -74,8 +75,11 @@ class BatchConfig:
 class LossConfig:
     """The loss's choices."""
 
+    form: Form = Form.sigmoid  # sigmoid: of pairs, as published; vocabulary: which of all captions a crop has
     same_caption: SameCaption = SameCaption.positive  # another pair with the same caption; published: negative
     negatives: Negatives = Negatives.batch  # pairs that meet: all of the batch, of a process, or a micro-batch's
+    none: bool = False  # vocabulary: beside the captions stands a "none of them" whose logit is zero
+    words: float = 0.0  # weight of telling a caption's words from its crop, by a layer that is dropped in the end
 
 
 @dataclass

@@ -19,6 +19,8 @@ from core.stages import Image
 from siglip.loss.caching import Embedded, LossOf, MicroBatch, part_by_part, split_batch, whole_batch
 from siglip.loss.gathering import num_processes, sum_over
 from siglip.loss.sigmoid import sigmoid_loss
+from siglip.loss.vocabulary import vocabulary_loss, word_loss, word_table
+from siglip.objective import Form
 from siglip.pixels import normalise
 from siglip.train.images import Images, Step
 from siglip.train.settings import Negatives, TrainConfig
@@ -40,6 +42,7 @@ class Stepper:
         self._images, self._processor, self._input_ids_ML, self._between = images, processor, input_ids_ML, between
         side = images.plain(0).shape
         self._stand_in = np.zeros(side, np.uint8)
+        self._words_VW = torch.from_numpy(word_table(images.distinct)[1]).to(accelerator.device)
         self.figures: dict[str, float] = {}
 
     def take(self, step: Step, images: list[Image], rates: Callable[[dict[str, Any]], float]) -> float:
@@ -64,7 +67,8 @@ class Stepper:
         negatives = self._config.loss.negatives
         micro = self._config.batch.micro or largest_share
         num_parts = max(1, -(-largest_share // micro))  # the same on every process, whatever its own share
-        parts = split_batch(ids_B, num_parts, own_captions=negatives is Negatives.micro)
+        vocabulary = len(self._input_ids_ML) if self._config.loss.form is Form.vocabulary else None
+        parts = split_batch(ids_B, num_parts, negatives is Negatives.micro, vocabulary)
 
         def forward(k: int) -> Embedded:
             self._between()
@@ -85,23 +89,33 @@ class Stepper:
         chosen = images[part.crops]
         pixels = normalise(chosen or [self._stand_in], self._processor.image_processor)
         captions = torch.from_numpy(part.captions).to(self._input_ids_ML.device)
-        image, text, scale, bias = self._model(
+        image, text, scale, bias, words = self._model(
             input_ids=self._input_ids_ML[captions], pixel_values=pixels.to(self._accelerator.device)
         )
-        return Embedded(image[: len(chosen)], text[: part.num_texts], scale, bias)
+        words = None if words is None else words[: len(chosen)]
+        return Embedded(image[: len(chosen)], text[: part.num_texts], scale, bias, words)
 
     def _loss_of(self, ids_b: NDArray[np.intp], everywhere: bool) -> LossOf:
         distinct, rows = np.unique(ids_b, return_inverse=True)
         device = self._accelerator.device
         rows_b, captions_b = torch.from_numpy(rows).to(device), torch.from_numpy(ids_b).to(device)
 
-        def loss_of(image_bD: Tensor, text_TD: Tensor, scale: Tensor, bias: Tensor) -> Tensor:
-            assert len(text_TD) == len(distinct)
+        settings = self._config.loss
+
+        def loss_of(*parts: Tensor) -> Tensor:
+            image_bD, text_TD, scale, bias = parts[:4]
             self._scalars = {"scale": scale.item(), "bias": bias.item()}
             if not everywhere and not len(ids_b):  # a process without a pair: nothing to learn, but all take part
-                return (image_bD.sum() + text_TD.sum() + scale.sum() + bias.sum()) * 0
-            same = self._config.loss.same_caption.value
-            return sigmoid_loss(image_bD, text_TD[rows_b], scale, bias, captions_b, same, everywhere)
+                return sum((p.sum() for p in parts), torch.zeros((), device=device)) * 0
+            if settings.form is Form.vocabulary:
+                loss = vocabulary_loss(image_bD, text_TD, scale, bias, captions_b, settings.none, everywhere)
+            else:
+                assert len(text_TD) == len(distinct)
+                same = settings.same_caption.value
+                loss = sigmoid_loss(image_bD, text_TD[rows_b], scale, bias, captions_b, same, everywhere)
+            if settings.words:
+                loss = loss + settings.words * word_loss(parts[4], self._words_VW[captions_b], everywhere)
+            return loss
 
         return loss_of
 

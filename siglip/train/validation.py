@@ -29,9 +29,9 @@ class LiveScorer:
     key = "in training"
     policy = None  # its own crops are being trained on
 
-    def __init__(self, model: Any, processor: Any, template: str, device: Any, batch: int) -> None:
+    def __init__(self, model: Any, processor: Any, template: str, text_length: int, device: Any, batch: int) -> None:
         self._model, self._processor, self._template, self._device = model, processor, template, device
-        self._batch = batch
+        self._text_length, self._batch = text_length, batch
         self.calibration: dict[str, Any] = {}
         self.between: Callable[[], None] = lambda: None  # called between batches; may raise to end the validation
 
@@ -56,8 +56,8 @@ class LiveScorer:
         for start in range(0, len(captions), TEXTS_AT_ONCE):
             self.between()
             chosen = captions[start : start + TEXTS_AT_ONCE]
-            ids = tokens(self._processor, chosen, self._template)["input_ids"].to(self._device)
-            _, text, scale, bias = self._model(input_ids=ids)
+            ids = tokens(self._processor, chosen, self._template, self._text_length)["input_ids"].to(self._device)
+            _, text, scale, bias, _ = self._model(input_ids=ids)
             parts.append(text.float())
         self.calibration = {"scale": scale.item(), "bias": bias.item(), "sigmoid": True}
         return np.asarray(torch.cat(parts).cpu().numpy())

@@ -9,9 +9,10 @@ from core.settings import plain
 from siglip.train.settings import TrainConfig
 
 SETTINGS = (
-    "scorer.weights", "crops", "val_crops", "recipe.name", "batch.size", "loss.negatives", "loss.same_caption",
-    "freeze.image", "freeze.text", "freeze.layers", "lora.rank", "epochs", "lr", "betas", "weight_decay", "decay_on",
-    "layer_decay", "warmup", "clip_norm", "scale_max", "precision", "seed",
+    "scorer.weights", "crops", "val_crops", "recipe.name", "batch.size", "loss.form", "loss.negatives",
+    "loss.same_caption", "loss.none", "loss.words", "freeze.image", "freeze.text", "freeze.layers", "lora.rank",
+    "epochs", "lr", "betas", "weight_decay", "decay_on", "layer_decay", "warmup", "clip_norm", "scale_max",
+    "precision", "seed",
 )  # fmt: skip
 VERSIONS = ("python", "torch", "transformers", "accelerate")
 
@@ -22,27 +23,38 @@ scorer = pipeline("zero-shot-image-classification", model=FOLDER)
 scorer(image, candidate_labels=["a caption", "another"], hypothesis_template={template!r})
 ```"""
 
+# Hugging Face's pipelines pad texts to 64 positions and know no model type but their own.
+_OWN_USE = """```python
+from siglip.build import build_scorer
+from siglip.settings import ScorerConfig
+
+scorer = build_scorer(ScorerConfig(weights=FOLDER))
+scores = scorer.scores(scorer.embed_images([crop]), scorer.embed_texts(["a caption", "another"]))
+```"""
+
 
 def model_card(
     name: str, base: str | None, remembered: dict[str, Any], config: TrainConfig, record: dict[str, Any],
-    figures: dict[str, Any],
+    figures: dict[str, Any], in_pipelines: bool = True,
 ) -> str:  # fmt: skip
     """Markdown with the hub's front matter.
 
     base: hub name that the weights descend from. remembered: what the folder keeps of its training (template, policy).
-    record: the run's `run.json`. figures: what the training measured, by the names of its log.
+    record: the run's `run.json`. figures: what the training measured, by the names of its log. in_pipelines: whether
+    Hugging Face's pipelines open the folder.
     """
-    front: dict[str, Any] = {
-        "library_name": "transformers", "tags": ["siglip", "grounder"],
-        "pipeline_tag": "zero-shot-image-classification",
-    }  # fmt: skip
+    front: dict[str, Any] = {"library_name": "transformers" if in_pipelines else "grounder",
+                             "tags": ["siglip", "grounder"]}  # fmt: skip
+    if in_pipelines:
+        front["pipeline_tag"] = "zero-shot-image-classification"
     if base is not None:
         front["base_model"] = base
     origin = f"fine-tuned from `{base or config.scorer.weights}`" if config.scorer.weights else "trained from scratch"
     template = remembered["template"]
+    use = _USE.format(template=template) if in_pipelines else _OWN_USE
     lines = [
         "---", yaml.safe_dump(front, sort_keys=True).strip(), "---", "", f"# {name}", "",
-        f"A SigLIP scorer of crops against captions, {origin}.", "", "## Use", "", _USE.format(template=template), "",
+        f"A SigLIP scorer of crops against captions, {origin}.", "", "## Use", "", use, "",
         f"Captions go in lower-cased, in the template `{template}`; crops were enlarged by `{remembered['policy']}`.",
         "",
         "## Training", "", *_table(_settings_table(config)), "",

@@ -11,13 +11,16 @@ from core.files import read_json, write_json, write_text
 from core.runs import RunFolder
 from core.tracking import Tracker
 from siglip.loss.gathering import rank
-from siglip.model import SETTINGS_FILE
+from siglip.model import SETTINGS_FILE, TEXT_LENGTH, text_length
+from siglip.objective import Form, write_objective
 from siglip.pixels import preprocessing_of
+from siglip.small import MODEL_TYPE
 from siglip.train.freezing import add_lora, freeze, merge_lora
 from siglip.train.publish.card import model_card
 from siglip.train.publish.pushing import hub_base, push
 from siglip.train.settings import TrainConfig
 from siglip.train.states import publish, whole_weights
+from siglip.train.towers import without_word_head
 
 
 class Finisher:
@@ -43,6 +46,8 @@ class Finisher:
         plain.save_pretrained(folder)
         self._processor.save_pretrained(folder)
         write_json(folder / SETTINGS_FILE, self._remembered)
+        if self._config.loss.form is not Form.sigmoid:
+            write_objective(folder, self._config.loss.form, self._remembered["captions"])
         write_text(folder / "README.md", self._card(figures))
 
     def _plain_model(self, weights: dict[str, torch.Tensor]) -> Any:
@@ -53,7 +58,7 @@ class Finisher:
         if lora.rank:
             freeze(model, self._config.freeze.image, self._config.freeze.text, self._config.freeze.layers)
             add_lora(model, lora.rank, lora.alpha, lora.dropout)
-        model.load_state_dict(weights, strict=True, assign=True)
+        model.load_state_dict(without_word_head(weights), strict=True, assign=True)
         if lora.rank:
             merge_lora(model)
         return model
@@ -61,7 +66,8 @@ class Finisher:
     def _card(self, figures: dict[str, Any]) -> str:
         record = read_json(self._folder.path / "run.json")
         numbers = {k: v for k, v in figures.items() if isinstance(v, int | float)}
-        return model_card(self._folder.path.name, self._base, self._remembered, self._config, record, numbers)
+        stock = self._model_config.model_type != MODEL_TYPE and text_length(self._model_config) == TEXT_LENGTH
+        return model_card(self._folder.path.name, self._base, self._remembered, self._config, record, numbers, stock)
 
     def close(self, model: nn.Module, figures: dict[str, Any], tracker: Tracker, has_best: bool) -> None:
         """Leave `last/`, track the folders, and push the better one to the hub if asked for."""

@@ -83,7 +83,7 @@ def plain_gradients(model, pixels, input_ids, ids):
 
     model = bind_pair_forward(copy.deepcopy(model)).double()
     model.zero_grad()
-    image, text, scale, bias = model(input_ids=input_ids, pixel_values=pixels.double())
+    image, text, scale, bias, _ = model(input_ids=input_ids, pixel_values=pixels.double())
     logits = image @ text.T * scale + bias
     signs = torch.where(ids[:, None] == ids[None, :], 1.0, -1.0)
     loss = -F.logsigmoid(signs * logits).sum(dim=-1).mean()

@@ -15,6 +15,7 @@ from torch import distributed
 
 from siglip.loss.gathering import sum_over
 from siglip.loss.sigmoid import sigmoid_loss
+from siglip.loss.vocabulary import vocabulary_loss, word_loss
 
 
 def whole_batch(sizes: list[int]) -> tuple[list[torch.Tensor], torch.Tensor]:
@@ -54,6 +55,32 @@ def check(sizes: list[int], same_caption: str) -> None:
     assert_close(sum_over(gradients[3]), wanted[3])
 
 
+def check_vocabulary(sizes: list[int], none: bool) -> None:
+    """Crops dealt out over processes, each of which embeds all captions and the words of its own crops."""
+    rank = distributed.get_rank()
+    span = slice(sum(sizes[:rank]), sum(sizes[: rank + 1]))
+    whole, captions = whole_batch(sizes)
+    generator = torch.Generator().manual_seed(1)
+    text = F.normalize(torch.randn(5, 16, dtype=torch.float64, generator=generator)).requires_grad_()
+    words = torch.randn(len(captions), 3, dtype=torch.float64, generator=generator).requires_grad_()
+    table = torch.randint(0, 2, (5, 3), generator=generator)
+    image, _, scale, bias = whole
+    logits = image @ text.T * scale + bias
+    logits = torch.cat([logits, logits.new_zeros(len(logits), 1)], dim=1) if none else logits
+    expected = F.cross_entropy(logits, captions)
+    expected = expected + F.binary_cross_entropy_with_logits(words, table[captions].double())
+    wanted = torch.autograd.grad(expected, [image, text, scale, bias, words])
+    own = [image.detach()[span].requires_grad_(), text, scale, bias, words.detach()[span].requires_grad_()]
+    made = vocabulary_loss(*own[:4], captions[span], none, everywhere=True)
+    made = made + word_loss(own[4], table[captions[span]], everywhere=True)
+    assert_close(made, expected)
+    gradients = torch.autograd.grad(made, own)
+    for which in (0, 4):
+        assert_close(gradients[which], wanted[which][span])
+    for which in (1, 2, 3) if none else (1, 2):  # without a "none" no gradient reaches the bias
+        assert_close(sum_over(gradients[which]), wanted[which])
+
+
 def check_open_clip(size: int) -> None:
     """open_clip's distributed loss, whose gradients are meant to be averaged over processes where ours are summed."""
     rank, world = distributed.get_rank(), distributed.get_world_size()
@@ -81,6 +108,8 @@ def check_all() -> int:
         for same_caption in ("positive", "ignored", "negative"):
             check(sizes, same_caption)
             cases += 1
+        for none in (False, True):
+            check_vocabulary(sizes, none)
     check_open_clip(6)
     return cases
 

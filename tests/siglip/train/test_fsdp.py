@@ -36,6 +36,22 @@ def test_two_processes_shard_and_leave_a_complete_folder(make_crops, architectur
     )
 
 
+@pytest.mark.parametrize("strategy", ["fsdp", "ddp"])
+def test_two_processes_learn_a_vocabulary_and_words_as_one_does(
+    strategy, make_crops, architecture_words, tmp_path, run_processes
+):
+    """21 crops in eights: the last step's shares are of two and of three crops, in parts that not both have."""
+    crops = make_crops()
+    lines = (crops / "metadata.jsonl").read_text().splitlines(keepends=True)
+    (crops / "metadata.jsonl").write_text("".join(lines[:21]))
+    words = [f"crops={crops}", *architecture_words, "batch.size=8", "lr=3e-3", "epochs=2", "recipe=none",
+             "loss.form=vocabulary", "loss.none=true", "loss.words=1"]  # fmt: skip
+    train.main([*words, f"run_dir={tmp_path}/alone"])
+    run_processes(2, "-m", "siglip.train", *words, f"strategy={strategy}", "batch.micro=2", "run_dir=both", timeout=400)
+    assert losses(tmp_path / "both") == pytest.approx(losses(tmp_path / "alone"), rel=1e-4)
+    assert (tmp_path / "both/last/objective.json").read_text() == (tmp_path / "alone/last/objective.json").read_text()
+
+
 @pytest.mark.parametrize("file", FILES, ids=lambda f: f.stem)
 def test_launch_files_are_accelerates(file):
     """accelerate reads each, and the command in its header names the file and is one that its launcher understands."""

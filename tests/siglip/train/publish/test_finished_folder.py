@@ -124,10 +124,16 @@ def test_every_mismatch_with_the_training_is_refused(trained, tmp_path, refused)
     evaluate.main([f"crops={crops}", f"scorer={last}", "run_dir=judged"])
 
 
-def test_a_text_tower_that_the_texts_do_not_fit_is_refused(make_crops, architecture_words, refused):
+def test_a_shorter_text_tower_is_read_at_its_own_length_and_its_card_names_no_pipeline(
+    make_crops, architecture_words, tmp_path
+):
     words = [w.replace("max_position_embeddings:64", "max_position_embeddings:16") for w in architecture_words]
-    told = refused(train.main, [f"crops={make_crops()}", *words, *WORDS])
-    assert "max_position_embeddings 16, but texts take 64" in told
+    train.main([f"crops={make_crops('short')}", *words, *WORDS, "run_dir=short_run"])
+    scorer = build_scorer(ScorerConfig(weights="short_run"))
+    assert scorer.towers.text_inputs(["red drone"], "{}")["input_ids"].shape == (1, 16)
+    card = (tmp_path / "short_run/last/README.md").read_text()
+    assert "build_scorer(ScorerConfig(weights=FOLDER))" in card
+    assert "pipeline" not in card
 
 
 class Hub(BaseHTTPRequestHandler):
