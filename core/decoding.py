@@ -1,7 +1,7 @@
 """How images are decoded where they ask for more than usual: the largest image, and pixels of more than 8 bits."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from core.errors import InputError
@@ -26,14 +26,24 @@ class DecodingSettings:
     depth: Depth | None = None  # more than 8 bits: high_byte, or stretch each image's range; null: $GROUNDER_DEPTH
 
 
-def use_decoding(max_pixels: int | None, depth: str | Depth | None) -> None:
-    """Decode so from now on, in this process and those it starts; None leaves a setting as it is."""
-    if max_pixels is not None:
-        if max_pixels < 1:
-            raise InputError(f"{PIXELS_SETTING}: {max_pixels} is not at least 1")
-        os.environ[PIXELS_VARIABLE] = str(max_pixels)
-    if depth is not None:
-        os.environ[DEPTH_VARIABLE] = depth.value if isinstance(depth, Depth) else str(depth)
+@dataclass
+class DecodingConfig:
+    """What commands take that decode a user's images."""
+
+    decoding: DecodingSettings = field(default_factory=DecodingSettings)
+
+
+def use_decoding(settings: DecodingSettings, override: bool = True) -> None:
+    """Decode so from now on, in this process and those it starts; null leaves a setting as it is.
+
+    override: also what the environment says already; otherwise that stays, as for a stored run's settings.
+    """
+    if settings.max_pixels is not None and settings.max_pixels < 1:
+        raise InputError(f"{PIXELS_SETTING}: {settings.max_pixels} is not at least 1")
+    depth = None if settings.depth is None else settings.depth.value
+    for variable, value in ((PIXELS_VARIABLE, settings.max_pixels), (DEPTH_VARIABLE, depth)):
+        if value is not None and (override or variable not in os.environ):
+            os.environ[variable] = str(value)
 
 
 def max_pixels() -> int:

@@ -22,12 +22,6 @@ from core.headers import Header, is_truncated, read_header, upright
 DECODE_S = 10.0  # for one image of any format up to MAX_PIXELS, in proportion for larger ones; beyond it is refused
 SCANS_SETTING = "GROUNDER_JPEG_SCANS"  # environment variable, where no command says it
 
-# Behind these lies what is decoded here, in letters of any case.
-IMAGE_SUFFIXES = (
-    ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".jp2", ".avif",
-    ".gif", ".pbm", ".pgm", ".ppm", ".pnm",
-)  # fmt: skip
-
 # Decoded here and now: formats whose time is bounded by their pixels, and so few of them that it takes no second.
 _PLAIN = (b"\xff\xd8", b"\x89PNG", b"BM", b"RIFF")
 _PLAIN_PIXELS = 2**25  # times passes over them
@@ -135,15 +129,21 @@ def _scans_allowed() -> int:
 
 
 def image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
-    """(width, height) of an image file as `read_image` would give it, from its header alone."""
-    header = _checked_header(read_bytes(path), str(path))
+    """(width, height) of an image file as `read_image` would give it, by its header; InputError for a truncated one."""
+    data = read_bytes(path)
+    header = _checked_header(data, str(path))
+    if is_truncated(data, str(path)):
+        raise InputError(f"{path}: the image is truncated")
     return header.width, header.height
 
 
 def encode_image(image: NDArray[np.uint8], suffix: str, quality: int = 95) -> bytes:
     """Encode (H, W, 3) RGB as the format of `suffix` (`.png`, `.jpg`, ...); `quality` 1..100 counts for JPEG only."""
     parameters = [cv2.IMWRITE_JPEG_QUALITY, quality] if suffix.lower() in {".jpg", ".jpeg"} else []
-    done, data = cv2.imencode(suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), parameters)
+    try:
+        done, data = cv2.imencode(suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), parameters)
+    except cv2.error as error:
+        raise InputError(f"{suffix}: no encoder for this image format") from error
     if not done:
         raise InputError(f"{suffix}: no encoder for this image format")
     return data.tobytes()

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from core.boxes import box_area, clip_xyxy, ltwh_to_xyxy
 from core.errors import InputError
 from core.images import image_size
+from core.listing import image_path
 from core.progress import progress
 from core.values import AnnotatedImage
 from data.captions import StrPath, field_of, place
@@ -40,7 +41,7 @@ class FramedImage:
 
 def find_image(images_dir: StrPath, image: str, where: str) -> Path:
     """The file of an annotated image in its folder; InputError, naming `where`, when there is none."""
-    path = Path(images_dir) / image
+    path = image_path(images_dir, image)
     if not path.is_file():
         folder = "" if Path(images_dir).is_dir() else " (there is no such folder)"
         raise InputError(f"{where}: field 'image': {path} does not exist{folder}")

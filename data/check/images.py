@@ -1,6 +1,5 @@
 """The findings of the images themselves: missing, broken, equal, alike, and boxes outside their frames."""
 
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,7 +12,8 @@ from numpy.typing import NDArray
 from core.boxes import box_area, clip_xyxy, ltwh_to_xyxy
 from core.errors import InputError
 from core.files import sha256_bytes
-from core.images import IMAGE_SUFFIXES, decode_image
+from core.images import decode_image
+from core.listing import image_path, list_images
 from core.progress import progress
 from core.texts import on_terminal
 from core.values import AnnotatedImage
@@ -79,7 +79,7 @@ def look_at_images(
 
 
 def _look(part: str, path: str, annotated: AnnotatedImage, folder: str) -> Seen | tuple[str, str]:
-    file = Path(folder) / annotated.image
+    file = image_path(folder, annotated.image)
     if not file.is_file():
         return "missing_image", f"{file} does not exist"
     try:
@@ -141,8 +141,7 @@ def _compare(
 def check_unlisted(folders: dict[str, set[str]], findings: Findings) -> None:
     """Images in the folders that no entry names; `folders` maps a folder to the names used of it."""
     for folder, names in folders.items():
-        for root, _, files in os.walk(folder):
-            for file in sorted(files):
-                name = (Path(root) / file).relative_to(folder).as_posix()
-                if Path(file).suffix.lower() in IMAGE_SUFFIXES and name not in names:
-                    findings.add("unlisted_image", folder, on_terminal(name))  # which may be no text
+        listed = {image_path(folder, name) for name in names}
+        for name in list_images(folder).names if Path(folder).is_dir() else ():
+            if Path(folder) / name not in listed:
+                findings.add("unlisted_image", folder, on_terminal(name))  # which may be no text

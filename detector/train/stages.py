@@ -228,4 +228,6 @@ def _settings(config: TrainConfig, tree: Tree) -> dict[str, Any]:
     values = asdict(replace(config, tracking=None))  # type: ignore[arg-type]
     for name in ("epochs", "imgsz", "weights_dir", "run_dir", "tracking", "allow_changes", "data", "published"):
         values.pop(name)
+    depth = values.pop("decoding")["depth"]  # on the rest no pixel depends
+    values |= {"depth": depth} if depth is not None else {}
     return {**plain(values), "data": tree.digest()}

@@ -14,6 +14,7 @@ from core.choosing import NOBODY, Choice, merit
 from core.cuts import candidates_of
 from core.grounded import read_choice, write_choice
 from core.images import read_image
+from core.listing import image_path
 from core.pixels import pixel_boxes
 from core.store import CandidateStore
 from core.values import Prediction
@@ -125,7 +126,7 @@ class Answers:
         fresh = [i for i, q in enumerate(questions) if stored[q] is None]
         fresh = [i for i in fresh if questions.index(questions[i]) == i]
         if fresh:
-            began, pixels = time.perf_counter(), read_image(self.images / image)
+            began, pixels = time.perf_counter(), read_image(image_path(self.images, image))
             for job, choice in self.reranker.choose(pixels, [(captions[i], boxes[i]) for i in fresh]):
                 told = {"place": choice.place, "shares": list(choice.shares), "tokens": choice.tokens,
                         "caption": captions[fresh[job]]}  # fmt: skip

@@ -9,6 +9,7 @@ import numpy as np
 
 from core.cuts import CutConfig, Point, cut_and_fuse
 from core.images import read_image
+from core.listing import image_path
 from core.pixels import crop_box, pixel_boxes
 from core.progress import progress
 from core.records import Detection, read_predictions, write_detections, write_predictions
@@ -139,7 +140,7 @@ def _fill(
         _fill_texts(store, pipeline, captioned)
     batches = list(_batches(captioned, config.batch))[share.rank :: share.processes]
     for batch in progress(batches, "exporting (batches)", len(batches)):
-        images = {entry.image: read_image(Path(config.images) / entry.image) for entry in batch}
+        images = {entry.image: read_image(image_path(config.images, entry.image)) for entry in batch}
         for name, image in images.items():
             digests[name], sizes[name] = image_digest(image), (image.shape[1], image.shape[0])
         if grounding is not None:
