@@ -72,7 +72,12 @@ def score_matrix(
 def merit(
     scores_NM: NDArray[np.float64], confidence_N: NDArray[np.float64], config: ChoosingConfig, sigmoid: bool
 ) -> NDArray[np.float64]:
-    """(N, M) what candidates are compared by; of a product, the logarithm."""
+    """(N, M) what candidates are compared by; of a product, the logarithm.
+
+    A confidence above 1, which weighted box fusion can give by the reference's own rule, counts as 1: here it is a
+    probability beside the scorer's.
+    """
+    confidence_N = np.minimum(confidence_N, 1.0)
     if config.combine is Combining.product:
         confidence_N = np.log(np.maximum(confidence_N, TINY))
         # a raw logit is the logarithm of a softmax's probability already, but for what its caption's candidates share

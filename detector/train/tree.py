@@ -88,9 +88,10 @@ def read_tree(data: str) -> Tree:
         if not images[part]:
             raise InputError(f"{given.path}: field '{part}': holds no images")
         labels[part] = [_looked_at(image, sizes, faults) for image in images[part]]
+    faults = list(dict.fromkeys(faults))  # an image of both parts counts once
     if faults:
         more = "; ".join(dict.fromkeys(fault.partition(": ")[0] for fault in faults[1 : 1 + SHOWN]))
-        raise InputError(faults[0] + (f" (and {len(faults) - 1} more images at fault: {more})" if more else ""))
+        raise InputError(faults[0] + (f" (and {len(faults) - 1} more: {more})" if more else ""))
     _require_targets(given.path, labels)
     return Tree(given.path.resolve(), given.names, images, labels, sizes)
 

@@ -140,12 +140,12 @@ def test_a_bad_label_ends_both_readers_by_file_and_line(tmp_path):
             read(tmp_path)
     from detector.train.tree import read_tree as training_tree
 
-    with pytest.raises(InputError, match=r"and 3 more images at fault: .*o2.txt line 2"):  # they judge as well
+    with pytest.raises(InputError, match=r"and 1 more: .*o2.txt line 2"):
         training_tree(str(tmp_path))
-    (tmp_path / "images/train/o1.jpg").write_bytes((tmp_path / "images/train/o1.jpg").read_bytes()[:300])
+    (tmp_path / "images/train/o1.jpg").write_bytes((tmp_path / "images/train/o1.jpg").read_bytes()[:100])
     for label in (tmp_path / "labels/train").iterdir():
         label.write_text(BOX)
-    with pytest.raises(InputError, match=r"o1.jpg: the image is truncated"):
+    with pytest.raises(InputError, match=r"o1.jpg: is not an image in a known format$"):
         training_tree(str(tmp_path))
 
 
