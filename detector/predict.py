@@ -58,6 +58,11 @@ def run(config: PredictConfig, folder: RunFolder) -> dict[str, Any]:
         "device": device,
         "detector_ms": round(1000 * found.elapsed_s / max(1, len(names)), 2),
     }
+    if not found.num_detections:
+        metrics["advice"] = (
+            f"nothing found in {len(names)} images at confidence {config.cut.confidence:g}: try a lower "
+            "cut.confidence, a larger detector.imgsz, or a detector trained longer"
+        )
     return metrics | beside(config.published, metrics)
 
 

@@ -38,6 +38,7 @@ class Answers:
     digests: Mapping[str, str]
     sizes: Mapping[str, tuple[int, int]]
     on_stage: OnStage
+    num_candidates: int = 0  # that captions were compared with
     num_reranked: int = 0
     num_unparsed_choices: int = 0
 
@@ -58,6 +59,7 @@ class Answers:
         digest, pipeline = self.digests[entry.image], self.pipeline
         calibration = pipeline.scorer.calibration if pipeline.scorer is not None else None
         seen = Seen(candidates_of(self.store.read_views(pipeline.detector.key, digest), pipeline.config))
+        self.num_candidates += len(seen.candidates)
         if calibration is not None:
             stored = self.store.read_embeddings(pipeline.embeddings_key, digest)
             pixels = pixel_boxes(seen.candidates.boxes_xyxy, *self.sizes[entry.image])

@@ -72,11 +72,30 @@ def export(config: ExportConfig, folder: RunFolder) -> dict[str, Any]:
     metrics |= {name: max(mib, *peaks[name]) for name, mib in peak_memory().items()}
     metrics |= {"detector_key": pipeline.detector.key}  # what the store calls them
     metrics |= _told(grounding, captioned, digests, answers)
+    metrics |= _candidates(store, pipeline, captioned, digests, answers) if grounding is None else {}
     metrics |= {"embeddings_key": pipeline.embeddings_key} if pipeline.scorer is not None else {}
     rows = [{"stage": stage, **times} for stage, times in metrics["stages"].items()]
     files = [folder.path / "predictions.jsonl", folder.path / "detections.json"]
     tell(config.tracking, folder, metrics, {"stages": rows}, files=files)
     return metrics
+
+
+def _candidates(
+    store: CandidateStore, pipeline: Pipeline, captioned: Sequence[CaptionedImage], digests: dict[str, str],
+    answers: Answers,
+) -> dict[str, Any]:  # fmt: skip
+    """How many candidates the answers were chosen from; of none, what to try."""
+    if answers.num_candidates or not captioned:
+        return {"num_candidates": answers.num_candidates}
+    views = [view for e in captioned for view in store.read_views(pipeline.detector.key, digests[e.image])]
+    highest = max((float(v.candidates.confidence.max(initial=0.0)) for v in views), default=0.0)
+    seen = f"its highest confidence anywhere is {highest:.3g}" if highest else "it finds nothing at any confidence"
+    lower = "lower confidence, or " if highest else ""
+    told = (
+        f"the detector offers no candidate in any of {len(captioned)} images at confidence "
+        f"{pipeline.config.confidence:g}; {seen}: try a {lower}a detector trained longer or at a larger imgsz"
+    )
+    return {"num_candidates": 0, "advice": told}
 
 
 def _describe(store: CandidateStore, pipeline: Pipeline, config: ExportConfig, grounding: Grounding | None) -> None:

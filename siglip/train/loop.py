@@ -16,6 +16,7 @@ from siglip.crops import read_crops
 from siglip.detected import DetectedCrops, read_detected
 from siglip.loss.gathering import num_processes, rank
 from siglip.model import choose_template, load_parts, make_model, tokens
+from siglip.train.advice import advice
 from siglip.train.freezing import add_lora, count_weights, freeze
 from siglip.train.images import Images, Step
 from siglip.train.launching import Stopped, StopSignal, make_accelerator
@@ -128,6 +129,8 @@ class Training:
         figures |= {"num_steps": self.step, "num_pairs": len(self.images), **self.counts}
         if self.best.value is not None:
             figures |= {f"best_{name}": v for name, v in self.best.metrics.items()} | {"best_epoch": self.best.epoch}
+        told = advice(figures)
+        figures |= {} if told is None else {"advice": told}
         self.finisher.close(self.model, figures, self.tracker, self.best.value is not None)
         return figures
 

@@ -85,6 +85,14 @@ def test_a_second_export_asks_no_model_and_a_wider_one_only_for_what_is_new(expo
     assert (first / "predictions.jsonl").read_bytes() == (wider / "predictions.jsonl").read_bytes()
 
 
+def test_an_export_without_a_candidate_says_what_to_try(export, system):
+    YOLO = pytest.importorskip("ultralytics").YOLO
+    YOLO(str(system / "detector.yaml"), verbose=False).save("untrained.pt")
+    metrics = json.loads((export("silent", "detector=untrained.pt", "confidence=0.9") / "metrics.json").read_text())
+    assert metrics["num_candidates"] == 0
+    assert "no candidate in any of 5 images at confidence 0.9; its highest confidence" in metrics["advice"]
+
+
 def test_reports_and_the_dashboard_ask_for_what_an_export_writes(export, monkeypatch):
     told, tell = [], Tracker.log_table
     monkeypatch.setattr(Tracker, "log_table", lambda self, name, *table: (told.append(name), tell(self, name, *table)))
