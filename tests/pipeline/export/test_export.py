@@ -86,21 +86,19 @@ def test_a_second_export_asks_no_model_and_a_wider_one_only_for_what_is_new(expo
     assert (first / "predictions.jsonl").read_bytes() == (wider / "predictions.jsonl").read_bytes()
 
 
-def test_an_export_without_a_candidate_says_what_to_try(export, system, tmp_path):
+def test_an_export_without_a_candidate_says_what_to_try(export_words, system, tmp_path):
     YOLO = pytest.importorskip("ultralytics").YOLO
     model = YOLO(str(system / "detector.yaml"), verbose=False)
     for branch in model.model.model[-1].cv3:  # a constant 0.12
         torch.nn.init.zeros_(branch[-1].weight)
         torch.nn.init.constant_(branch[-1].bias, -2.0)
     model.save(str(tmp_path / "plain.pt"))
-    metrics = json.loads(
-        (export("silent", f"detector={tmp_path}/plain.pt", "confidence=0.9") / "metrics.json").read_text()
-    )
+    words = [f"detector={tmp_path}/plain.pt" if word.startswith("detector=") else word for word in export_words]
+    main([*words, "confidence=0.9", "run_dir=silent"])
+    metrics = json.loads(Path("silent/metrics.json").read_text())
     assert metrics["num_candidates"] == 0
-    assert (
-        "no candidate in any of 5 images at confidence 0.9; its highest confidence anywhere is 0.119: try a lower confidence"
-        in metrics["advice"]
-    )
+    told = "no candidate in any of 5 images at confidence 0.9; its highest confidence anywhere is 0.119: try a lower"
+    assert told in metrics["advice"]
 
 
 def test_reports_and_the_dashboard_ask_for_what_an_export_writes(export, monkeypatch):
