@@ -38,7 +38,7 @@ class Answers:
     digests: Mapping[str, str]
     sizes: Mapping[str, tuple[int, int]]
     on_stage: OnStage
-    num_candidates: int = 0  # that captions were compared with
+    num_candidates: int = 0  # that passed the cuts; the fallback of an image where none does is not counted
     num_reranked: int = 0
     num_unparsed_choices: int = 0
 
@@ -58,8 +58,10 @@ class Answers:
     def _scored(self, entry: CaptionedImage, texts: Mapping[str, NDArray[np.float32]]) -> Answer:
         digest, pipeline = self.digests[entry.image], self.pipeline
         calibration = pipeline.scorer.calibration if pipeline.scorer is not None else None
-        seen = Seen(candidates_of(self.store.read_views(pipeline.detector.key, digest), pipeline.config))
-        self.num_candidates += len(seen.candidates)
+        views, least = self.store.read_views(pipeline.detector.key, digest), np.float32(pipeline.config.confidence)
+        seen = Seen(candidates_of(views, pipeline.config))
+        passing = any((view.candidates.confidence >= least).any() for view in views)
+        self.num_candidates += len(seen.candidates) if passing else 0
         if calibration is not None:
             stored = self.store.read_embeddings(pipeline.embeddings_key, digest)
             pixels = pixel_boxes(seen.candidates.boxes_xyxy, *self.sizes[entry.image])
