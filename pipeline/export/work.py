@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from core.cuts import CutConfig, Point, cut_and_fuse
+from core.errors import InputError
 from core.images import read_image
 from core.listing import image_path
 from core.pixels import crop_box, pixel_boxes
@@ -17,6 +18,7 @@ from core.runs import RunFolder
 from core.stages import Image
 from core.store import CandidateStore, image_digest
 from data.captions import CaptionedImage, read_annotations, read_captions
+from data.frames import frame_images, require_images
 from eval.answers.joining import score_keyed
 from eval.answers.measures import grounding_metrics
 from eval.tracked import tell
@@ -30,6 +32,7 @@ from pipeline.grounding import Grounding, build_grounding
 from pipeline.memory import peak_memory
 from pipeline.system import Pipeline
 from siglip.settings import scorer_weights
+from siglip.weights import find_scorer
 
 # AP wants the whole curve: detections go out uncut by confidence, after the export's own NMS.
 AP_CONFIDENCE, AP_MAX_DET = 0.001, 300
@@ -38,6 +41,7 @@ AP_CONFIDENCE, AP_MAX_DET = 0.001, 300
 def export(config: ExportConfig, folder: RunFolder) -> dict[str, Any]:
     """Fill the store, then write answers and detections from it; returns the metrics."""
     captioned = read_captions(config.annotations)
+    _check(config, captioned)
     share = Share.of_this_process(config.device)
     spent: dict[str, list[tuple[float, int]]] = {}  # of each stage, (seconds, things) a batch
     config = replace(config, device=share.device)
@@ -78,6 +82,17 @@ def export(config: ExportConfig, folder: RunFolder) -> dict[str, Any]:
     files = [folder.path / "predictions.jsonl", folder.path / "detections.json"]
     tell(config.tracking, folder, metrics, {"stages": rows}, files=files)
     return metrics
+
+
+def _check(config: ExportConfig, captioned: Sequence[CaptionedImage]) -> None:
+    """InputError, before a model is loaded, for what a later step would refuse: images, boxes, names of weights."""
+    require_images(config.annotations, [(entry.image, entry.line) for entry in captioned], config.images)
+    if all(boxes is not None for entry in captioned for boxes in entry.boxes_ltwh):
+        frame_images(config.annotations, read_annotations(config.annotations), config.images)
+    if config.batch < 1:
+        raise InputError(f"batch: {config.batch} is not at least 1")
+    for weights in scorer_weights(config.scorer):
+        find_scorer(weights)
 
 
 def _candidates(

@@ -39,6 +39,8 @@ OF_CROPS = (BestMetric.ranking_accuracy, BestMetric.retrieval_at_1)  # the other
 def train(config: TrainConfig, folder: RunFolder) -> dict[str, Any]:
     """Train from a checkpoint, or from scratch when the scorer has an architecture; returns the last figures."""
     _check(config)
+    if config.scorer.weights:
+        find_scorer(config.scorer.weights)  # before crops are read and images decoded
     training = Training(config, folder)
     try:
         return training.run()
