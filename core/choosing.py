@@ -104,14 +104,17 @@ def merit(
 ) -> NDArray[np.float64]:
     """(N, M) what candidates are compared by; of a product, the logarithm.
 
-    logs_NM2: `core.posterior.caption_logs`, which a posterior wants; InputError where it has none.
+    logs_NM2: `core.posterior.caption_logs`, which a posterior wants; InputError where it has none. A confidence above
+    1, which weighted box fusion can give by the reference's own rule, counts as 1: here it is a probability beside the
+    scorer's.
     """
+    confidence_N = np.minimum(np.asarray(confidence_N, np.float64), 1.0)
     if config.combine is Combining.posterior:
         if logs_NM2 is None:
             raise InputError("choosing.combine: posterior wants a scorer's logits; what a one-stage model is sure of "
                              "takes sum or product")  # fmt: skip
         return posterior_merit(logs_NM2, confidence_N, config.posterior)
-    scores_NM, confidence_N = np.asarray(scores_NM, np.float64), np.asarray(confidence_N, np.float64)
+    scores_NM = np.asarray(scores_NM, np.float64)
     if config.combine is Combining.product:
         confidence_N = np.log(np.maximum(confidence_N, TINY))
         # a raw logit is the logarithm of a softmax's probability already, but for what its caption's candidates share

@@ -28,6 +28,22 @@ def count_scans(data: bytes, scans: int = SCANS, segments: int = SEGMENTS) -> tu
     return found_scans, found
 
 
+def has_end(data: bytes) -> bool:
+    """Whether a JPEG's end marker comes behind a scan, walked as libjpeg walks it: what follows the end is not its own.
+
+    An end marker inside a segment, such as that of a thumbnail, is not the image's; inside a scan none can stand.
+    """
+    place, scans = len(SOI), 0
+    while marker := _MARKER.search(data, place):
+        kind, place = data[marker.start() + 1], marker.end()
+        if kind == EOI:
+            return scans > 0
+        scans += kind == SOS
+        if kind in _WITH_LENGTH:
+            place += max(2, int.from_bytes(data[place : place + 2], "big"))
+    return False
+
+
 def excess(data: bytes, setting: str, scans: int = SCANS) -> str | None:
     """What a JPEG has too much of, in words that name the setting for scans; None within the limits and for no JPEG."""
     if not data.startswith(SOI):

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from core.boxes import box_area, clip_xyxy, ltwh_to_xyxy
 from core.errors import InputError
 from core.images import image_size
+from core.listing import image_path
 from core.progress import progress
 from core.values import AnnotatedImage
 from data.captions import StrPath, field_of, place
@@ -40,11 +41,23 @@ class FramedImage:
 
 def find_image(images_dir: StrPath, image: str, where: str) -> Path:
     """The file of an annotated image in its folder; InputError, naming `where`, when there is none."""
-    path = Path(images_dir) / image
+    path = image_path(images_dir, image)
     if not path.is_file():
         folder = "" if Path(images_dir).is_dir() else " (there is no such folder)"
         raise InputError(f"{where}: field 'image': {path} does not exist{folder}")
     return path
+
+
+def require_images(source: StrPath, named: Sequence[tuple[str, int]], images_dir: StrPath) -> None:
+    """Raise InputError for named images, (name, line) each, that are not there: the first, and how many more."""
+    missing = [(image, line) for image, line in named if not image_path(images_dir, image).is_file()]
+    if not missing:
+        return
+    try:
+        find_image(images_dir, missing[0][0], place(source, missing[0][1]))
+    except InputError as error:
+        more = f" (and {len(missing) - 1} more of {len(named)} images)" if len(missing) > 1 else ""
+        raise InputError(f"{error}{more}") from None
 
 
 def frame_image(
@@ -70,6 +83,7 @@ def frame_images(source: StrPath, images: Sequence[AnnotatedImage], images_dir: 
     Raises InputError naming `source`, line and field for the first image that is missing or unreadable and the first
     box that lies wholly outside. Says in one line on standard error how many boxes hang over an edge.
     """
+    require_images(source, [(annotated.image, annotated.line) for annotated in images], images_dir)
     framed = []
     for annotated in progress(images, "reading image sizes"):
         path = find_image(images_dir, annotated.image, place(source, annotated.line))

@@ -10,14 +10,16 @@ from omegaconf import MISSING
 
 from core.boxes import xyxy_to_ltwh
 from core.cuts import CutConfig, cut_and_fuse
+from core.decoding import DecodingConfig
 from core.errors import InputError, check_limits, check_shares
-from core.images import IMAGE_SUFFIXES, read_image
+from core.images import read_image
+from core.listing import image_path, list_images
 from core.progress import progress
 from core.published import Published, beside
 from core.records import Detection, write_detections
 from core.runs import RunConfig, RunFolder
 from core.stages import Detector
-from core.texts import is_utf8_name
+from core.texts import is_utf8_name, on_terminal
 from core.weights import WeightsConfig
 from data.captions import read_annotations
 from detector.build import build_detector
@@ -25,7 +27,7 @@ from detector.settings import DetectorConfig
 
 
 @dataclass
-class PredictConfig(WeightsConfig, RunConfig):
+class PredictConfig(DecodingConfig, WeightsConfig, RunConfig):
     """Settings of `detector.predict`."""
 
     images: str = MISSING  # folder of images
@@ -57,6 +59,11 @@ def run(config: PredictConfig, folder: RunFolder) -> dict[str, Any]:
         "device": device,
         "detector_ms": round(1000 * found.elapsed_s / max(1, len(names)), 2),
     }
+    if not found.num_detections:
+        metrics["advice"] = (
+            f"nothing found in {len(names)} images at confidence {config.cut.confidence:g}: try a lower "
+            "cut.confidence, a larger detector.imgsz, or a detector trained longer"
+        )
     return metrics | beside(config.published, metrics)
 
 
@@ -74,7 +81,7 @@ class Found:
         """Every image's boxes that pass the cuts."""
         chunks = [names[start : start + self.config.chunk] for start in range(0, len(names), self.config.chunk)]
         for some in progress(chunks, "finding targets (chunks)"):
-            images = [read_image(Path(self.config.images) / name) for name in some]
+            images = [read_image(image_path(self.config.images, name)) for name in some]
             began = time.perf_counter()
             proposals = self.detector.propose(images)
             self.elapsed_s += time.perf_counter() - began
@@ -93,10 +100,12 @@ def _names(config: PredictConfig) -> list[str]:
         raise InputError(f"images: {root} is no folder")
     if config.annotations is not None:
         return [image.image for image in read_annotations(config.annotations)]
-    found = sorted(p.relative_to(root).as_posix() for p in root.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
-    names = [name for name in found if is_utf8_name(name)]
-    if len(names) < len(found):
-        print(f"passed over {len(found) - len(names)} images whose names are not UTF-8")
+    listing = list_images(root)
+    listing.say_passed_over(root)
+    names = [name for name in listing.names if is_utf8_name(name)]
+    if len(names) < len(listing.names):
+        first = on_terminal(next(name for name in listing.names if not is_utf8_name(name)))
+        print(f"passed over {len(listing.names) - len(names)} images whose names are not UTF-8 (first: {first})")
     if not names:
         raise InputError(f"images: {root} holds no images")
     return names

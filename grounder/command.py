@@ -9,6 +9,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from core.decoding import DecodingSettings, use_decoding
 from core.errors import InputError, RefusedChangeError
 from core.runs import RunFolder, choose_run_dir
 from core.texts import on_terminal
@@ -105,6 +106,7 @@ def execute(command: str, run: Run, config: DictConfig, words: Sequence[str]) ->
     folder = RunFolder(path, command, ["python", "-m", command, *words], is_main=rank == 0, seed=config.get("seed"))
     config.run_dir = str(path)
     settings = OmegaConf.to_object(config)
+    use_decoding(getattr(settings, "decoding", DecodingSettings()))
     folder.open(OmegaConf.to_yaml(config))
     try:
         metrics = run(settings, folder)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from core.decoding import use_decoding
 from core.errors import InputError
 from core.files import read_json
 from eval.runs import read_settings, typed
@@ -21,6 +22,7 @@ def open_pipeline(run_folder: str, device: str | None = None) -> "Pipeline":
     """
     config = stored_config(run_folder)
     config.device = device or config.device
+    use_decoding(config.decoding, override=False)  # what the command says itself goes before
     return build_pipeline(config)
 
 

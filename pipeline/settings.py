@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from core.choosing import ChoosingConfig
 from core.cuts import CutConfig
+from core.decoding import DecodingConfig
 from detector.settings import DetectorConfig, SliceConfig
 from onestage.settings import OneStageConfig, RerankerConfig
 from siglip.settings import ScorerConfig
@@ -18,7 +19,7 @@ class OneStageStage(OneStageConfig):
 
 
 @dataclass
-class PipelineConfig(CutConfig):
+class PipelineConfig(DecodingConfig, CutConfig):
     """A whole system: its stages, its cuts and its choosing."""
 
     detector: DetectorConfig | None = field(default_factory=DetectorConfig)

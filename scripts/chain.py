@@ -19,8 +19,10 @@ from pathlib import Path
 
 from chain_record import write_record  # beside this script, like the next
 from chain_steps import SIZES, Step, plan
+from checking import check_chain
 from words import read_words, refuse
 
+from core.errors import InputError
 from core.runs import owner
 
 
@@ -32,7 +34,12 @@ def main() -> None:
     size = settings.pop("size", "demo")
     if size not in SIZES:
         refuse("chain", f"size: {size!r} is not one of {', '.join(SIZES)}")
-    steps = plan(SIZES[size], root, settings.pop("annotations", None), settings.pop("images", None))
+    given = settings.get("annotations"), settings.get("images")
+    steps = plan(SIZES[size], root, *given)
+    try:
+        check_chain(root, steps, *given)
+    except InputError as error:
+        refuse("chain", str(error))
     Chain(root, size).run(steps)
 
 
@@ -129,7 +136,9 @@ def _await_earlier(step: Step) -> None:
 def _check(step: Step, status: int) -> None:
     if status != 0:
         log = f" (see {step.folder.with_suffix('.log')})" if step.beside else ""
-        print(f"chain: {step.command} ended with status {status}{log}; the same command goes on here", file=sys.stderr)
+        first = "mend what it says; then " if status == 2 else ""
+        goes_on = f"{first}the same command goes on here"
+        print(f"chain: {step.command} ended with status {status}{log}; {goes_on}", file=sys.stderr)
         raise SystemExit(status)
 
 

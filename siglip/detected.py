@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from core.cuts import CutConfig
 from core.errors import InputError
 from core.images import read_image
+from core.listing import image_path
 from core.pixels import crop_box
 from core.stages import Image, Scorer
 from core.store import CandidateStore
@@ -36,7 +37,7 @@ class DetectedCrops:
         """The K crops in the images' order; one image is open at a time."""
         owner = [i for i, boxes in enumerate(self.boxes) for _ in boxes]
         flat = np.concatenate(self.boxes)
-        image = lru_cache(maxsize=1)(lambda i: read_image(self.folder / self.images[i].name))
+        image = lru_cache(maxsize=1)(lambda i: read_image(image_path(self.folder, self.images[i].name)))
         return Opened(len(flat), lambda k: crop_box(image(owner[k]), flat[k]))
 
 

@@ -19,6 +19,7 @@ KINDS = {
     "broken_entry": "Entries and annotations that cannot be used",
     "missing_image": "Images that are not there",
     "unreadable_image": "Images that cannot be decoded",
+    "lost_levels": "Images of more than 8 bits of which few levels are left (decoding.depth=stretch keeps them)",
     "unlisted_image": "Images in the folder that no entry names",
     "repeated_image": "Images named by more than one entry",
     "leak_name": "LEAK: validation images named in the training file too",

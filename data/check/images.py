@@ -1,6 +1,5 @@
 """The findings of the images themselves: missing, broken, equal, alike, and boxes outside their frames."""
 
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,7 +12,8 @@ from numpy.typing import NDArray
 from core.boxes import box_area, clip_xyxy, ltwh_to_xyxy
 from core.errors import InputError
 from core.files import sha256_bytes
-from core.images import IMAGE_SUFFIXES, decode_image
+from core.images import decode_image, deep_levels
+from core.listing import image_path, list_images
 from core.progress import progress
 from core.texts import on_terminal
 from core.values import AnnotatedImage
@@ -21,6 +21,7 @@ from data.captions import place
 from data.check.findings import Findings, told
 
 HASH_BITS = 255
+FEW_LEVELS = 64  # of 256; a detector sees steps of four levels and more
 _SIDE, _KEPT = 64, 16
 
 
@@ -35,6 +36,7 @@ class Seen:
     look: NDArray[np.uint64]
     width: int
     height: int
+    lost: str | None = None  # how many of its levels decoding drops, where that is most of them
 
 
 def look_of(image: NDArray[np.uint8]) -> NDArray[np.uint64]:
@@ -71,6 +73,8 @@ def look_at_images(
         for annotated, result in zip(images, progress(results, f"looking at {part}", len(images)), strict=True):
             if isinstance(result, Seen):
                 seen.append(result)
+                if result.lost is not None:
+                    findings.add("lost_levels", f"{result.where} ({result.image})", result.lost)
                 _check_boxes(annotated, result, findings)
             else:
                 kind, what = result
@@ -79,7 +83,7 @@ def look_at_images(
 
 
 def _look(part: str, path: str, annotated: AnnotatedImage, folder: str) -> Seen | tuple[str, str]:
-    file = Path(folder) / annotated.image
+    file = image_path(folder, annotated.image)
     if not file.is_file():
         return "missing_image", f"{file} does not exist"
     try:
@@ -89,7 +93,15 @@ def _look(part: str, path: str, annotated: AnnotatedImage, folder: str) -> Seen 
         return "unreadable_image", str(error)
     height, width = image.shape[:2]
     where = place(path, annotated.line)
-    return Seen(part, where, annotated.image, sha256_bytes(data), look_of(image), width, height)
+    lost = _lost(data, str(file), len(np.unique(image)))
+    return Seen(part, where, annotated.image, sha256_bytes(data), look_of(image), width, height, lost)
+
+
+def _lost(data: bytes, name: str, kept: int) -> str | None:
+    deep = deep_levels(data, name)
+    if deep is None or kept >= min(FEW_LEVELS, deep[1]):
+        return None
+    return f"uses {100 * deep[0]:.2g} % of its range: {deep[1]} levels become {kept}"
 
 
 def _check_boxes(annotated: AnnotatedImage, seen: Seen, findings: Findings) -> None:
@@ -141,8 +153,7 @@ def _compare(
 def check_unlisted(folders: dict[str, set[str]], findings: Findings) -> None:
     """Images in the folders that no entry names; `folders` maps a folder to the names used of it."""
     for folder, names in folders.items():
-        for root, _, files in os.walk(folder):
-            for file in sorted(files):
-                name = (Path(root) / file).relative_to(folder).as_posix()
-                if Path(file).suffix.lower() in IMAGE_SUFFIXES and name not in names:
-                    findings.add("unlisted_image", folder, on_terminal(name))  # which may be no text
+        listed = {image_path(folder, name) for name in names}
+        for name in list_images(folder).names if Path(folder).is_dir() else ():
+            if Path(folder) / name not in listed:
+                findings.add("unlisted_image", folder, on_terminal(name))  # which may be no text

@@ -4,11 +4,12 @@ from dataclasses import dataclass
 
 from omegaconf import MISSING
 
+from core.decoding import DecodingConfig
 from core.runs import RunConfig
 
 
 @dataclass
-class CheckConfig(RunConfig):
+class CheckConfig(DecodingConfig, RunConfig):
     """Settings of `data.check`."""
 
     annotations: str = MISSING  # caption JSONL or JSON list; the training part when val is given

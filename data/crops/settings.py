@@ -5,6 +5,7 @@ from enum import Enum
 
 from omegaconf import MISSING
 
+from core.decoding import DecodingConfig
 from core.runs import RunConfig
 
 
@@ -16,7 +17,7 @@ class Format(Enum):
 
 
 @dataclass
-class CropsConfig(RunConfig):
+class CropsConfig(DecodingConfig, RunConfig):
     """Settings of `data.crops`."""
 
     annotations: str = MISSING  # caption JSONL or JSON list

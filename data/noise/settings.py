@@ -4,11 +4,12 @@ from dataclasses import dataclass
 
 from omegaconf import MISSING
 
+from core.decoding import DecodingConfig
 from core.runs import RunConfig
 
 
 @dataclass
-class NoiseConfig(RunConfig):
+class NoiseConfig(DecodingConfig, RunConfig):
     """Settings of `data.noise`."""
 
     annotations: str = MISSING  # caption JSONL or JSON list; boxes may be absent

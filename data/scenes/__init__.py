@@ -118,11 +118,15 @@ def _pair(name: str, values: list[int], least: int) -> tuple[int, int]:
 
 
 def _photographs(folder: str | None) -> tuple[Path, ...]:
-    from core.images import IMAGE_SUFFIXES
+    from core.listing import list_images
 
     if folder is None:
         return ()
-    found = tuple(sorted(p for p in Path(folder).rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file()))
+    if not Path(folder).is_dir():
+        raise InputError(f"{folder}: field 'backgrounds': no such folder")
+    listing = list_images(folder)
+    listing.say_passed_over(folder)
+    found = tuple(Path(folder) / name for name in listing.names)
     if not found:
         raise InputError(f"{folder}: field 'backgrounds': no image in this folder")
     return found

@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 
+from core.decoding import DecodingConfig
 from core.runs import RunConfig
 from data.placing import Place
 
 
 @dataclass
-class YoloConfig(RunConfig):
+class YoloConfig(DecodingConfig, RunConfig):
     """Settings of `data.yolo`."""
 
     annotations: str | None = None  # caption JSONL or JSON list of the training images

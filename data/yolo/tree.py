@@ -11,36 +11,27 @@ caption and number type included; a line somebody changed is read as it stands. 
 `train.jsonl`; its captions are its class names.
 """
 
-import os
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from core.errors import InputError, reason
-from core.files import read_text, write_json, write_text
-from core.images import IMAGE_SUFFIXES, image_size
+from core.errors import InputError
+from core.files import write_json, write_text
+from core.images import image_size
 from core.progress import progress
 from core.values import AnnotatedImage, Annotation, Box
 from data.captions import place, read_annotations, write_annotations
 from data.entries import merge_repeats
 from data.frames import FramedImage, frame_image
-from data.labels import label_box, label_lines, parse_label
+from data.labels import label_box, label_lines, label_path, read_labels
 from data.placing import Place, put_file, write_plain
+from data.yolo.parts import TARGET, DataYaml, read_data_yaml
 
 MARK = "tree.json"
-TARGET = "target"
-
-
-def label_path(image: Path) -> Path:
-    """Where Ultralytics looks for an image's labels: the last folder `images` of its path becomes `labels`."""
-    head, found, tail = str(image).rpartition(f"{os.sep}images{os.sep}")
-    if not found:
-        raise InputError(f"{image}: not below a folder named images")
-    return Path(f"{head}{os.sep}labels{os.sep}{tail}").with_suffix(".txt")
 
 
 def prepare_tree(tree: Path) -> None:
@@ -90,66 +81,6 @@ def finish_tree(tree: Path, has_val: bool, record: dict[str, Any]) -> None:
     write_json(tree / MARK, {"complete": True, **record})
 
 
-@dataclass(frozen=True)
-class DataYaml:
-    """What a tree's YAML says: its class names and, part by part, the folders, lists or images that make it up."""
-
-    path: Path
-    root: Path  # what relative places are relative to
-    parts: dict[str, list[str]]  # of train, val and test those that are given, as written
-    names: dict[int, str]
-
-    def places(self, part: str) -> list[Path]:
-        """The folders, lists or images of a part; InputError for one that does not exist."""
-        places = [self.root / given for given in self.parts[part]]
-        missing = next((p for p in places if not p.exists()), None)
-        if missing is not None:
-            raise InputError(f"{self.path}: field '{part}': {missing} does not exist")
-        return places
-
-    def images(self, part: str) -> Iterator[tuple[str, Path]]:
-        """(name, path) of a part's images; a name is relative to the part's folder, and a listed image's its own.
-
-        A list's lines are read as Ultralytics reads them: those that begin with `./` are relative to the list. Raises
-        InputError for an image that does not exist.
-        """
-        for source in self.places(part):
-            if source.is_dir():
-                found = (path for path in source.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
-                yield from ((path.relative_to(source).as_posix(), path) for path in found)
-                continue
-            for path in [source] if source.suffix.lower() in IMAGE_SUFFIXES else _listed(source):
-                if not path.is_file():
-                    raise InputError(f"{self.path}: field '{part}': {path} does not exist")
-                yield path.name, path
-
-
-def _listed(source: Path) -> list[Path]:
-    lines = (line.strip() for line in read_text(source).splitlines() if line.strip())
-    return [source.parent / line if line.startswith("./") else Path(line) for line in lines]
-
-
-def read_data_yaml(data: Path) -> DataYaml:
-    """The YAML of a tree, given the tree's folder or the YAML itself; InputError names the file and the field."""
-    import yaml
-
-    path = data / "data.yaml" if data.is_dir() else data
-    try:
-        value = yaml.safe_load(read_text(path))
-    except yaml.YAMLError as error:
-        raise InputError(f"{path}: not valid YAML: {reason(error)}") from error
-    if not isinstance(value, dict):
-        raise InputError(f"{path}: not a mapping with 'train', 'val' and 'names'")
-    names = value.get("names", {0: TARGET})
-    names = dict(enumerate(names)) if isinstance(names, list) else names
-    if not isinstance(names, dict):
-        raise InputError(f"{path}: field 'names': neither a list nor a mapping of class names")
-    given = {part: value[part] for part in ("train", "val", "test") if value.get(part)}
-    parts = {part: [str(p) for p in (v if isinstance(v, list) else [v])] for part, v in given.items()}
-    root = path.parent / str(value.get("path") or "")
-    return DataYaml(path, root, parts, {int(k): str(v) for k, v in names.items()})
-
-
 def read_tree(data: Path) -> dict[str, list[AnnotatedImage]]:
     """The annotations of a YOLO tree, part by part, given its folder or its YAML.
 
@@ -194,17 +125,14 @@ def _read_labels(
             pending.setdefault(text, []).append(target)
     kept: dict[Box, int] = {}  # recorded targets and the lines that still say them
     fresh: list[tuple[int, Annotation]] = []
-    for number, text in enumerate(read_text(path).splitlines(), start=1):
-        if not text.strip():
+    for label in read_labels(image):
+        if pending.get(label.text):
+            kept[pending[label.text].pop(0)] = label.line
             continue
-        if pending.get(text.strip()):
-            kept[pending[text.strip()].pop(0)] = number
-            continue
-        where = place(path, number)
-        kind, fractions = parse_label(text, where)
-        if kind not in names:
-            raise InputError(f"{where}: field 'class': {kind} is not among the names of the tree")
-        fresh.append((number, Annotation(names[kind], (label_box(fractions, width, height),))))
+        if label.kind not in names:
+            where = place(path, label.line)
+            raise InputError(f"{where}: field 'class': {label.kind} is not among the names of the tree")
+        fresh.append((label.line, Annotation(names[label.kind], (label_box(label.fractions, width, height),))))
     described = [*_still_described(recorded, kept), *fresh] if recorded is not None else fresh
     annotations = [annotation for _, annotation in sorted(described, key=lambda pair: pair[0])]
     return AnnotatedImage(name, merge_repeats(annotations, str(path)), line)

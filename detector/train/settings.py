@@ -5,6 +5,7 @@ from typing import Any
 
 from omegaconf import MISSING
 
+from core.decoding import DecodingConfig
 from core.published import Published
 from core.runs import RunConfig
 from core.tracking import TrackingConfig
@@ -14,7 +15,7 @@ from detector.settings import DetectorConfig, StageConfig
 
 
 @dataclass
-class TrainConfig(WeightsConfig, RunConfig):
+class TrainConfig(DecodingConfig, WeightsConfig, RunConfig):
     """Settings of `detector.train`."""
 
     data: str = MISSING  # YOLO tree: its folder or its data.yaml

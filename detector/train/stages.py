@@ -16,6 +16,7 @@ from core.settings import BEGUN, differences, plain, refuse_changes
 from core.tracking import Tracker, start_tracker
 from data.recipe import RecipeConfig
 from detector.settings import Rectangle, StageConfig, StageState
+from detector.train.advice import advice
 from detector.train.plan import StagePlan
 from detector.train.settings import TrainConfig
 from detector.train.start import find_start, is_loop_start
@@ -60,7 +61,9 @@ def train_stages(config: TrainConfig, folder: RunFolder) -> dict[str, object]:
             tracker.finish()
     if folder.is_main:
         _publish(_stage_folder(folder.path, len(stages)), folder.path)
-    return {**metrics, "num_stages": len(stages), "train_s": round(time.monotonic() - began, 1)}
+    told = advice(metrics, tree, stages[-1].imgsz, sum(stage.epochs for stage in stages))
+    more = {} if told is None or config.detector.train.blind else {"advice": told}
+    return {**metrics, "num_stages": len(stages), "train_s": round(time.monotonic() - began, 1), **more}
 
 
 class Trainer(Protocol):
@@ -228,4 +231,6 @@ def _settings(config: TrainConfig, tree: Tree) -> dict[str, Any]:
     values = asdict(replace(config, tracking=None))  # type: ignore[arg-type]
     for name in ("epochs", "imgsz", "weights_dir", "run_dir", "tracking", "allow_changes", "data", "published"):
         values.pop(name)
+    depth = values.pop("decoding")["depth"]  # on the rest no pixel depends
+    values |= {"depth": depth} if depth is not None else {}
     return {**plain(values), "data": tree.digest()}

@@ -12,6 +12,7 @@ import torch
 
 from detector import environment as environment  # before any import of ultralytics
 
+from ultralytics.data.utils import get_split_fraction  # isort: skip
 from ultralytics.models.yolo.detect import DetectionTrainer  # isort: skip
 from ultralytics.utils import DEFAULT_CFG, DEFAULT_CFG_DICT, LOCAL_RANK, RANK, colorstr  # isort: skip
 from ultralytics.utils.torch_utils import strip_optimizer, torch_distributed_zero_first, unwrap_model  # isort: skip
@@ -20,7 +21,7 @@ import data.augment  # noqa: F401  (registers our transforms, so that A.from_dic
 from core.images import write_image
 from core.runs import RunFolder
 from core.tracking import Tracker, TrackingConfig, TrackingMode, start_tracker
-from detector.train.dataset import TrainingSet, require_live_recipe
+from detector.train.dataset import LabelledSet, TrainingSet, require_live_recipe
 from detector.train.plan import METRICS, StagePlan
 from detector.train.sheets import batch_sheet
 from detector.train.states import StateFolder, capture, restore
@@ -65,16 +66,17 @@ class StageTrainer(DetectionTrainer):
     # data: our training set, the recipe that must be live in it, and its order
 
     def build_dataset(self, img_path: str, mode: str = "train", batch: int | None = None) -> Any:
-        """Our training set for training, Ultralytics' own for validation."""
+        """Our sets, whose images and labels our own reader reads; Ultralytics' shapes and padding."""
+        given = {
+            "img_path": img_path, "imgsz": self.args.imgsz, "batch_size": batch, "hyp": copy(self.args),
+            "cache": self.args.cache or None, "single_cls": self.args.single_cls or False,
+            "stride": max(int(unwrap_model(self.model).stride.max()), 32), "prefix": colorstr(f"{mode}: "),
+            "task": "detect", "classes": self.args.classes, "data": self.data,
+            "fraction": get_split_fraction(self.args.fraction, mode),
+        }  # fmt: skip
         if mode != "train":
-            return super().build_dataset(img_path, mode, batch)
-        stride = max(int(unwrap_model(self.model).stride.max()), 32)
-        return TrainingSet(
-            img_path=img_path, imgsz=self.args.imgsz, batch_size=batch, augment=True, hyp=copy(self.args), rect=False,
-            cache=self.args.cache or None, single_cls=self.args.single_cls or False, stride=stride, pad=0.0,
-            prefix=colorstr("train: "), task="detect", classes=self.args.classes, data=self.data,
-            fraction=self.args.fraction, plan=self.plan,
-        )  # fmt: skip
+            return LabelledSet(**given, augment=False, rect=True, pad=0.5)
+        return TrainingSet(**given, augment=True, rect=False, pad=0.0, plan=self.plan)
 
     def set_model_attributes(self) -> None:
         """Ultralytics' own, on a CPU with the model laid out channels last: a fifth less time a step, measured."""

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from core.boxes import xyxy_to_ltwh
 from core.errors import InputError
 from core.images import encode_image, read_image
+from core.listing import image_path
 from core.pixels import crop_box
 from core.values import Box
 from eval.attribution import FATES, Case, colour_of, kind_of, size_of, slug
@@ -51,7 +52,7 @@ class Images:
         if self.folder is None:
             return None
         try:
-            return read_image(self.folder / name)
+            return read_image(image_path(self.folder, name))
         except InputError:
             self.missing.append(name)
             return None

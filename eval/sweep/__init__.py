@@ -1,6 +1,7 @@
 """Try every combination of settings on exported candidates, without asking a model again."""
 
 import shlex
+import sys
 from collections.abc import Sequence
 from enum import Enum
 from itertools import product
@@ -19,6 +20,7 @@ from core.store import CandidateStore
 from data.captions import read_annotations
 from eval.answers.measures import CURVES, FIGURES
 from eval.ledger import count_look, ledger_path
+from eval.sweep.belonging import doubts
 from eval.sweep.columns import detector_columns, scorer_columns
 from eval.sweep.points import NotCovered, Sweeper, SystemPoint
 from eval.sweep.replay import GroundedReplay, Replay, find_key
@@ -105,6 +107,8 @@ def sweep(config: SweepConfig) -> tuple[list[dict[str, Any]], Sweeper]:
     if not len(sweeper.truth):
         raise InputError(f"{config.truth}: holds no boxes, so there is nothing to judge by")
     sweeper.prepare(points)
+    for doubt in doubts(sweeper.replay, str(config.truth), [points[0].detector]):
+        print(doubt, file=sys.stderr)
     detectors, scorers = store.known("proposals"), store.known("embeddings")
     rows = []
     for point in progress(points, "sweeping (points)", len(points)):

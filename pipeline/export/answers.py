@@ -14,6 +14,7 @@ from core.choosing import NOBODY, Choice, merit
 from core.cuts import candidates_of
 from core.grounded import read_choice, write_choice
 from core.images import read_image
+from core.listing import image_path
 from core.pixels import pixel_boxes
 from core.store import CandidateStore
 from core.values import Prediction
@@ -37,6 +38,7 @@ class Answers:
     digests: Mapping[str, str]
     sizes: Mapping[str, tuple[int, int]]
     on_stage: OnStage
+    num_candidates: int = 0  # that passed the cuts; the fallback of an image where none does is not counted
     num_reranked: int = 0
     num_unparsed_choices: int = 0
 
@@ -56,7 +58,10 @@ class Answers:
     def _scored(self, entry: CaptionedImage, texts: Mapping[str, NDArray[np.float32]]) -> Answer:
         digest, pipeline = self.digests[entry.image], self.pipeline
         calibration = pipeline.scorer.calibration if pipeline.scorer is not None else None
-        seen = Seen(candidates_of(self.store.read_views(pipeline.detector.key, digest), pipeline.config))
+        views, least = self.store.read_views(pipeline.detector.key, digest), np.float32(pipeline.config.confidence)
+        seen = Seen(candidates_of(views, pipeline.config))
+        passing = any((view.candidates.confidence >= least).any() for view in views)
+        self.num_candidates += len(seen.candidates) if passing else 0
         if calibration is not None:
             stored = self.store.read_embeddings(pipeline.embeddings_key, digest)
             pixels = pixel_boxes(seen.candidates.boxes_xyxy, *self.sizes[entry.image])
@@ -125,7 +130,7 @@ class Answers:
         fresh = [i for i, q in enumerate(questions) if stored[q] is None]
         fresh = [i for i in fresh if questions.index(questions[i]) == i]
         if fresh:
-            began, pixels = time.perf_counter(), read_image(self.images / image)
+            began, pixels = time.perf_counter(), read_image(image_path(self.images, image))
             for job, choice in self.reranker.choose(pixels, [(captions[i], boxes[i]) for i in fresh]):
                 told = {"place": choice.place, "shares": list(choice.shares), "tokens": choice.tokens,
                         "caption": captions[fresh[job]]}  # fmt: skip

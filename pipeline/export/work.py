@@ -9,7 +9,9 @@ import numpy as np
 
 from core.answering import known_captions
 from core.cuts import CutConfig, Point, cut_and_fuse
+from core.errors import InputError
 from core.images import read_image
+from core.listing import image_path
 from core.pixels import crop_box, pixel_boxes
 from core.progress import progress
 from core.records import Detection, read_predictions, write_detections, write_predictions
@@ -17,6 +19,7 @@ from core.runs import RunFolder
 from core.stages import Image
 from core.store import CandidateStore, image_digest
 from data.captions import CaptionedImage, read_annotations, read_captions
+from data.frames import frame_images, require_images
 from eval.answers.joining import score_keyed
 from eval.answers.measures import grounding_metrics
 from eval.tracked import tell
@@ -30,6 +33,7 @@ from pipeline.grounding import Grounding, build_grounding
 from pipeline.memory import peak_memory
 from pipeline.system import Pipeline
 from siglip.settings import scorer_weights
+from siglip.weights import find_scorer
 
 # AP wants the whole curve: detections go out uncut by confidence, after the export's own NMS.
 AP_CONFIDENCE, AP_MAX_DET = 0.001, 300
@@ -38,6 +42,7 @@ AP_CONFIDENCE, AP_MAX_DET = 0.001, 300
 def export(config: ExportConfig, folder: RunFolder) -> dict[str, Any]:
     """Fill the store, then write answers and detections from it; returns the metrics."""
     captioned = read_captions(config.annotations)
+    _check(config, captioned)
     share = Share.of_this_process(config.device)
     spent: dict[str, list[tuple[float, int]]] = {}  # of each stage, (seconds, things) a batch
     config = replace(config, device=share.device)
@@ -72,11 +77,41 @@ def export(config: ExportConfig, folder: RunFolder) -> dict[str, Any]:
     metrics |= {name: max(mib, *peaks[name]) for name, mib in peak_memory().items()}
     metrics |= {"detector_key": pipeline.detector.key}  # what the store calls them
     metrics |= _told(grounding, captioned, digests, answers)
+    metrics |= _candidates(store, pipeline, captioned, digests, answers) if grounding is None else {}
     metrics |= {"embeddings_key": pipeline.embeddings_key} if pipeline.scorer is not None else {}
     rows = [{"stage": stage, **times} for stage, times in metrics["stages"].items()]
     files = [folder.path / "predictions.jsonl", folder.path / "detections.json"]
     tell(config.tracking, folder, metrics, {"stages": rows}, files=files)
     return metrics
+
+
+def _check(config: ExportConfig, captioned: Sequence[CaptionedImage]) -> None:
+    """InputError, before a model is loaded, for what a later step would refuse: images, boxes, names of weights."""
+    require_images(config.annotations, [(entry.image, entry.line) for entry in captioned], config.images)
+    if all(boxes is not None for entry in captioned for boxes in entry.boxes_ltwh):
+        frame_images(config.annotations, read_annotations(config.annotations), config.images)
+    if config.batch < 1:
+        raise InputError(f"batch: {config.batch} is not at least 1")
+    for weights in scorer_weights(config.scorer):
+        find_scorer(weights)
+
+
+def _candidates(
+    store: CandidateStore, pipeline: Pipeline, captioned: Sequence[CaptionedImage], digests: dict[str, str],
+    answers: Answers,
+) -> dict[str, Any]:  # fmt: skip
+    """How many candidates the answers were chosen from; of none, what to try."""
+    if answers.num_candidates or not captioned:
+        return {"num_candidates": answers.num_candidates}
+    views = [view for e in captioned for view in store.read_views(pipeline.detector.key, digests[e.image])]
+    highest = max((float(v.candidates.confidence.max(initial=0.0)) for v in views), default=0.0)
+    seen = f"its highest confidence anywhere is {highest:.3g}" if highest else "it finds nothing at any confidence"
+    lower = "lower confidence, or " if highest else ""
+    told = (
+        f"the detector offers no candidate in any of {len(captioned)} images at confidence "
+        f"{pipeline.config.confidence:g}; {seen}: try a {lower}a detector trained longer or at a larger imgsz"
+    )
+    return {"num_candidates": 0, "advice": told}
 
 
 def _describe(store: CandidateStore, pipeline: Pipeline, config: ExportConfig, grounding: Grounding | None) -> None:
@@ -146,7 +181,7 @@ def _fill(
         _fill_texts(store, pipeline, captioned)
     batches = list(_batches(captioned, config.batch))[share.rank :: share.processes]
     for batch in progress(batches, "exporting (batches)", len(batches)):
-        images = {entry.image: read_image(Path(config.images) / entry.image) for entry in batch}
+        images = {entry.image: read_image(image_path(config.images, entry.image)) for entry in batch}
         for name, image in images.items():
             digests[name], sizes[name] = image_digest(image), (image.shape[1], image.shape[0])
         if grounding is not None:

@@ -19,6 +19,7 @@ from siglip.loss.gathering import num_processes, rank
 from siglip.loss.vocabulary import word_table
 from siglip.model import choose_template, load_parts, make_model, text_length, tokens
 from siglip.objective import Form
+from siglip.train.advice import advice
 from siglip.train.freezing import add_lora, count_weights, freeze
 from siglip.train.images import Images, Step, split_recipe
 from siglip.train.launching import Stopped, StopSignal, make_accelerator
@@ -41,6 +42,8 @@ OF_CROPS = (BestMetric.ranking_accuracy, BestMetric.retrieval_at_1)  # the other
 def train(config: TrainConfig, folder: RunFolder) -> dict[str, Any]:
     """Train from a checkpoint, or from scratch when the scorer has an architecture; returns the last figures."""
     _check(config)
+    if config.scorer.weights:
+        find_scorer(config.scorer.weights)  # before crops are read and images decoded
     training = Training(config, folder)
     try:
         return training.run()
@@ -133,6 +136,8 @@ class Training:
         figures |= {"num_steps": self.step, "num_pairs": len(self.images), **self.counts}
         if self.best.value is not None:
             figures |= {f"best_{name}": v for name, v in self.best.metrics.items()} | {"best_epoch": self.best.epoch}
+        told = advice(figures)
+        figures |= {} if told is None else {"advice": told}
         self.finisher.close(self.model, figures, self.tracker, self.best.value is not None)
         return figures
 

@@ -11,6 +11,7 @@ from core.choosing import (
     Fallback,
     Select,
     choose,
+    merit,
     score_matrix,
     select,
 )
@@ -145,3 +146,12 @@ def test_an_assignment_of_several_is_refused():
     config = ChoosingConfig(method=ChoosingMethod.assignment, select=Select.above)
     with pytest.raises(InputError, match=r"choosing.method: an assignment gives each caption one box"):
         select(SCORES, CONFIDENCE, 2, config)
+
+
+def test_a_fused_confidence_above_one_counts_as_a_certain_one():
+    """Weighted box fusion with unequal weights gives 1.4 by the reference's own rule: no probability."""
+    scores, config = np.array([[0.6], [0.7]]), ChoosingConfig(combine=Combining.product, confidence_weight=0.5)
+    over, most = np.array([1.4, 1.0]), np.array([1.0, 1.0])
+    assert np.array_equal(merit(scores, over, config, True), merit(scores, most, config, True))
+    assert choose(scores, over, 1, config).tolist() == [1]
+    assert np.exp(merit(scores, over, config, True)).max() <= 1

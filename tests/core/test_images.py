@@ -5,11 +5,12 @@ import zlib
 import numpy as np
 import pytest
 from harm import scan_bomb
-from PIL import Image
+from PIL import Image, ImageOps
 
 import core.images
+from core.decoding import MAX_PIXELS
 from core.errors import InputError
-from core.images import MAX_PIXELS, decode_image, image_size, read_image, write_image
+from core.images import decode_image, deep_levels, image_size, read_image, write_image
 from core.jpeg import count_scans
 
 
@@ -31,12 +32,88 @@ def encoded(image, **options):
     return stream.getvalue()
 
 
-def test_exif_rotation_is_applied_to_pixels_and_size(tmp_path):
+FORMS = {"JPEG": {"quality": 100, "subsampling": 0}, "MPO": {"quality": 100, "subsampling": 0}, "PNG": {},
+         "WEBP": {"lossless": True}, "TIFF": {}, "AVIF": {"quality": 100}}  # fmt: skip
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_turns_pixels_and_size_alike_in_every_format_that_carries_it(form, orientation, tmp_path):
+    """Pillow's own exif_transpose is the reference; the size is the decoded image's, the header's alone."""
+    stored = np.zeros((24, 32, 3), np.uint8)
+    stored[:8, 16:] = (255, 0, 0)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    block = exif if form == "TIFF" else exif.tobytes()
+    path = tmp_path / "a.x"
+    path.write_bytes(encoded(Image.fromarray(stored), format=form, exif=block, **FORMS[form]))
+    with Image.open(path) as image:
+        shown = np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+    read = read_image(path)
+    assert image_size(path) == read.shape[1::-1] == shown.shape[1::-1]
+    assert np.abs(read.astype(int) - shown).max() <= 12
+
+
+def test_a_png_may_carry_its_exif_behind_the_pixels_and_broken_exif_turns_nothing(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
-    (tmp_path / "a.jpg").write_bytes(encoded(Image.fromarray(scene()), format="JPEG", exif=exif))
-    assert read_image(tmp_path / "a.jpg").shape == (40, 30, 3)
-    assert image_size(tmp_path / "a.jpg") == (30, 40)
+    plain = encoded(Image.fromarray(scene()), format="PNG")
+    block = exif.tobytes()[6:]
+    late = plain[:-12] + chunk(b"eXIf", block) + plain[-12:]
+    (tmp_path / "late.png").write_bytes(late)
+    assert image_size(tmp_path / "late.png") == read_image(tmp_path / "late.png").shape[1::-1] == (30, 40)
+    (tmp_path / "broken.png").write_bytes(plain[:-12] + chunk(b"eXIf", b"II*" + block[5:20]) + plain[-12:])
+    assert image_size(tmp_path / "broken.png") == read_image(tmp_path / "broken.png").shape[1::-1] == (40, 30)
+
+
+def test_what_follows_an_images_end_is_not_its_own():
+    """Motion photos, panoramas and edited screenshots: a video, another image, a trailer behind the end."""
+    rng = np.random.default_rng(1)
+    whole = encoded(Image.fromarray(scene()), format="JPEG", quality=100, subsampling=0)
+    png = encoded(Image.fromarray(scene()), format="PNG")
+    for _ in range(5):
+        video = b"\0\0\0\x18ftypmp42" + rng.integers(0, 256, 100_000, np.uint8).tobytes() + b"\xff\xda"
+        assert np.array_equal(decode_image(whole + video, "x"), decode_image(whole, "x"))
+        assert np.array_equal(decode_image(png + video, "x"), scene())
+    thumbnail = whole[:2] + b"\xff\xe1" + struct.pack(">H", len(whole) + 2) + whole + whole[2:]
+    for length in range(len(whole) + 10, len(thumbnail) - 1, 97):  # the thumbnail's end is not the image's
+        with pytest.raises(InputError, match=r"^cut: "):
+            decode_image(thumbnail[:length], "cut")
+
+
+def test_deep_images_keep_their_high_byte_or_are_stretched_by_setting(monkeypatch):
+    """A thermal camera's 600 of 65536 levels: 3 or 4 grey values by the high byte, all that 8 bits hold stretched."""
+    kelvin = (7000 + np.arange(1200).reshape(30, 40) // 2).astype(np.uint16)
+    for form in ("PNG", "TIFF"):
+        data = encoded(Image.fromarray(kelvin), format=form)
+        assert len(np.unique(decode_image(data, "x"))) == 3
+        used, levels = deep_levels(data, "x")
+        assert used == pytest.approx(600 / 2**16)
+        assert levels == 600
+        monkeypatch.setenv("GROUNDER_DEPTH", "stretch")
+        shown = decode_image(data, "x")
+        expected = np.rint((kelvin.astype(float) - 7000) * 255 / 599)
+        assert np.abs(shown[..., 0] - expected).max() <= 1
+        assert np.array_equal(shown[..., 0], shown[..., 2])
+        eight = encoded(Image.fromarray(scene()), format=form)
+        assert np.array_equal(decode_image(eight, "x"), scene())
+        assert deep_levels(eight, "x") is None
+        monkeypatch.delenv("GROUNDER_DEPTH")
+    monkeypatch.setenv("GROUNDER_DEPTH", "deep")
+    with pytest.raises(InputError, match="'deep' in the environment is not high_byte or stretch"):
+        decode_image(data, "x")
+
+
+def test_the_largest_image_is_a_setting_that_the_message_names(monkeypatch):
+    data = encoded(Image.fromarray(scene()), format="PNG")
+    monkeypatch.setenv("GROUNDER_MAX_PIXELS", "1199")
+    with pytest.raises(InputError, match=r"40 x 30 pixels .* limit of 1199, which decoding.max_pixels or GROUNDER_MAX"):
+        decode_image(data, "x")
+    monkeypatch.setenv("GROUNDER_MAX_PIXELS", "1200")
+    assert decode_image(data, "x").shape == (30, 40, 3)
+    monkeypatch.setenv("GROUNDER_MAX_PIXELS", "many")
+    with pytest.raises(InputError, match="'many' in the environment is no number of pixels"):
+        decode_image(data, "x")
 
 
 @pytest.mark.parametrize("mode", ["L", "CMYK", "I;16", "P", "RGBA", "1"])
@@ -63,10 +140,11 @@ def test_one_pixel():
     assert decode_image(data, "x").shape == (1, 1, 3)
 
 
-def bomb(width, height):
-    def chunk(kind, data):
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+def chunk(kind, data):
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
+
+def bomb(width, height):
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
 

@@ -144,3 +144,43 @@ def test_a_chains_record_holds_what_its_runs_found(tmp_path):
     assert figures["accuracy"] <= figures["ceiling"]
     assert figures["AP50"] == json.loads((root / "coco" / "metrics.json").read_text())["AP50"]
     assert figures["images"] == len(truth.read_text().splitlines())
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["size=published"], "chain: yolov9e.pt: not here and could not be fetched; get https://"),
+        (["size=small", "images=images"], "chain: images: images without annotations=FILE"),
+        (["size=small", "annotations=none.jsonl"], "chain: none.jsonl: cannot be read"),
+        (["size=small", "annotations=one.jsonl"], "chain: one.jsonl: 1 images; some must be held out"),
+        (["size=small", "annotations=bare.jsonl"], "chain: bare.jsonl: holds no boxes"),
+        (["size=small", "annotations=a.jsonl", "images=images"], "a.jsonl line 1: field 'image': images/a.png does not "
+         "exist (there is no such folder) (and 1 more of 2 images)"),
+        (["size=small", "annotations=a.jsonl", "images=here"], "a.jsonl line 2: field 'annotations[0].bbox': "
+         "[90, 10, 5, 5] lies wholly outside the 40 x 30 image b.png"),
+        (["size=small", "run_dir=a.jsonl/chain"], "chain: a.jsonl/chain/.writable: cannot be written"),
+    ],
+)  # fmt: skip
+def test_what_later_steps_would_refuse_is_refused_before_the_first(words, message, tmp_path, monkeypatch, capsys):
+    import numpy as np
+
+    from core.images import write_image
+    from detector import weights
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GROUNDER_WEIGHTS", str(tmp_path / "weights"))
+    monkeypatch.setattr(weights, "_is_reachable", lambda host: False)
+    monkeypatch.setattr(chain.Chain, "run", lambda self, steps: pytest.fail("began"))
+    entry = '{"image": "%s", "annotations": [{"caption": "drone", "bbox": %s}]}\n'
+    Path("a.jsonl").write_text(entry % ("a.png", "[1, 1, 5, 5]") + entry % ("b.png", "[90, 10, 5, 5]"))
+    Path("one.jsonl").write_text(entry % ("a.png", "[1, 1, 5, 5]"))
+    Path("bare.jsonl").write_text("".join(f'{{"image": "{n}.png", "annotations": []}}\n' for n in range(3)))
+    for name in "ab":
+        write_image(tmp_path / f"here/{name}.png", np.zeros((30, 40, 3), np.uint8))
+    monkeypatch.setattr(sys, "argv", ["chain.py", *words])
+    with pytest.raises(SystemExit) as ended:
+        chain.main()
+    said = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert message in said
+    assert said.count("\n") == 1

@@ -6,18 +6,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs
 
 from core.errors import InputError
-from core.files import read_json, read_text, write_json
-from core.images import image_size
+from core.files import read_json, write_json
 from core.tracking import Tracker
-from data.captions import place
-from data.labels import parse_label
+from data.labels import target_boxes
 from data.recipe import RecipeConfig
-from data.yolo.tree import label_path
 from detector.settings import StageConfig, StageState
 from detector.train.loop.samples import Labelled
 from detector.train.loop.settings import LoopSettings, loop_settings
@@ -47,7 +43,7 @@ class LoopStages:
             for one, s, recipe in zip(self._settings, stages, recipes, strict=True)
         ]  # fmt: skip
         self._accelerator = _accelerator(config, self._settings)
-        train, val = (read_labels(tree.images[part]) for part in ("train", "val"))
+        train, val = (_labelled(tree, part) for part in ("train", "val"))
         self._train = train + val if config.detector.train.blind else train
         self._val = val
         if not any(len(labelled.centres) for labelled in val):
@@ -63,7 +59,7 @@ class LoopStages:
         model = start_model(start, stage.imgsz, settings.atss_epochs)
         shape = (stage.imgsz, stage.imgsz)
         if plan.rectangle:
-            width, height = image_size(self._train[0].path)
+            width, height = self._tree.sizes[self._train[0].path]
             shape = rectangle_of([(height, width)], stage.imgsz, model.stride) or shape
         shape = _multiples(shape, model.stride)
         model.imgsz = stage.imgsz
@@ -90,15 +86,10 @@ class LoopStages:
         return path / "weights" / "best"
 
 
-def read_labels(images: Sequence[Path]) -> list[Labelled]:
-    """Each image with its boxes, whatever their class: every target is one. Raises InputError for a wrong line."""
-    found = []
-    for image in images:
-        path = label_path(image)
-        lines = read_text(path).splitlines() if path.is_file() else []
-        boxes = [parse_label(t, place(path, n))[1] for n, t in enumerate(lines, start=1) if t.strip()]
-        found.append(Labelled(image, np.asarray(boxes, np.float32).reshape(-1, 4)))
-    return found
+def _labelled(tree: Tree, part: str) -> list[Labelled]:
+    """Each image of a part with its boxes, whatever their class: every target is one."""
+    pairs = zip(tree.images[part], tree.labels[part], strict=True)
+    return [Labelled(image, target_boxes(labels)) for image, labels in pairs]
 
 
 def _multiples(shape: tuple[int, int], stride: int) -> tuple[int, int]:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from core.images import encode_image, write_image
 from data.check import main
@@ -38,6 +39,8 @@ def checked(tmp_path, write_jsonl):
     write_image("images/p10.png", apply_grade(scene(2), parse_grade("gauss2500")))
     Path("images/p7.jpg").write_bytes(encode_image(scene(3), ".jpg", 30))
     Path("images/p6.png").write_bytes(Path("images/p6.png").read_bytes()[:900])
+    thermal = scene(11)[..., 0].astype(np.uint16) + 7000  # 256 of 65536 levels, of which the high byte keeps two
+    Image.fromarray(thermal).save("images/p11.png")
     write_jsonl(
         tmp_path / "train.jsonl",
         [
@@ -72,6 +75,7 @@ EXPECTED = {
     "broken_entry": ["train.jsonl line 4", "train.jsonl line 6", "train.jsonl line 12"],
     "missing_image": ["train.jsonl line 8"],
     "unreadable_image": ["train.jsonl line 9"],
+    "lost_levels": ["val.jsonl line 3 (p11.png)"],
     "unlisted_image": ["images", "images"],
     "repeated_image": ["train.jsonl line 7"],
     "leak_name": ["val.jsonl line 4"],
@@ -103,6 +107,7 @@ def test_every_fault_is_found_and_nothing_else(checked):
     assert what["leak_content"] == "p9.png and p1.png (train.jsonl line 2)"
     assert what["missing_image"] == "images/none.png does not exist"
     assert "truncated" in what["unreadable_image"]
+    assert what["lost_levels"] == "uses 0.39 % of its range: 256 levels become 2"
     assert what["caption_only_in_val"] == "'green drone': 1 boxes"
     assert sorted(i["what"] for i in checked["findings"]["unlisted_image"]) == ["p5.png", "p7.png"]
 

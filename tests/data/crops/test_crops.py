@@ -1,9 +1,11 @@
 import json
 import os
 import signal
+import struct
 import subprocess
 import sys
 import time
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -139,10 +141,19 @@ def test_a_changed_image_is_cut_anew(toy):
     verify_set(read_crop_set("out"))
 
 
+def broken_png(width, height):
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+
+
 def test_after_a_failure_only_what_still_holds_is_kept(toy):
     last = Path("images/image_9.jpg")
     good = last.read_bytes()
-    last.write_bytes(good[: len(good) // 2])
+    # by its header whole, of 96 x 64, and no pixel in it: what only decoding can find
+    last.write_bytes(broken_png(96, 64))
     complaint_of_last_line(main, [*WORDS, "workers=1"])
     last.write_bytes(good)
     write_image("images/image_2.jpg", np.full((64, 96, 3), 9, np.uint8))

@@ -119,7 +119,7 @@ def test_a_tree_from_elsewhere_is_read(tmp_path):
     [
         ("0 0.5 0.5 0.1", "field 'bbox': 4 words"),
         ("0 0.5 0.5 0.1 0.1 0.9", "field 'bbox': 6 words"),
-        ("0 0.5 x 0.1 0.1", "field 'bbox': not five numbers"),
+        ("0 0.5 x 0.1 0.1", "field 'bbox': not all numbers"),
         ("0 0.5 nan 0.1 0.1", "field 'bbox': not fractions"),
         ("0 0.5 1.5 0.1 0.1", "field 'bbox': not fractions"),
         ("0 0.5 0.5 0 0.1", "field 'bbox': not fractions"),
@@ -202,11 +202,13 @@ def test_data_and_training_read_the_same_images_of_a_part(toy):
     (toy / "list.txt").write_text("\n".join(listed) + "\n\n")
     config = {"train": ["list.txt", "images/image_2.jpg"], "val": "images", "names": {0: "target"}}
     (toy / "data.yaml").write_text(yaml.safe_dump(config))
+    (toy / "labels").mkdir()
+    (toy / "labels/image_2.txt").write_text("0 0.5 0.5 0.5 0.5\n")
     ours, theirs = read_tree(toy / "data.yaml"), training_tree(str(toy))
     assert [a.image for a in ours["train"]] == [f"image_{i}.jpg" for i in range(3)]
     for part in ("train", "val"):
         assert [a.image for a in ours[part]] == [p.name for p in theirs.images[part]]
     (toy / "list.txt").write_text("./images/none.jpg\n")
     for read in (lambda: read_tree(toy), lambda: training_tree(str(toy))):
-        with pytest.raises(InputError, match="data.yaml: field 'train': .*none.jpg does not exist"):
+        with pytest.raises(InputError, match="list.txt line 1: .*none.jpg does not exist"):
             read()

@@ -17,9 +17,9 @@ from data.recipe import RecipeConfig
 from detector.build import build_detector
 from detector.settings import DetectorConfig, StageConfig, StageState
 from detector.train.loop.settings import LoopSettings, loop_settings
-from detector.train.loop.stages import read_labels
 from detector.train.loop.steps import Average, make_optimizer, set_rates
 from detector.train.states import StateFolder
+from detector.train.tree import read_tree
 
 QUICK = {"workers": 0, "optimizer": "AdamW", "lr0": 0.003, "momentum": 0.9, "ema": 0.9}
 
@@ -173,6 +173,6 @@ def test_wrong_settings_and_labels_are_named(make_tree: Callable, train: Callabl
     label = next((tree / "labels" / "train").glob("*.txt"))
     label.write_text("0 0.5 0.5 0.1\n")
     with pytest.raises(InputError, match=rf"{label.name}.*1.*4 words"):
-        read_labels(sorted((tree / "images" / "train").glob("*.png")))
+        read_tree(str(tree))
     with pytest.raises(InputError, match="4 words"):
         train(tree, model="yolov6_tiny.yaml")
