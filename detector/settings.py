@@ -57,7 +57,7 @@ class MemberConfig:
     batch: int = 8  # images or slices that go through the network together
     half: bool = False  # half precision (GPU only)
     denoise: Denoise = Denoise.none  # auto: filter images noisier than 8 grey levels; as published: none
-    classes: list[str] = field(default_factory=list)  # what to look for, for open-vocabulary models
+    classes: list[str] = field(default_factory=list)  # which of its classes count; of open-vocabulary models anything
     name: str | None = None  # its name in view names; default the checkpoint's
 
 

@@ -111,6 +111,11 @@ def load_model(path: Path) -> tuple[Any, dict[str, Any]]:
         model, checkpoint = load_checkpoint(path.resolve())
     except Exception as error:  # a hostile or broken file may make the unpickler raise anything
         raise InputError(f"{path}: not a checkpoint that can be loaded safely: {_short(error)}") from error
+    if type(model).__name__.startswith("RTDETR"):
+        raise InputError(
+            f"{path}: is an RT-DETR of Ultralytics', which is not supported; a YOLO is, and RT-DETR as transformers "
+            "saves it, in a folder"
+        )
     head = getattr(model, "model", [None])[-1]
     if getattr(model, "task", None) not in {"detect", "segment"} or not hasattr(head, "stride"):
         raise InputError(

@@ -1,5 +1,6 @@
 """A TensorRT engine as a network, through Ultralytics' backend. Not run where it was written: that had no GPU."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,14 @@ from core.files import sha256_file
 from core.stages import require_finite
 from core.values import Candidates
 from detector import environment as environment  # before any import of ultralytics
+from detector.inference.network import class_places
 from detector.inference.torch_network import decode
 
 
 class EngineNetwork:
     """What `detector.export format=tensorrt` wrote, on the kind of GPU it was written on."""
 
-    def __init__(self, path: Path, device: str) -> None:
+    def __init__(self, path: Path, device: str, classes: Sequence[str] = ()) -> None:
         if device == "cpu" or not torch.cuda.is_available():
             raise InputError(f"{path}: a TensorRT engine needs an NVIDIA GPU; this machine has none")
         from ultralytics.nn.autobackend import AutoBackend
@@ -34,6 +36,7 @@ class EngineNetwork:
         self.fixed_shape = None if getattr(self._backend, "dynamic", False) else (height, width)
         self._path = path
         self._num_classes = len(self._backend.names)
+        self._places = class_places(self._backend.names, classes, str(path))
 
     @torch.inference_mode()
     def predict(self, inputs: NDArray[np.uint8], floor: float, published_tta: bool = False) -> list[Candidates]:
@@ -45,4 +48,4 @@ class EngineNetwork:
         output = self._backend(batch.contiguous())
         raw = output[0] if isinstance(output, list | tuple) else output
         require_finite(raw.float().cpu().numpy(), "detector", str(self._path))
-        return [decode(one, self._num_classes, floor) for one in raw.float()]
+        return [decode(one, self._num_classes, floor, self._places) for one in raw.float()]

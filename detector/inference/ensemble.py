@@ -54,7 +54,7 @@ def _load(path: Path, member: MemberConfig, device: str) -> Network:
         from detector.inference.folder_network import FolderNetwork
 
         if member.classes:
-            raise InputError(f"{path}: detector.classes: only open-vocabulary models (YOLO-World, YOLOE) take classes")
+            raise InputError(f"{path}: detector.classes: this detector knows one class, its targets")
         return FolderNetwork(path, device, member.half)
     if path.suffix == ".pt":
         from detector.inference.torch_network import TorchNetwork
@@ -63,11 +63,11 @@ def _load(path: Path, member: MemberConfig, device: str) -> Network:
     if path.suffix == ".onnx":
         from detector.inference.onnx_network import OnnxNetwork
 
-        return OnnxNetwork(path, device)
+        return OnnxNetwork(path, device, member.classes)
     if path.suffix == ".engine":
         from detector.inference.engine_network import EngineNetwork
 
-        return EngineNetwork(path, device)
+        return EngineNetwork(path, device, member.classes)
     raise InputError(f"{path}: a detector is a .pt checkpoint or an .onnx model (or a TensorRT .engine), or a folder")
 
 

@@ -1,6 +1,7 @@
 """Any YOLO exported to ONNX as a network: Ultralytics' layout, and that of YOLOv5, v6 (Meituan) and v7."""
 
 import ast
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,13 @@ from core.errors import InputError, reason
 from core.files import sha256_file
 from core.stages import require_finite
 from core.values import Candidates
-from detector.inference.network import above
+from detector.inference.network import above, class_places
 
 
 class OnnxNetwork:
     """An ONNX model run by onnxruntime on the CPU or, where its GPU build is installed, on CUDA."""
 
-    def __init__(self, path: Path, device: str) -> None:
+    def __init__(self, path: Path, device: str, classes: Sequence[str] = ()) -> None:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
@@ -39,7 +40,11 @@ class OnnxNetwork:
         self._batch = self._input.shape[0] if isinstance(self._input.shape[0], int) else None
         self.stride = int(float(self._meta.get("stride", 64)))  # 64 suits every YOLO when the file does not say
         self.imgsz: int | tuple[int, int] = self.fixed_shape or _size(self._meta.get("imgsz"))
-        self._num_classes = len(ast.literal_eval(self._meta["names"])) if "names" in self._meta else None
+        names = ast.literal_eval(self._meta["names"]) if "names" in self._meta else None
+        if classes and names is None:
+            raise InputError(f"{path}: detector.classes: the file does not say how its classes are called")
+        self._num_classes = None if names is None else len(names)
+        self._places = None if names is None else class_places(names, classes, str(path))
 
     def predict(self, inputs: NDArray[np.uint8], floor: float, published_tta: bool = False) -> list[Candidates]:
         """(B, H, W, 3) RGB inputs -> per input the boxes in input pixels with confidence >= floor, before NMS."""
@@ -74,8 +79,10 @@ class OnnxNetwork:
         objectness and class scores. Finished ones of an end-to-end head: (N, 6) corners, confidence, class.
         """
         if self._num_classes is not None and raw.shape[0] == 4 + self._num_classes:
-            centre, confidence = raw[:4].T, raw[4 : 4 + self._num_classes].max(0)
+            counted = raw[4 : 4 + self._num_classes] if self._places is None else raw[4:][self._places]
+            centre, confidence = raw[:4].T, counted.max(0)
         elif self._num_classes is not None and raw.shape[1] == 6:
+            raw = raw if self._places is None else raw[np.isin(raw[:, 5], self._places)]
             return above(raw[:, :4], raw[:, 4], floor)
         elif self._num_classes is None and raw.shape[0] > raw.shape[1] >= 5:
             scores = raw[:, 5:].max(1) if raw.shape[1] > 5 else 1.0

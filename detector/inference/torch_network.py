@@ -13,17 +13,22 @@ from core.errors import InputError
 from core.files import sha256_file
 from core.stages import require_finite
 from core.values import Candidates
-from detector.inference.network import above
+from detector.inference.network import above, class_places
 from detector.weights import load_model
 
 
 class TorchNetwork:
-    """Any Ultralytics detector: YOLO of any version, RT-DETR excluded; YOLO-World and YOLOE with `classes`."""
+    """Any Ultralytics detector: YOLO of any version, RT-DETR excluded; YOLO-World and YOLOE look for any `classes`.
+
+    Of an ordinary checkpoint `classes` names those of its own that count.
+    """
 
     def __init__(self, path: Path, device: str, half: bool = False, classes: Sequence[str] = ()) -> None:
         model, checkpoint = load_model(path)
-        if classes:
+        is_open = hasattr(model, "set_classes")
+        if classes and is_open:
             _set_classes(model, list(classes), path)
+        self._places = None if is_open else class_places(model.names, classes, str(path))
         self.digest, self._name = sha256_file(path), str(path)
         self._device = torch.device(device)
         self._half = half and self._device.type != "cpu"
@@ -31,7 +36,7 @@ class TorchNetwork:
             model.end2end = False  # candidates are wanted before any suppression
         model = model.fuse(verbose=False).eval().to(self._device)
         self._model: Any = model.half() if self._half else model
-        self.num_classes = len(classes) or len(model.names)
+        self.num_classes = len(classes) if classes and is_open else len(model.names)
         self.stride = max(int(model.stride.max()), 32)
         trained = checkpoint.get("train_args", {}).get("imgsz", 640)
         self.imgsz: int | tuple[int, int] = tuple(trained) if isinstance(trained, list | tuple) else int(trained)
@@ -49,14 +54,21 @@ class TorchNetwork:
             raw = raw[0]
         if not torch.isfinite(raw).all():
             require_finite(raw.float().cpu().numpy(), "detector", self._name)
-        return [decode(one, self.num_classes, floor) for one in raw.float()]
+        return [decode(one, self.num_classes, floor, self._places) for one in raw.float()]
 
 
-def decode(raw: torch.Tensor, num_classes: int, floor: float) -> Candidates:
-    """(4 + classes + extras, N) centre boxes of the head, or (N, 6) finished ones, -> Candidates in input pixels."""
+def decode(raw: torch.Tensor, num_classes: int, floor: float, places: Sequence[int] | None = None) -> Candidates:
+    """(4 + classes + extras, N) centre boxes of the head, or (N, 6) finished ones, -> Candidates in input pixels.
+
+    places: the classes that count; None for all.
+    """
     if raw.shape[-1] == 6 and raw.shape[0] != 4 + num_classes:  # an end-to-end head whose other branch is gone
+        if places is not None:
+            raw = raw[torch.isin(raw[:, 5].long(), torch.tensor(places, device=raw.device))]
         return above(raw[:, :4].cpu().numpy(), raw[:, 4].cpu().numpy(), floor)
-    confidence = raw[4 : 4 + num_classes].amax(0)  # class-agnostic: the most likely class speaks for the box
+    scores = raw[4 : 4 + num_classes]
+    # class-agnostic: the most likely class speaks for the box
+    confidence = (scores if places is None else scores[list(places)]).amax(0)
     keep = confidence >= floor
     centre, size = raw[:2, keep], raw[2:4, keep]
     boxes = torch.cat([centre - size / 2, centre + size / 2]).T
@@ -64,8 +76,6 @@ def decode(raw: torch.Tensor, num_classes: int, floor: float) -> Candidates:
 
 
 def _set_classes(model: Any, classes: list[str], path: Path) -> None:
-    if not hasattr(model, "set_classes"):
-        raise InputError(f"{path}: detector.classes: only open-vocabulary models (YOLO-World, YOLOE) take classes")
     try:
         if "embeddings" in inspect.signature(model.set_classes).parameters:  # YOLOE
             model.set_classes(classes, model.get_text_pe(classes))

@@ -101,8 +101,10 @@ def _stages(config: TrainConfig) -> list[StageConfig]:
         value = getattr(config, name)
         if value is None:
             continue
-        if len(stages) != 1:
+        if len(config.stages) > 1:
             raise InputError(f"{name}: this training has {len(stages)} stages; give all of them by stages=[...]")
+        if len(stages) > 1:
+            print(f"one stage, by {name}={value}, in place of the preset's {len(stages)}")
         if value < 1:
             raise InputError(f"{name}: {value} is not at least 1")
         stages = [replace(stages[0], **{name: value})]

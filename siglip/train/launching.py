@@ -58,6 +58,10 @@ def make_accelerator(config: TrainConfig) -> Accelerator:
     launched = os.environ.get("ACCELERATE_USE_FSDP", "").lower() == "true"
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     several = processes > 1
+    if several and config.device is not None:
+        raise InputError(f"device: {config.device} is of one process; accelerate launch gives each of several its own")
+    if config.device is not None and config.device.startswith("cuda:"):
+        torch.cuda.set_device(config.device)
     if wanted is Strategy.fsdp and not several:
         raise InputError(ALONE)
     if wanted is Strategy.ddp and launched:
@@ -71,7 +75,7 @@ def make_accelerator(config: TrainConfig) -> Accelerator:
     # Without `cpu`, accelerate opens a process group of CPU processes and then lets each of them train by itself.
     accelerator = Accelerator(
         mixed_precision=precision, dynamo_plugin=dynamo, fsdp_plugin=plugin if torch.cuda.is_available() else None,
-        cpu=several and not torch.accelerator.is_available(),
+        cpu=config.device == "cpu" or (several and not torch.accelerator.is_available()),
     )  # fmt: skip
     if accelerator.num_processes != processes:
         raise InputError(f"accelerate joins {accelerator.num_processes} of the {processes} processes that were started")

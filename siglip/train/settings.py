@@ -114,6 +114,7 @@ class TrainConfig(WeightsConfig, RunConfig):
     freeze: FreezeConfig = field(default_factory=FreezeConfig)
     lora: LoraConfig = field(default_factory=LoraConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
+    device: str | None = None  # cpu, cuda, cuda:1 of one process; null: as launched, a GPU if there is one
     epochs: int = 5  # passes over the crops
     lr: float = 2e-5  # peak learning rate; 1e-4 diverged in the published log
     betas: list[float] = field(default_factory=lambda: [0.9, 0.99])  # AdamW's

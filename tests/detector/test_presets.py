@@ -154,9 +154,74 @@ def test_open_vocabulary_models_propose(
     assert not np.array_equal(found.confidence, everything[0].candidates.confidence)
 
 
-def test_classes_need_an_open_vocabulary(trained: tuple[Path, list[np.ndarray]]) -> None:
-    with pytest.raises(InputError, match="only open-vocabulary models"):
+@pytest.fixture
+def three_classes(tmp_path: Path, tiny_model: Path) -> Path:
+    """A YOLO of three classes as Ultralytics saves it, and the same as ONNX beside it."""
+    from ultralytics import YOLO
+
+    torch.manual_seed(0)
+    tiny_model.write_text(tiny_model.read_text().replace("nc: 1", "nc: 3"))
+    model = YOLO(str(tiny_model), verbose=False)
+    model.model.names = {0: "Airplane", 1: "bird", 2: "fire truck"}
+    for branch in model.model.model[-1].cv3:
+        torch.nn.init.normal_(branch[-1].weight, std=2000.0)
+        torch.nn.init.constant_(branch[-1].bias, -1.0)
+    model.save(str(tmp_path / "three.pt"))
+    YOLO(str(tmp_path / "three.pt")).export(format="onnx", imgsz=(64, 96), verbose=False)
+    return tmp_path
+
+
+@pytest.mark.parametrize("suffix", ["pt", "onnx"])
+def test_classes_of_an_ordinary_checkpoint_are_those_that_count(three_classes: Path, suffix: str) -> None:
+    """A box's confidence is the highest of the classes that count: of all three, of each alone, of two."""
+    image = np.random.default_rng(0).integers(0, 255, (64, 96, 3), dtype=np.uint8)
+
+    def found(*classes: str) -> dict[tuple[float, ...], float]:
+        config = DetectorConfig(weights=str(three_classes / f"three.{suffix}"), classes=list(classes), imgsz=96)
+        ((view,),) = build_detector(config).propose([image])
+        boxes = view.candidates.boxes_xyxy.round(1).tolist()
+        best: dict[tuple[float, ...], float] = {}
+        for box, confidence in zip(map(tuple, boxes), view.candidates.confidence.tolist(), strict=True):
+            best[box] = max(confidence, best.get(box, 0.0))
+        return best
+
+    everything, alone = found(), [found(name) for name in ("airplane", "bird", "fire truck")]
+    assert all(alone)
+    assert any(one != everything for one in alone)
+    for box, confidence in everything.items():
+        assert confidence == pytest.approx(max(one.get(box, 0.0) for one in alone), abs=2e-3)
+    for box, confidence in found("fire truck", "Airplane").items():
+        assert confidence == pytest.approx(max(alone[n].get(box, 0.0) for n in (0, 2)), abs=2e-3)
+    with pytest.raises(InputError, match=r"no class 'airplain'; the nearest is 'Airplane'"):
+        found("airplain")
+    with pytest.raises(InputError, match=r"no class 'submarine'; it has Airplane, bird, fire truck"):
+        found("submarine")
+
+
+def test_classes_of_a_detector_of_one_class_are_refused_by_name(trained: tuple[Path, list[np.ndarray]]) -> None:
+    with pytest.raises(InputError, match="the network has no class 'missile'; it has "):
         build_detector(DetectorConfig(weights=str(trained[0]), classes=["missile"]))
+
+
+def test_an_rt_detr_of_ultralytics_is_told_what_is_supported(tmp_path: Path) -> None:
+    from ultralytics.nn.tasks import RTDETRDetectionModel
+
+    model = RTDETRDetectionModel("rtdetr-resnet50.yaml", nc=1, verbose=False)
+    torch.save({"model": model.half()}, tmp_path / "rtdetr.pt")
+    with pytest.raises(InputError, match="is an RT-DETR of Ultralytics', which is not supported; a YOLO is"):
+        build_detector(DetectorConfig(weights=str(tmp_path / "rtdetr.pt")))
+
+
+def test_epochs_alone_make_one_stage_of_a_preset_of_several() -> None:
+    """`epochs=3`, a first word of users of Ultralytics."""
+    from detector.train.stages import _stages
+
+    config = TrainConfig(data="x", detector=composed("demo").detector, epochs=3)
+    first = config.detector.train.stages[0]
+    assert [(s.epochs, s.imgsz) for s in _stages(config)] == [(3, first.imgsz)]
+    config = TrainConfig(data="x", detector=config.detector, stages=[first, first], epochs=3)
+    with pytest.raises(InputError, match="epochs: this training has 2 stages; give all of them by stages="):
+        _stages(config)
 
 
 def test_tracking_carries_settings_epochs_and_batches(make_tree: Callable, train: Callable) -> None:
