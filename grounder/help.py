@@ -21,7 +21,9 @@ def help_text(command: str, doc: str, schema: type, config: DictConfig, config_d
     """The whole help of one command; `config` holds the default values, `config_dir` a user's own presets."""
     rows = list(settings_rows(schema, config))
     width = min(34, max((len(name) for name, _, _ in rows), default=0))
-    lines = [f"{command}: {doc.strip()}", "", f"usage: python -m {command} key=value ...", "", "settings:"]
+    usage = f"usage: python -m {command} key=value ..."
+    same = f"       (grounder {command} is the same, also in a folder that has a {command.partition('.')[0]}/ of yours)"
+    lines = [f"{command}: {doc.strip()}", "", usage, same, "", "settings:"]
     for name, value, comment in rows:
         lines.append(f"  {name:<{width}}  {value:<24}  {comment}".rstrip())
     groups = [f"  {group}=  {', '.join(options)}" for group, options in _groups(schema, config_dir)]

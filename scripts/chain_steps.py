@@ -33,9 +33,10 @@ class Step:
     @property
     def argv(self) -> list[str]:
         """The same with this interpreter, so that no environment need be active."""
+        ours = ["-m", "grounder", self.command, *self.words]  # works beside a `data/` of the user's too
         if not self.launcher:
-            return [sys.executable, "-m", "grounder", self.command, *self.words]  # also beside a `data/` of the user's
-        return [sys.executable, "-m", "accelerate.commands.accelerate_cli", *self.shown[1:]]
+            return [sys.executable, *ours]
+        return [sys.executable, "-m", "accelerate.commands.accelerate_cli", *self.launcher[1:], *ours]
 
 
 @dataclass(frozen=True)
