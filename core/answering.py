@@ -120,6 +120,21 @@ class Answer:
             )  # fmt: skip
         return predictions
 
+    def probabilities(self, caption: int) -> NDArray[np.float64]:
+        """(N,) how likely each candidate shows the caption, 0..1: the scorer's own, else the detector's confidence.
+
+        A scorer of raw logits, whose scores mean something beside one another only, gives shares of the candidates.
+        """
+        if self.scores is None:
+            return np.clip(self.candidates.confidence.astype(np.float64), 0.0, 1.0)
+        scores = self.scores.matrix_NM[:, caption].astype(np.float64)
+        if not self.scores.sigmoid:
+            shares = np.exp(scores - scores.max(initial=-np.inf))
+            return np.asarray(shares / shares.sum(), np.float64)
+        if self.scores.logs_NM2 is None:
+            return np.clip(scores, 0.0, 1.0)
+        return np.asarray(np.exp(self.scores.logs_NM2[:, caption, 0]), np.float64)
+
     def _found(self, box_ltwh: list[float], n: int, caption: int) -> FoundBox:
         left, top, width, height = box_ltwh
         score = None if self.scores_NM is None else float(self.scores_NM[n, caption])

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 def run(config: ServerConfig, folder: RunFolder) -> dict[str, Any]:
     """Load the models, then serve until SIGTERM or SIGINT; what is accepted by then is answered."""
-    from core.errors import InputError
+    from core.errors import InputError, check_shares
     from core.images import decode_image
     from pipeline.opening import open_pipeline
     from pipeline.server.answering import Answering
@@ -23,6 +23,7 @@ def run(config: ServerConfig, folder: RunFolder) -> dict[str, Any]:
 
     if config.fallback_box is not None and len(config.fallback_box) != 4:
         raise InputError(f"fallback_box: {len(config.fallback_box)} numbers where left, top, width, height are wanted")
+    check_shares(config, ("unsure_below",))
     pipeline = open_pipeline(config.pipeline, config.device)
     folder.add_parent(config.pipeline)
     warm_up(pipeline)
@@ -30,7 +31,7 @@ def run(config: ServerConfig, folder: RunFolder) -> dict[str, Any]:
     decode = partial(decode_image, scans=limits.jpeg_scans, limit_s=limits.decode_s, setting=SCANS_SETTING)
     answering = Answering(pipeline, config.image_batch, config.remembered_images, decode)
     allowed = allowed_at(config.host, config.allowed_hosts)
-    service = Service(answering.answer, limits, config.queue, config.fallback_box, allowed)
+    service = Service(answering.answer, limits, config.queue, config.fallback_box, config.unsure_below, allowed)
     pipeline.on_stage = lambda stage, seconds, count: service.measures.stage.labels(stage).observe(seconds)
     serve(service, config.host, config.port, config.linger_s)
     return {"num_answered": service.answered}

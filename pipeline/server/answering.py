@@ -5,12 +5,14 @@ Shapes: N candidates of an image, M captions, D embedding width.
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from typing import Generic, TypeVar
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from core.answering import Seen, answer, known_captions
+from core.answering import Answer, Seen, answer, known_captions
+from core.boxes import xyxy_to_ltwh
 from core.cuts import candidates_of
 from core.errors import InputError
 from core.images import decode_image
@@ -21,9 +23,25 @@ from pipeline.server.limits import Instance
 from pipeline.system import Pipeline
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Told:
+    """An answer with how likely it is, and the candidates that came next.
+
+    answer: as of a request that asks for boxes alone. score, probability: of its best box, None where nothing answers.
+    runners_up: (box, score, probability) of the others by falling score. The probability is `Answer.probabilities`.
+    """
+
+    answer: Box | list[Box] | None
+    score: float | None
+    probability: float | None
+    runners_up: tuple[tuple[Box, float | None, float], ...] = ()
+
+
 CAPTIONS = 4096  # whose embeddings are remembered, a few kB each
 # one answer an instance: a box, or None where nothing in the image answers; a list of boxes with choosing.select=above
-Boxes = list[Box | list[Box] | None]
+Boxes = list[Box | list[Box] | Told | None]
 
 
 class Recent(Generic[T]):
@@ -141,4 +159,20 @@ class Answering:
             for n, prediction in zip(places, answered.predictions("", captions), strict=True):
                 found = [found.box_ltwh for found in prediction.found]
                 boxes[n] = found if answered.choice.several else prediction.box_ltwh
+                if request[n].runners_up is not None:
+                    boxes[n] = told(answered, places.index(n), boxes[n], int(request[n].runners_up or 0))
         return boxes
+
+
+def told(answered: Answer, caption: int, box: Any, runners_up: int) -> Told:
+    """The answer to one caption with what is known beside its box."""
+    likely = answered.probabilities(caption)
+    scores = None if answered.scores_NM is None else answered.scores_NM[:, caption].astype(float)
+    chosen = answered.choice.places(caption)
+    order = np.argsort(-(likely if scores is None else scores), kind="stable")
+    rest = [int(n) for n in order if n not in chosen][:runners_up]
+    boxes = xyxy_to_ltwh(answered.candidates.boxes_xyxy.astype(np.float64)).tolist()
+    others = tuple((tuple(boxes[n]), None if scores is None else float(scores[n]), float(likely[n])) for n in rest)
+    best = chosen[0] if chosen else None
+    score = None if best is None or scores is None else float(scores[best])
+    return Told(box, score, None if best is None else float(likely[best]), others)

@@ -6,7 +6,7 @@ from collections import Counter
 
 from fastapi import Request
 
-from pipeline.server.limits import RefusedError
+from pipeline.server.refusals import RefusedError
 
 MIB = 2**20
 WINDOW_S = 5.0  # the first byte comes within it, and in every further one at least WINDOW_S * LEAST_RATE bytes

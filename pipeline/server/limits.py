@@ -1,18 +1,19 @@
 """What a request may be: everything that is checked before any model works for it."""
 
-import base64
-import binascii
 import hashlib
 import io
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from core import jpeg
+from pipeline.server.encoded import decode_base64
+from pipeline.server.refusals import RefusedError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
 SCANS_SETTING = "limits.jpeg_scans"
+RUNNERS_UP = 20  # the most that a request may ask for
 VALUES = 64  # in JSON, most for each instance that is allowed; the contract asks for three
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 
@@ -29,17 +30,6 @@ class LimitsConfig:
     decode_s: float = 10.0  # seconds that decoding one image may take
 
 
-class RefusedError(Exception):
-    """A request that is answered with a 4xx or 503 status and one sentence."""
-
-    def __init__(self, status: int, message: str, retry_after_s: int | None = None) -> None:
-        super().__init__(message)
-        self.status, self.message, self.retry_after_s = status, message, retry_after_s
-
-    def __reduce__(self) -> tuple[type["RefusedError"], tuple[int, str, int | None]]:
-        return RefusedError, (self.status, self.message, self.retry_after_s)  # it may come from another process
-
-
 @dataclass(frozen=True, slots=True)
 class Instance:
     """One caption and the encoded image it is asked of; `digest` stands for the image's bytes."""
@@ -49,10 +39,11 @@ class Instance:
     digest: str
     place: int = 0  # in its request
     pixels: int = 1  # by the image's header
+    runners_up: int | None = None  # so many are told beside the answer and how likely each is; None: the box alone
 
 
 def parse_request(body: bytes, limits: LimitsConfig) -> list[Instance]:
-    """The instances of a request's body, in order.
+    """The instances of a request's body, in order; its `runners_up` says how much more than boxes is wanted.
 
     An image that is repeated in the request is decoded from base64 and looked at once. Raises RefusedError: 400 for
     what is malformed, 413 for what exceeds a limit, 415 for an image format that is not served.
@@ -69,8 +60,12 @@ def parse_request(body: bytes, limits: LimitsConfig) -> list[Instance]:
         raise RefusedError(400, "the body must be an object with a list 'instances'")
     if len(instances) > limits.instances:
         raise RefusedError(413, f"{len(instances)} instances are more than the limit of {limits.instances}")
+    more = message.get("runners_up")
+    if more is not None and (isinstance(more, bool) or not isinstance(more, int) or not 0 <= more <= RUNNERS_UP):
+        raise RefusedError(400, f"'runners_up' must be a whole number from 0 to {RUNNERS_UP}")
     seen: dict[str, tuple[bytes, str, int]] = {}
-    return [_parse_instance(value, place, seen, limits) for place, value in enumerate(instances)]
+    parsed = [_parse_instance(value, place, seen, limits) for place, value in enumerate(instances)]
+    return parsed if more is None else [replace(instance, runners_up=more) for instance in parsed]
 
 
 def parse_pieces(pieces: list[bytes], limits: LimitsConfig) -> list[Instance]:
@@ -108,17 +103,10 @@ def _parse_instance(value: Any, place: int, seen: dict[str, tuple[bytes, str, in
     if any("\ud800" <= c <= "\udfff" or c == "\0" for c in caption):
         raise RefusedError(400, f"{where}: the caption holds half a surrogate pair or a NUL")
     if b64 not in seen:
-        data = _decode_base64(b64, where)
+        data = decode_base64(b64, where)
         seen[b64] = data, hashlib.sha256(data).hexdigest(), check_header(data, where, limits)
     data, digest, pixels = seen[b64]
     return Instance(caption, data, digest, place, pixels)
-
-
-def _decode_base64(b64: str, where: str) -> bytes:
-    try:
-        return base64.b64decode(b64, validate=True)
-    except (binascii.Error, ValueError) as error:  # ValueError: characters beyond ASCII
-        raise RefusedError(400, f"{where}: 'b64' is not base64") from error
 
 
 def check_header(data: bytes, where: str, limits: LimitsConfig) -> int:

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from core.errors import InputError
-from pipeline.server.limits import Instance, RefusedError
+from pipeline.server.limits import Instance
+from pipeline.server.refusals import RefusedError
 from pipeline.server.turns import Job, Turns
 
 if TYPE_CHECKING:

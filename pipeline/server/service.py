@@ -22,9 +22,10 @@ from core.errors import InputError
 from core.stages import NotFiniteOutputError
 from pipeline.memory import release_free_memory
 from pipeline.server.bodies import Body, Room
-from pipeline.server.limits import Instance, LimitsConfig, RefusedError, parse_request
+from pipeline.server.limits import Instance, LimitsConfig, parse_request
 from pipeline.server.origins import OriginCheck
 from pipeline.server.queueing import Queue, QueueConfig, Work
+from pipeline.server.refusals import RefusedError
 
 RELEASE_S = 2.0  # between two times that freed memory is handed back, when anything was answered meanwhile
 RELEASE_ANYWAY_S = 30.0  # and whatever was asked
@@ -59,6 +60,7 @@ class Service:
     limits: LimitsConfig = field(default_factory=LimitsConfig)
     queueing: QueueConfig = field(default_factory=QueueConfig)
     fallback_box: Sequence[float] | None = (0.0, 0.0, 0.0, 0.0)
+    unsure_below: float = 0.5  # a probability below it is told to be unsure
     allowed_hosts: Sequence[str] | None = None  # that requests may name as Host or Origin; None: any
 
     def __post_init__(self) -> None:
@@ -160,8 +162,23 @@ class Service:
             raise RefusedError(400, str(error))
         if error is not None:
             return JSONResponse({"error": "the pipeline failed; its log says how"}, 500)
-        boxes = [list((self.fallback_box or ()) if box is None else box) for box in future.result()]
-        return Response(json.dumps({"predictions": boxes}), media_type="application/json")
+        return Response(json.dumps(self._message(future.result())), media_type="application/json")
+
+    def _message(self, answers: Sequence[Any]) -> dict[str, Any]:
+        """The contract's boxes and, for a request that asked for more, what is known of each."""
+        plain = [getattr(one, "answer", one) for one in answers]
+        boxes = [list((self.fallback_box or ()) if box is None else box) for box in plain]
+        if not any(hasattr(one, "probability") for one in answers):
+            return {"predictions": boxes}
+        details = [
+            {
+                "score": one.score, "probability": one.probability,
+                "unsure": one.probability is None or one.probability < self.unsure_below,
+                "runners_up": [{"box": list(box), "score": s, "probability": p} for box, s, p in one.runners_up],
+            }
+            for one in answers
+        ]  # fmt: skip
+        return {"predictions": boxes, "details": details, "unsure_below": self.unsure_below}
 
 
 async def _disconnected(request: Request) -> None:

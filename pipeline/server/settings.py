@@ -20,6 +20,7 @@ class ServerConfig(WeightsConfig, RunConfig):
     port: int = 5004  # port to listen at; 0 takes a free one
     device: str | None = None  # cpu, cuda, cuda:1; null: the run's own
     fallback_box: list[float] | None = field(default_factory=lambda: [0.0] * 4)  # ltwh for nothing found; null: empty
+    unsure_below: float = 0.5  # an answer less probable than this is "not sure" on the page and in `details`, 0..1
     image_batch: int = 8  # decoded images held and detected together
     remembered_images: int = 256  # images whose candidates and embeddings are kept for later captions
     linger_s: float = 1.0  # after SIGTERM still answer newcomers so long, with /ready at 503

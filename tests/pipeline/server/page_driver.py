@@ -85,6 +85,10 @@ class Browser:
         self._wait_for(lambda: self.ask(f"{said} !== '' && {said} !== 'Looking…'"))
         return self.ask(said)
 
+    def screenshot(self):
+        """The page as a PNG, in full height."""
+        return base64.b64decode(self._call("Page.captureScreenshot", captureBeyondViewport=True)["data"])
+
     def pixel(self, x, y):
         """(red, green, blue) of the canvas at a pixel of the image."""
         script = "[...document.querySelector('#canvas').getContext('2d').getImageData(%d, %d, 1, 1).data]"

@@ -1,6 +1,9 @@
 """What a request may be, counted before it is unfolded or decoded: values of JSON, scans, bytes of bodies."""
 
+import base64
 import json
+import re
+import textwrap
 
 import numpy as np
 import pytest
@@ -13,7 +16,9 @@ from hypothesis import strategies as st
 import pipeline.server.service as service_module
 from core.images import encode_image
 from pipeline.server.bodies import MIB, SMALL_BYTES, Room
-from pipeline.server.limits import VALUES, LimitsConfig, RefusedError, count_values, parse_request
+from pipeline.server.encoded import decode_base64
+from pipeline.server.limits import VALUES, LimitsConfig, count_values, parse_request
+from pipeline.server.refusals import RefusedError
 from pipeline.server.service import Service, make_app
 
 PIXEL = b64(encode_image(np.zeros((4, 4, 3), np.uint8), ".png"))
@@ -105,3 +110,28 @@ def test_room_counts_what_arrived_and_leaves_some_to_small_bodies_and_other_clie
     room.give_back("second", 64 * MIB)
     room.take("third", 1, 1)
     assert room.held == 192 * MIB + 1
+
+
+@pytest.mark.parametrize("form", [
+    lambda b64: b64, lambda b64: f"data:image/png;base64,{b64}", lambda b64: b64.replace("+", "-").replace("/", "_"),
+    lambda b64: b64.rstrip("="), lambda b64: "\r\n".join(textwrap.wrap(b64, 76)), lambda b64: f"\n {b64}\n",
+    lambda b64: f"DATA:;Base64,{chr(10).join(textwrap.wrap(b64, 76))}\n",
+])  # fmt: skip
+def test_base64_is_taken_as_clients_write_it(form):
+    rng = np.random.default_rng(5)
+    for size in (61, 62, 63):  # none, one and two signs of padding
+        data = rng.integers(0, 256, size * 7, np.uint8).tobytes()
+        assert decode_base64(form(base64.b64encode(data).decode()), "x") == data
+
+
+@pytest.mark.parametrize(("b64", "told"), [
+    ("QUJD*EVG", "character 5 is '*'"), ("QUJD RUVG", "character 5 is a blank; decoding it as a form makes blanks of"),
+    ("data:image/png;base64,QUJ\u00e9", "character 26 is '\\xe9'"), ("b'QUJD'", "character 2 is \"'\""),
+    ("QU=JD", "character 3 is '='"), ("QUJDR", "it ends within a byte, after 5 letters"),
+    ("data:image/png,abc", "is a data: URL without ';base64,'"),
+])  # fmt: skip
+def test_what_is_no_base64_is_told_by_its_character(b64, told):
+    with pytest.raises(RefusedError, match=re.escape(told)) as refused:
+        decode_base64(b64, "instances[0]")
+    assert refused.value.status == 400
+    assert refused.value.message.startswith("instances[0]: 'b64' is ")

@@ -11,7 +11,10 @@ import pytest
 from fastapi.testclient import TestClient
 from hostile import b64, bombs, mutated
 
+from core.answering import Scores, answer
+from core.choosing import ChoosingConfig
 from core.images import encode_image, read_image
+from core.values import Candidates
 from data.captions import read_annotations
 from pipeline.server.answering import Answering
 from pipeline.server.limits import LimitsConfig
@@ -60,6 +63,38 @@ def test_answers_are_the_pipelines_own_in_order_whatever_the_content_type(
     for (image, caption, _), box in zip(asked, response.json()["predictions"], strict=True):
         alone = pipeline.locate(read_image(system / "scenes/images" / image), [caption])
         np.testing.assert_allclose(box, alone.predictions(image, [caption])[0].box_ltwh, atol=1e-3)
+
+
+def test_details_are_told_to_who_asks_for_runners_up(client, pipeline, questions, system):
+    """The contract's boxes stay; beside them score, probability, doubt and who came next, as `locate` finds them."""
+    image, caption, data = questions[3]
+    body = {"instances": [{"key": 0, "caption": caption, "b64": data}]}
+    plain = client.post("/identify", content=json.dumps(body)).json()
+    assert plain.keys() == {"predictions"}
+    told = client.post("/identify", content=json.dumps({**body, "runners_up": 3})).json()
+    assert told["predictions"] == plain["predictions"]
+    answer = pipeline.locate(read_image(system / "scenes/images" / image), [caption])
+    prediction, (details,) = answer.predictions(image, [caption])[0], told["details"]
+    likely = np.sort(answer.probabilities(0))[::-1]
+    assert details["score"] == pytest.approx(prediction.score, rel=1e-3)
+    assert details["probability"] == pytest.approx(likely[0], rel=1e-3)
+    assert details["unsure"] == (likely[0] < 0.5)
+    assert told["unsure_below"] == 0.5
+    assert [r["probability"] for r in details["runners_up"]] == pytest.approx(likely[1:4].tolist(), rel=1e-3)
+    assert all(0 <= r["probability"] <= 1 and len(r["box"]) == 4 for r in details["runners_up"])
+    for wrong in (-1, 21, True, "3", 2.5):
+        response = client.post("/identify", content=json.dumps({**body, "runners_up": wrong}))
+        assert response.status_code == 400
+        assert "'runners_up' must be a whole number from 0 to 20" in response.json()["error"]
+
+
+def test_probabilities_are_the_scorers_own_else_shares_else_the_detectors_confidence():
+    candidates = Candidates(np.float32([[0, 0, 5, 5], [5, 5, 9, 9]]), np.float32([0.6, 1.4]))  # the second is fused
+    assert answer(candidates, None, 1, ChoosingConfig()).probabilities(0).tolist() == pytest.approx([0.6, 1.0])
+    sigmoid = answer(candidates, Scores(np.array([[0.2], [0.7]]), True), 1, ChoosingConfig())
+    assert sigmoid.probabilities(0).tolist() == [0.2, 0.7]
+    logits = answer(candidates, Scores(np.array([[1.0], [1.0 + np.log(3)]]), False), 1, ChoosingConfig())
+    assert logits.probabilities(0).tolist() == pytest.approx([0.25, 0.75])
 
 
 def test_an_image_is_detected_once_for_all_its_requests(pipeline, questions, system, monkeypatch):

@@ -86,6 +86,11 @@ def test_the_page_shows_the_box(served, exported, system, tmp_path):
         red, green, blue = browser.pixel(left, top)
         assert green > red + 30, (red, green, blue)
         assert green > blue + 30
+        doubt, others = (browser.ask(f"document.querySelector('#{name}').textContent") for name in ("doubt", "others"))
+        assert re.fullmatch(r"(Not sure: )?score [\d.e-]+, probability [\d.e-]+ %(, below 50.0 %)?", doubt), doubt
+        assert "Runners-up2.score" in others
+        if folder := os.environ.get("SCREENSHOTS"):
+            Path(folder, "page.png").write_bytes(browser.screenshot())
 
 
 @pytest.mark.faults

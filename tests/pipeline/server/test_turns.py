@@ -4,8 +4,9 @@ import asyncio
 
 import pytest
 
-from pipeline.server.limits import Instance, RefusedError
+from pipeline.server.limits import Instance
 from pipeline.server.queueing import Queue, QueueConfig
+from pipeline.server.refusals import RefusedError
 from pipeline.server.turns import Job, Turns
 
 LARGE, SMALL = 25_000_000, 1_300_000

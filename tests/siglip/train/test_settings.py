@@ -308,4 +308,6 @@ def test_a_gpu_that_is_not_there_is_one_line(refused):
 
     if torch.cuda.is_available():
         pytest.skip("this machine has a GPU")
-    assert "device: cuda asks for CUDA GPU 0, and torch finds none here" in refused(main, ["crops=x", "device=cuda"])
+    assert "device: cuda asks for CUDA GPU 0, and torch finds none here" in refused(
+        train.main, ["crops=x", "device=cuda"]
+    )
