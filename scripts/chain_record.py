@@ -11,7 +11,7 @@ RECORD = "chain.json"
 
 def write_record(root: Path, size: str, wall_s: float, reused: int) -> Path:
     """Gather the figures of the chain's run folders; `reused`: how many of its steps an earlier chain had made."""
-    judged, boxes, export = (_metrics(root / name) for name in ("grounding", "coco", "export"))
+    judged, boxes, export, noisy = (_metrics(root / name) for name in ("grounding", "coco", "export", "export_noisy"))
     run = json.loads((root / "grounding" / "run.json").read_text())
     stages = json.loads((root / "report" / "report.json").read_text())["stages"]
     record = {
@@ -27,6 +27,9 @@ def write_record(root: Path, size: str, wall_s: float, reused: int) -> Path:
             "right": judged["num_hits"],
             "accuracy": judged["accuracy"],
             "ci95": judged["ci95"],
+            "right_noisy": noisy["num_hits"],
+            "accuracy_noisy": noisy["accuracy"],
+            "ci95_noisy": noisy["ci95"],
             "chance": stages["chance"],
             "ceiling": stages["ceiling"],
             "scorer_alone": stages["scorer_given_target"],

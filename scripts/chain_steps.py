@@ -46,19 +46,25 @@ class Size:
     scenes: tuple[str, ...]
     val_fraction: float
     detector: tuple[str, ...]
-    standin: tuple[str, ...] | None
     upscaler: str
     scorer: tuple[str, ...]
     export: tuple[str, ...] = ()
     accelerate: tuple[str, ...] = field(default=("accelerate", "launch"))
+    small: bool = False  # models that leave a core free for the other part of the chain
 
 
 # The demo's vocabulary: forty captions, so that a few minutes of training from scratch see each of them often enough.
 COLOURS = ("red", "blue", "white", "yellow and black", "green and brown camouflage")
 CAPTIONS = ",".join(f"{colour} {kind}" for kind in KINDS for colour in COLOURS)
 
-# The demo's choosing, found on scenes that it neither trains on nor holds out (docs/pipeline.md, "Choosing").
-CHOOSING = ("confidence=0.1", "choosing.combine=product", "choosing.confidence_weight=0.5")
+# The demo's choosing, found on scenes that it neither trains on nor holds out (docs/pipeline.md, "Choosing"), and what
+# it needs of detector and scorer. None of it is as published.
+CHOOSING = ("confidence=0.02", "vote_iou=0.6", "detector.denoise=auto", "scorer.views=[plain,flip_lr]",
+            "choosing.combine=posterior", "choosing.method=assignment", "choosing.refusal=0.3")  # fmt: skip
+
+# A small scorer of our own, trained from nothing to tell the whole vocabulary apart.
+SCORER = ("scorer=small", "recipe=small", "loss.form=vocabulary", "loss.none=true", "loss.words=1", "batch.size=32",
+          "lr=2e-3", "weight_decay=0.05")  # fmt: skip
 
 # Small images with targets of the published median size; both models train from scratch. Many scenes and few passes
 # beat the same time spent on half the scenes: AP50 0.92 against 0.84.
@@ -67,37 +73,38 @@ DEMO = Size(
             f"captions=[{CAPTIONS}]"),
     val_fraction=0.0875,
     detector=("detector=demo", "recipe=v3"),
-    standin=("features=16", "convolutions=4"),
-    upscaler="",
-    scorer=("scorer=demo", "recipe=demo", "batch.size=32", "epochs=24", "lr=2e-3", "weight_decay=0.05"),
+    upscaler="none",
+    scorer=(*SCORER, "epochs=24"),
     export=CHOOSING,
     accelerate=("accelerate", "launch", "--num_processes=1", "--num_machines=1", "--mixed_precision=no",
                 "--dynamo_backend=no", "--num_cpu_threads_per_process=1", "--cpu"),
+    small=True,
 )  # fmt: skip
 
 # The demo's models on a user's images at their own size: what a CPU can do in an hour.
 SMALL = Size(
     scenes=("num_images=400", "seed=0"),
     val_fraction=0.2,
-    detector=("detector=demo", "recipe=v3", "stages=[{imgsz:768,epochs:24},{imgsz:1280,epochs:4}]"),
-    standin=("features=16", "convolutions=4"),
-    upscaler="",
-    scorer=("scorer=demo", "recipe=demo", "batch.size=32", "epochs=40", "lr=2e-3", "weight_decay=0.05"),
+    detector=("detector=demo", "recipe=v3",
+              "stages=[{imgsz:768,epochs:24},{imgsz:1280,epochs:4,recipe:noise3000}]"),
+    upscaler="none",
+    scorer=(*SCORER, "epochs=40"),
     export=CHOOSING,
     accelerate=DEMO.accelerate,
-)
+    small=True,
+)  # fmt: skip
 
 PUBLISHED = Size(
     scenes=("num_images=5107", "seed=0"),
     val_fraction=0.2,
     detector=("detector=yolov9e", "recipe=v3"),
-    standin=None,
     upscaler="realesr_general_x4v3",
     scorer=("scorer=siglip_large_384", "recipe=augv2"),
 )
 
-WITH_AND_WITHOUT = ("combine=[product]", "confidence_weight=[0,0.5]")  # of the detector's confidence; 0 is published
-SWEEP = ("confidence=[0.05,0.1,0.25,0.5]", "nms_iou=[0.1,0.3,0.5,0.7]")  # the export scores every crop these need
+NOISE = "gauss2000"  # the grade of the held-out scenes' noisy copies
+WITH_AND_WITHOUT = ("combine=[product,posterior]", "confidence_weight=[0,0.5]", "method=[best,assignment]")
+SWEEP = ("confidence=[0.02,0.05,0.1,0.25]", "nms_iou=[0.1,0.3,0.5,0.7]")  # the export scores every crop these need
 
 SIZES = {"demo": DEMO, "small": SMALL, "published": PUBLISHED}
 
@@ -122,38 +129,36 @@ def plan(size: Size, root: Path, annotations: str | None, images: str | None) ->
     yolo = step("lay out for YOLO", "data.yolo", "yolo", f"annotations={train}", f"val={val}", f"images={images}",
                 in_process=True)  # fmt: skip
     crops = step("cut crops", "data.crops", "crops", f"annotations={train}", f"images={images}", in_process=True)
-    # Small models leave a core free for the scorer's part of the chain; large ones do not.
-    detector = step(
-        "train the detector",
-        "detector.train",
-        "detector",
-        f"data={yolo}",
-        *size.detector,
-        beside=size.standin is not None,
-    )
-    upscaler = size.upscaler
-    if size.standin is not None:
-        standin = step("make a stand-in upscaler", "upscale.standin", "upscaler", *size.standin)
-        upscaler = f"{standin}/standin.safetensors"
-    enlarged = step("enlarge the crops", "upscale.crops", "crops_x4", f"crops={crops}", f"upscaler={upscaler}")
-    scorer = step("train the scorer", "siglip.train", "scorer", f"crops={enlarged}", *size.scorer,
+    detector = step("train the detector", "detector.train", "detector", f"data={yolo}", *size.detector,
+                    beside=size.small)  # fmt: skip
+    if size.upscaler != "none":
+        crops = step("enlarge the crops", "upscale.crops", "crops_x4", f"crops={crops}", f"upscaler={size.upscaler}")
+    scorer = step("train the scorer", "siglip.train", "scorer", f"crops={crops}", *size.scorer,
                   launcher=size.accelerate)  # fmt: skip
     converted = step("clean its checkpoint", "siglip.convert", "converted", f"source={scorer}/last",
                      f"out={root}/converted/scorer")  # fmt: skip
-    export = step("run all stages over the held-out scenes", "pipeline.export", "export", f"annotations={val}",
-                  f"images={images}", f"detector={detector}/weights/best.pt", f"upscaler={upscaler}",
-                  f"scorer={converted}/scorer", *(f"sweep.{axis}" for axis in SWEEP), *size.export,
-                  joins=True)  # fmt: skip
-    _judge(step, root, val, str(images), export)
+    noisy = step("copy the held-out scenes with noise", "data.noise", "noisy", f"annotations={val}",
+                 f"images={images}", f"grade={NOISE}", in_process=True)  # fmt: skip
+    system = (f"detector={detector}/weights/best.pt", f"upscaler={size.upscaler}", f"scorer={converted}/scorer",
+              *size.export)  # fmt: skip
+    # The noisy copies first: a report is about the newest export.
+    export_noisy = step("run all stages over the noisy copies", "pipeline.export", "export_noisy",
+                        f"annotations={noisy}/annotations.jsonl", f"images={noisy}/images", *system,
+                        joins=True)  # fmt: skip
+    export = step("run them over the held-out scenes", "pipeline.export", "export", f"annotations={val}",
+                  f"images={images}", *system, *(f"sweep.{axis}" for axis in SWEEP), joins=True)  # fmt: skip
+    _judge(step, root, val, str(images), export, export_noisy)
     return steps
 
 
-def _judge(step, root: Path, val: str, images: str, export: Path) -> None:  # type: ignore[no-untyped-def]
+def _judge(step, root: Path, val: str, images: str, export: Path, noisy: Path) -> None:  # type: ignore[no-untyped-def]
     step("judge the detector", "eval.coco", "coco", f"truth={val}", f"detections={export}/detections.json",
          in_process=True)  # fmt: skip
     step("judge the answers", "eval.grounding", "grounding", f"truth={val}", f"predictions={export}/predictions.jsonl",
          in_process=True)  # fmt: skip
     step("sweep confidence and IoU", "eval.sweep", "sweep", f"candidates={export}/candidates", f"truth={val}",
          *SWEEP, *WITH_AND_WITHOUT, in_process=True)  # fmt: skip
+    step("set clean and noisy side by side", "eval.robustness", "robustness", f"runs=[{export},{noisy}]",
+         in_process=True)  # fmt: skip
     step("write the report", "eval.report", "report", f"run={root}", f"truth={val}", f"images={images}",
          in_process=True)  # fmt: skip
