@@ -126,7 +126,8 @@ def test_a_chains_record_holds_what_its_runs_found(tmp_path):
     """Over an export that was kept: the record's figures are those of the three commands that judge it."""
     kept = Path(__file__).resolve().parents[1] / "fixtures" / "commit_3348820"
     root, truth = tmp_path / "run", kept / "split" / "val.jsonl"
-    shutil.copytree(kept / "export", root / "export")
+    for name in ("export", "export_noisy"):
+        shutil.copytree(kept / "export", root / name)
     judged = {
         "grounding": ("eval.grounding", f"predictions={root}/export/predictions.jsonl"),
         "coco": ("eval.coco", f"detections={root}/export/detections.json"),
@@ -142,6 +143,7 @@ def test_a_chains_record_holds_what_its_runs_found(tmp_path):
     assert figures["accuracy"] == metrics["accuracy"] == figures["right"] / figures["captions"]
     assert figures["ci95"][0] <= figures["accuracy"] <= figures["ci95"][1]
     assert figures["accuracy"] <= figures["ceiling"]
+    assert figures["right_noisy"] == json.loads((root / "export_noisy" / "metrics.json").read_text())["num_hits"]
     assert figures["AP50"] == json.loads((root / "coco" / "metrics.json").read_text())["AP50"]
     assert figures["images"] == len(truth.read_text().splitlines())
 
