@@ -33,13 +33,8 @@ SETTINGS = ("detector", "imgsz", "detector_weights", "views", "confidence", "nms
             "combine", "refusal", "absent_below", "select", "above")  # fmt: skip
 AXES = ("confidence", "nms_iou", "wbf_iou", "confidence_weight", "max_det", "views", "fusion", "weights", "method",
         "combine", "refusal", "absent_below", "select", "above", "vote_iou")  # fmt: skip
-RARELY = (
-    "views",
-    "fusion",
-    "wbf_iou",
-    "weights",
-    "vote_iou",
-)  # axes that pipeline.export covers only when it is asked to
+# axes that pipeline.export covers only when it is asked to
+RARELY = ("views", "fusion", "wbf_iou", "weights", "vote_iou")
 SHOWN = ("accuracy", "ceiling", "chance", "AP", "AP50", "precision", "recall", "f1")
 SHOWN_APART = ("instance_f1", "exact_share", "none_accuracy", "target_accuracy")  # of captions with several or none
 PUBLISHED = {  # the published table's columns; its AP saw only boxes above the confidence
