@@ -63,7 +63,8 @@ def check_choosing(config: ChoosingConfig, prefix: str = "choosing.") -> None:
     """InputError for settings out of range, and for a refusal where nothing is assigned."""
     check_shares(config, ("confidence_weight",), prefix)
     check_weights(config.posterior, f"{prefix}posterior.")
-    if config.refusal is not None and not (math.isfinite(config.refusal) and config.refusal >= 0):
+    is_number = isinstance(config.refusal, int | float)  # a sweep's list holds anything
+    if config.refusal is not None and not (is_number and math.isfinite(config.refusal) and config.refusal >= 0):
         raise InputError(f"{prefix}refusal: {config.refusal} is not a difference of merits, a number from 0 on")
     if config.refusal is not None and config.method is not ChoosingMethod.assignment:
         raise InputError(f"{prefix}refusal: only an assignment can be refused; it needs {prefix}method=assignment")

@@ -59,8 +59,13 @@ def check_shares(settings: object, names: Sequence[str], prefix: str = "") -> No
     for name in names:
         given = getattr(settings, name)
         for value in given if isinstance(given, list) else [given]:
-            if value is not None and not 0 <= value <= 1:
+            if value is not None and not (_is_number(value) and 0 <= value <= 1):
                 raise InputError(f"{prefix}{name}: {value} is not within 0..1")
+
+
+def _is_number(value: object) -> bool:
+    """Whether a setting of a list of anything, as a command line gives it, is a number."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def check_limits(values: Sequence[int | None], name: str) -> None:

@@ -32,8 +32,9 @@ SETTINGS = ("detector", "imgsz", "detector_weights", "views", "confidence", "nms
             "wbf_iou", "weights", "scorer", "upscaler", "scorer_weights", "method", "confidence_weight",
             "combine", "refusal", "absent_below", "select", "above")  # fmt: skip
 AXES = ("confidence", "nms_iou", "wbf_iou", "confidence_weight", "max_det", "views", "fusion", "weights", "method",
-        "combine", "refusal", "absent_below", "select", "above")  # fmt: skip
-RARELY = ("views", "fusion", "wbf_iou", "weights")  # axes that pipeline.export covers only when it is asked to
+        "combine", "refusal", "absent_below", "select", "above", "vote_iou")  # fmt: skip
+# axes that pipeline.export covers only when it is asked to
+RARELY = ("views", "fusion", "wbf_iou", "weights", "vote_iou")
 SHOWN = ("accuracy", "ceiling", "chance", "AP", "AP50", "precision", "recall", "f1")
 SHOWN_APART = ("instance_f1", "exact_share", "none_accuracy", "target_accuracy")  # of captions with several or none
 PUBLISHED = {  # the published table's columns; its AP saw only boxes above the confidence
@@ -60,6 +61,8 @@ def choosings_of(config: SweepConfig) -> list[ChoosingConfig]:
     """Every way of choosing; what one way has no use for is tried with the first value alone. Raises InputError."""
     axes = product(config.method, config.confidence_weight, config.combine, config.refusal, config.absent_below,
                    config.select, config.above)  # fmt: skip
+    if ChoosingMethod.assignment not in config.method and config.refusal != [None]:
+        raise InputError("refusal: only an assignment can be refused; it needs method=[assignment]")
     found = []
     for method, weight, combine, refusal, absent, select, above in axes:
         assigns = method is ChoosingMethod.assignment
@@ -142,7 +145,7 @@ def _how_to_cover(config: SweepConfig, store: CandidateStore, point: SystemPoint
             settings = [w for w in made["command_line"][1:] if "=" in w and not w.startswith(("sweep.", "run_dir="))]
             words = ["python", "-m", "pipeline.export", *settings]
     words += [f"candidates={store.folder}", *lists]
-    setting = ", ".join(f"{n}={point.columns()[n]}" for n in ("confidence", "nms_iou", "max_det", "fusion"))
+    setting = ", ".join(f"{n}={point.columns()[n]}" for n in ("confidence", "nms_iou", "max_det", "vote_iou", "fusion"))
     return f"{store.folder}: holds no score of some crop of {image} at {setting}; this adds it: {shlex.join(words)}"
 
 

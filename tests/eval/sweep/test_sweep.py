@@ -9,7 +9,9 @@ import pytest
 from core.answering import Seen, answer, embeddings_of
 from core.choosing import ChoosingMethod, Combining
 from core.cuts import CutConfig, FusionConfig, FusionMethod, candidates_of
+from core.errors import InputError
 from core.pixels import pixel_box
+from core.posterior import PosteriorWeights
 from core.suppression import nms
 from data.captions import read_annotations
 from eval.answers.outcomes import iou_ltwh
@@ -247,3 +249,33 @@ def test_two_detectors_together_are_one_ensemble(made_up, tmp_path):
         digest = store.find_digests([image.name])[image.name]
         views = [view for key in ("detectorkey", "second") for view in store.read_views(key, digest)]
         assert np.array_equal(image.candidates(CutConfig()).boxes_xyxy, candidates_of(views, CutConfig()).boxes_xyxy)
+
+
+def test_votes_that_no_crop_covers_end_with_the_export_that_adds_them(made_up, tmp_path):
+    store, truth = made_up.store(tmp_path)
+    with pytest.raises(InputError, match=r"this adds it: .*'sweep\.vote_iou=\[null,0\.6\]'"):
+        sweep(config_of(store, truth, vote_iou=[None, 0.6]))
+
+
+@pytest.mark.parametrize(
+    ("lists", "message"),
+    [
+        ({"refusal": [0.3]}, "refusal: only an assignment can be refused"),
+        ({"refusal": ["abc"], "method": [ChoosingMethod.assignment]}, "refusal: abc is not a difference"),
+        ({"vote_iou": ["abc"]}, r"vote_iou: abc is not within 0\.\.1"),
+        ({"posterior": PosteriorWeights(own=-1.0)}, r"posterior\.own: -1\.0 is not a weight"),
+    ],
+)
+def test_nonsense_about_choosing_is_refused(lists, message, made_up, tmp_path):
+    store, truth = made_up.store(tmp_path)
+    with pytest.raises(InputError, match=message):
+        sweep(config_of(store, truth, **lists))
+
+
+def test_what_a_way_of_choosing_has_no_use_for_is_no_axis(made_up, tmp_path):
+    store, truth = made_up.store(tmp_path)
+    axes = {"method": list(ChoosingMethod), "combine": [Combining.sum, Combining.posterior],
+            "confidence_weight": [0.0, 0.5], "refusal": [None, 0.3]}  # fmt: skip
+    rows, _ = sweep(config_of(store, truth, **axes))
+    told = [(r["method"], r["combine"], r["confidence_weight"], r["refusal"]) for r in rows]
+    assert len(told) == len(set(told)) == (1 + 2) * (2 + 1)  # one way of best, two of assignment
