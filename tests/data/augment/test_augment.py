@@ -123,7 +123,8 @@ def test_recipes_are_built_without_a_warning(name: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert build_recipe(load(name)).strict
-        detector_transforms(load(name))
+        if name not in OF_CROPS:
+            detector_transforms(load(name))
 
 
 def test_v3_without_flip_differs_by_nothing_else() -> None:
