@@ -8,7 +8,7 @@ COMMANDS = (
     "data.read", "data.scenes", "data.split", "data.yolo", "data.coco", "data.crops", "data.merge", "data.noise",
     "data.check", "data.tfds",
     "detector.train", "detector.recipes", "detector.predict", "detector.export",
-    "siglip.train", "siglip.evaluate", "siglip.convert", "siglip.export", "siglip.bigvision",
+    "siglip.train", "siglip.evaluate", "siglip.candidates", "siglip.convert", "siglip.export", "siglip.bigvision",
     "upscale.crops", "upscale.fetch", "upscale.standin",
     "pipeline.export", "pipeline.locate", "pipeline.pack", "pipeline.server",
     "eval.coco", "eval.grounding", "eval.sweep", "eval.fit", "eval.compare", "eval.robustness", "eval.correlation",

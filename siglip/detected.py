@@ -4,7 +4,7 @@ Shapes: N candidates of an image, K candidates of all images, M captions of an i
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from core.pixels import crop_box
 from core.stages import Image, Scorer
 from core.store import CandidateStore
 from data.captions import read_annotations
+from data.cropset import Crop, CropSet, crop_name, read_crop_set
 from eval.runs import read_settings, typed
 from eval.sweep.replay import ImageReplay, Replay, find_key
 from siglip.ranking import Opened
@@ -32,9 +33,18 @@ class DetectedCrops:
     folder: Path  # of the images
     images: list[ImageReplay]
     boxes: list[NDArray[np.float32]]  # of each image (N, 4), by descending confidence
+    enlarged: CropSet | None = None  # the same crops, enlarged; None: as they are cut
+
+    @property
+    def policy(self) -> str:
+        """How the crops were enlarged."""
+        return "none" if self.enlarged is None else self.enlarged.policy
 
     def crops(self) -> Sequence[Image]:
         """The K crops in the images' order; one image is open at a time."""
+        if self.enlarged is not None:
+            made = self.enlarged
+            return Opened(len(made.crops), lambda k: read_image(made.path(made.crops[k])))
         owner = [i for i, boxes in enumerate(self.boxes) for _ in boxes]
         flat = np.concatenate(self.boxes)
         image = lru_cache(maxsize=1)(lambda i: read_image(image_path(self.folder, self.images[i].name)))
@@ -42,11 +52,12 @@ class DetectedCrops:
 
 
 def read_detected(path: str, annotations: str | None = None, images: str | None = None,
-                  detectors: str = "") -> DetectedCrops:  # fmt: skip
+                  detectors: str = "", enlarged: str | None = None) -> DetectedCrops:  # fmt: skip
     """The candidates of a pipeline.export run: its folder, or a folder `candidates/` of any run.
 
     annotations, images: where the run's own are no longer, or where the folder is of no run. detectors: what the key
-    begins with, if the folder holds several, or several joined by `+`. The cuts are the run's. Raises InputError.
+    begins with, if the folder holds several, or several joined by `+`. enlarged: the crop set that `siglip.candidates`
+    and `upscale.crops` made of them. The cuts are the run's. Raises InputError.
     """
     place = Path(path)
     store, settings, run = _store(place)
@@ -61,7 +72,30 @@ def read_detected(path: str, annotations: str | None = None, images: str | None 
     boxes = [image.candidates(cuts).boxes_xyxy for image in replayed]
     if not any(len(b) for b in boxes):
         raise InputError(f"{path}: holds no candidate in any image of {truth_file}")
-    return DetectedCrops(Path(str(folder)), replayed, boxes)
+    detected = DetectedCrops(Path(str(folder)), replayed, boxes)
+    return detected if enlarged is None else replace(detected, enlarged=_enlarged(enlarged, detected))
+
+
+def planned_crops(detected: DetectedCrops) -> list[Crop]:
+    """A crop set's entries of the K crops in their order; a crop's caption is its box."""
+    return [
+        Crop(crop_name(image.name, number, ".png"), " ".join(f"{value:.3f}" for value in box), image.name, number)
+        for image, boxes in zip(detected.images, detected.boxes, strict=True)
+        for number, box in enumerate(boxes.tolist())
+    ]
+
+
+def _enlarged(path: str, detected: DetectedCrops) -> CropSet:
+    """The crop set, in the order of the K crops; InputError when it is of other boxes."""
+    made = read_crop_set(path)
+    held = {(crop.image, crop.index): crop for crop in made.crops}
+    wanted = planned_crops(detected)
+    for crop in wanted:
+        found = held.get((crop.image, crop.index))
+        if found is None or found.caption != crop.caption:
+            raise InputError(f"candidate_crops: {path}: holds no crop of candidate {crop.index} of {crop.image} "
+                             f"({crop.caption}); siglip.candidates cuts them, upscale.crops enlarges")  # fmt: skip
+    return replace(made, crops=tuple(held[crop.image, crop.index] for crop in wanted))
 
 
 def _store(place: Path) -> tuple[CandidateStore, dict[str, Any], Path]:

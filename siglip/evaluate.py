@@ -16,6 +16,7 @@ class EvaluateConfig(WeightsConfig, RunConfig):
 
     crops: Any = None  # crop set, or a list of them: folder, published index, or a data set's hub name
     candidates: str | None = None  # run of pipeline.export, or its candidates/: detected crops to rank as well
+    candidate_crops: str | None = None  # with candidates: the same crops enlarged, see siglip.candidates; null: as cut
     annotations: str | None = None  # with candidates: the true boxes; null: the run's own file
     images: str | None = None  # with candidates: folder of the images; null: the run's own
     detectors: str = ""  # with candidates of several detectors: what a key begins with, or several joined by +
@@ -39,16 +40,23 @@ def run(config: EvaluateConfig, folder: RunFolder) -> dict[str, Any]:
     crops = None if config.crops is None else read_crops(config.crops)
     detected = None
     if config.candidates is not None:
-        detected = read_detected(config.candidates, config.annotations, config.images, config.detectors)
+        detected = read_detected(
+            config.candidates, config.annotations, config.images, config.detectors, config.candidate_crops
+        )
     scorer = build_scorer(config.scorer, config.device)
-    for path in [*_listed(config.crops), *_listed(config.candidates), *scorer_weights(config.scorer)]:
+    for path in [
+        *_listed(config.crops),
+        *_listed(config.candidates),
+        *_listed(config.candidate_crops),
+        *scorer_weights(config.scorer),
+    ]:
         folder.add_parent(path)
     metrics: dict[str, Any] = {}
     if crops is not None:
         require_policy(scorer.policy, crops.policy, "crops", config.scorer.any_policy)
         metrics |= ranking_metrics(scorer, Opened(len(crops), crops.open), crops.captions, crops.images, crops.targets)
     if detected is not None:
-        require_policy(scorer.policy, "none", "candidates", config.scorer.any_policy)
+        require_policy(scorer.policy, detected.policy, "candidates", config.scorer.any_policy)
         metrics |= detected_metrics(scorer, detected)
     return metrics
 

@@ -15,7 +15,7 @@ def run(config: TrainConfig, folder: RunFolder) -> dict[str, Any]:
         raise InputError("scorer.views: crops are mirrored in training by the recipe; views are for those who answer")
     from siglip.train.loop import train
 
-    for crops in [config.crops, config.val_crops, config.candidates, config.scorer.weights]:
+    for crops in [config.crops, config.val_crops, config.candidates, config.candidate_crops, config.scorer.weights]:
         for path in [crops] if isinstance(crops, str) else crops or []:
             folder.add_parent(str(path))
     metrics = train(config, folder)

@@ -35,7 +35,8 @@ from siglip.weights import find_scorer
 
 # Settings that change neither the weights nor the log, so that a run may go on with others.
 FREE = ("run_dir", "tracking", "allow_changes", "workers", "cache_gb", "save_every", "save_epochs", "probe",
-        "push_to_hub", "published", "device", "crops", "val_crops", "candidates", "weights_dir")  # fmt: skip
+        "push_to_hub", "published", "device", "crops", "val_crops", "candidates", "candidate_crops",
+        "weights_dir")  # fmt: skip
 OF_CROPS = (BestMetric.ranking_accuracy, BestMetric.retrieval_at_1)  # the others are of detected crops
 
 
@@ -253,11 +254,12 @@ def _check_loss(loss: LossConfig) -> None:
 
 
 def _detected(config: TrainConfig, policy: str) -> DetectedCrops | None:
-    """The detected crops to rank; InputError when the training's crops were enlarged, which these are not."""
+    """The detected crops to rank; InputError when they are enlarged in another way than the training's crops."""
     if config.candidates is None:
         return None
-    require_policy(policy, "none", "candidates", config.scorer.any_policy)
-    return read_detected(config.candidates)
+    detected = read_detected(config.candidates, enlarged=config.candidate_crops)
+    require_policy(policy, detected.policy, "candidates", config.scorer.any_policy)
+    return detected
 
 
 def _fixed(config: TrainConfig) -> dict[str, Any]:

@@ -107,6 +107,7 @@ class TrainConfig(WeightsConfig, RunConfig):
     crops: Any = MISSING  # crop set to train on, or a list of them: folder, published index, or a data set's hub name
     val_crops: Any = None  # crop set, or list, to rank after each epoch; null: none, as published
     candidates: str | None = None  # run of pipeline.export whose detected crops are ranked after each epoch as well
+    candidate_crops: str | None = None  # with candidates: the same crops enlarged, see siglip.candidates; null: as cut
     scorer: ScorerConfig = field(default_factory=ScorerConfig)
     recipe: RecipeConfig = field(default_factory=RecipeConfig)
     batch: BatchConfig = field(default_factory=BatchConfig)

@@ -94,6 +94,33 @@ def test_training_validates_on_detected_crops(make_crops, scenes, architecture_w
     assert best["detected_accuracy"] == metrics["best_detected_accuracy"]
 
 
+def test_detected_crops_that_were_enlarged(make_crops, checkpoint, scenes, architecture_words, tmp_path):
+    """Each enlarged crop stands for its own candidate, in training and after it; others are refused."""
+    from siglip.candidates import main as cut
+    from siglip.train import main as train
+    from upscale.crops import main as enlarge
+
+    run = store_candidates(tmp_path / "export", scenes)
+    cut([f"candidates={run}", "run_dir=cut"])
+    enlarge(["crops=cut", "upscaler=nearest", "run_dir=cut_x4"])
+    enlarge([f"crops={make_crops('set')}", "upscaler=nearest", "run_dir=set_x4"])
+    same = f"scorer={checkpoint}", f"candidates={run}"
+    told = evaluate(*same)
+    assert evaluate(*same, "candidate_crops=cut") == told
+    enlarged = f"candidates={run}", "candidate_crops=cut_x4"
+    words = ["best_metric=detected_accuracy", "batch.size=8", "epochs=1", "lr=1e-2", *architecture_words]
+    train(["crops=set_x4", *enlarged, *words, "tracking.mode=disabled", "run_dir=trained"])
+    metrics = json.loads((tmp_path / "trained/metrics.json").read_text())
+    best = evaluate("scorer=trained/best", *enlarged)
+    assert best["detected_accuracy"] == metrics["best_detected_accuracy"]
+    assert best["num_candidates"] == told["num_candidates"]
+    with pytest.raises(SystemExit):
+        evaluate("scorer=trained/best", f"candidates={run}")  # as cut, but it was trained on enlarged ones
+    moved = store_candidates(tmp_path / "moved", scenes, move=1)
+    with pytest.raises(SystemExit):
+        evaluate("scorer=trained/best", f"candidates={moved}", "candidate_crops=cut_x4")
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
