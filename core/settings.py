@@ -7,6 +7,7 @@ from core.errors import RefusedChangeError
 from core.files import read_json, write_json
 
 BEGUN = "settings.json"
+SHA256 = 64  # letters of its hexadecimal form
 
 
 def plain(value: Any) -> Any:
@@ -26,12 +27,19 @@ def refuse_changes(folder: Path, settings: dict[str, Any], allow: bool, write: b
     path, now = folder / BEGUN, plain(settings)
     if path.is_file() and not allow:
         for name, was, value in differences(read_json(path), now):
+            changed = f"was {was!r} when this training began and is {value!r} now"
+            if is_digest(was) and is_digest(value):  # of a set's content: the two say nothing to anybody
+                changed = "is another than when this training began: its images, labels or captions have changed"
             raise RefusedChangeError(
-                f"{folder}: {name} was {was!r} when this training began and is {value!r} now; "
-                "allow_changes=true goes on all the same, another run_dir starts anew"
+                f"{folder}: {name} {changed}; allow_changes=true goes on all the same, another run_dir starts anew"
             )
     if write:
         write_json(path, now)
+
+
+def is_digest(value: Any) -> bool:
+    """Whether a setting is the SHA-256 of something, as of a data set's content."""
+    return isinstance(value, str) and len(value) == SHA256 and all(c in "0123456789abcdef" for c in value)
 
 
 def differences(was: Any, now: Any, prefix: str = "") -> list[tuple[str, Any, Any]]:

@@ -26,10 +26,12 @@ class LocateConfig(PipelineConfig, WeightsConfig, RunConfig):
     caption: str = MISSING  # what to find
     pipeline: str | None = None  # run folder of pipeline.export, whose settings are used; null: detector and scorer
     runners_up: int = 4  # further candidates to draw
+    unsure_below: float = 0.5  # an answer less probable than this is said to be unsure, 0..1
 
 
 def run(config: LocateConfig, folder: RunFolder) -> dict[str, Any]:
     """Print the answer and write `located.png` and `located.json`."""
+    from core.boxes import xyxy_to_ltwh
     from core.files import write_json
     from core.images import read_image, write_image
     from pipeline.drawing import draw_answer
@@ -52,8 +54,12 @@ def run(config: LocateConfig, folder: RunFolder) -> dict[str, Any]:
         print(f"{config.caption}: not found")
     for found in prediction.found:
         print(f"{config.caption}: [{', '.join(f'{v:.1f}' for v in found.box_ltwh)}] (left, top, width, height)")
-    for place, (box, score) in enumerate(zip(boxes, scores, strict=True), start=1):
-        print(f"  {place}. score {score:.4g} at {box} (left, top, right, bottom)")
+    likely = answer.probabilities(0)
+    for place, (n, score) in enumerate(zip(ranked, scores, strict=True), start=1):
+        box = ", ".join(f"{v:.1f}" for v in xyxy_to_ltwh(answer.candidates.boxes_xyxy[n]))
+        print(f"  {place}. score {score:.4g}, probability {likely[n]:.3g}, at [{box}]")
+    if num_found and likely[ranked[0]] < config.unsure_below:
+        print(f"not sure: the answer's probability is below {config.unsure_below:g} (unsure_below)")
     return {"score": prediction.score, "confidence": prediction.confidence, "num_candidates": len(answer.candidates)}
 
 
@@ -98,12 +104,16 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def positional(words: list[str]) -> list[str]:
-    """The words with a leading IMAGE and CAPTION turned into settings, quoted as Hydra's grammar wants."""
+    """The words with a leading IMAGE and CAPTION turned into settings, quoted as Hydra's grammar wants.
+
+    A caption typed without quotes is all the words before the first setting.
+    """
     names = ["image", "caption"]
     taken = 0
-    while taken < min(2, len(words)) and not words[taken].startswith("-") and not _is_setting(words[taken]):
+    while taken < len(words) and not words[taken].startswith("-") and not _is_setting(words[taken]):
         taken += 1
-    quoted = [word.replace("\\", "\\\\").replace("'", "\\'") for word in words[:taken]]
+    given = [*words[:1], " ".join(words[1:taken])] if taken > 1 else words[:taken]
+    quoted = [word.replace("\\", "\\\\").replace("'", "\\'") for word in given]
     return [*(f"{name}='{word}'" for name, word in zip(names, quoted, strict=False)), *words[taken:]]
 
 

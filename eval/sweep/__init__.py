@@ -79,6 +79,13 @@ def choosings_of(config: SweepConfig) -> list[ChoosingConfig]:
     return found
 
 
+def _store(config: SweepConfig) -> CandidateStore:
+    """The store itself, or that of a pipeline.export run whose folder was given."""
+    folder = Path(config.candidates)
+    inner = folder / "candidates"
+    return CandidateStore(inner if (inner / "proposals").is_dir() and not (folder / "proposals").is_dir() else folder)
+
+
 def _keys(config: SweepConfig, store: CandidateStore) -> tuple[list[str], list[str | None]]:
     detectors, scorers = list(store.known("proposals")), list(store.known("embeddings"))
     if not detectors:
@@ -102,7 +109,7 @@ def _replay(config: SweepConfig, store: CandidateStore, points: Sequence[SystemP
 
 def sweep(config: SweepConfig) -> tuple[list[dict[str, Any]], Sweeper]:
     """The rows of the table, in the order of the lists, and the sweeper that made them."""
-    store = CandidateStore(config.candidates)
+    store = _store(config)
     if not store.folder.is_dir():
         raise InputError(f"{config.candidates}: no such folder; pipeline.export makes it")
     points = points_of(config, store)
@@ -220,7 +227,7 @@ def _count_looks(config: SweepConfig) -> str | None:
     """Every setting tried on a set with a ledger is a look at it."""
     if not ledger_path(config.truth).is_file():
         return None
-    points = points_of(config, CandidateStore(config.candidates))
+    points = points_of(config, _store(config))
     what = sha256_bytes("\n".join(map(str, points)).encode())
     return count_look(config.truth, what, "eval.sweep", num_looks=len(points))
 

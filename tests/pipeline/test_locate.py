@@ -1,6 +1,7 @@
 """`grounder locate IMAGE CAPTION pipeline=RUN`."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -17,6 +18,9 @@ def test_it_prints_the_box_and_draws_it(exported, system, tmp_path, capfd):
     out = capfd.readouterr().out
     told = json.loads((tmp_path / "found/located.json").read_text())
     assert out.startswith("red and white fighter jet: [")
+    assert "not sure: the answer's probability is below 0.5 (unsure_below)" in out  # an untrained scorer
+    first = re.search(r"^  1. score \S+, probability [\d.e-]+, at \[(.*)\]$", out, re.MULTILINE)
+    assert out.startswith(f"red and white fighter jet: [{first[1]}] (left, top, width, height)\n")  # one form of box
     assert told["candidates"][0]["score"] >= told["candidates"][-1]["score"]
     assert read_image(tmp_path / "found/located.png").shape[1] == 160
     assert has_colour(tmp_path / "found/located.png", CHOSEN_RGB)
@@ -55,6 +59,10 @@ def has_colour(path, rgb):
         (["--help"], ["--help"]),
         (["a.png", "x=3 sign", "scorer=y"], ["image='a.png'", "caption='x=3 sign'", "scorer=y"]),
         (["a.png", "red=jet"], ["image='a.png'", "caption='red=jet'"]),
+        (
+            ["a.png", "red", "jet's", "nose", "pipeline=x"],
+            ["image='a.png'", "caption='red jet\\'s nose'", "pipeline=x"],
+        ),
         (["a.png", "pipelin=x"], ["image='a.png'", "pipelin=x"]),
     ],
 )

@@ -48,3 +48,11 @@ def test_a_truth_with_no_box_of_the_exports_own_annotations_is_doubted(told, tmp
     said = told(lambda number, box: [box[0] + 0.5, *box[1:]])
     assert "not one has a box in common (first: im_0.jpg)" in said
     assert told(lambda number, box: [box[0] + 0.5, *box[1:]] if number else box) == ""
+
+
+def test_the_folder_of_an_export_stands_for_its_store(made_up, tmp_path):
+    store, truth = made_up.store(tmp_path)
+    for number, candidates in enumerate((store.folder, store.folder.parent)):
+        main([f"candidates={candidates}", f"truth={truth}", "confidence=[0.25]", f"run_dir={tmp_path}/s{number}"])
+    first, second = (json.loads((tmp_path / f"s{n}/sweep.json").read_text()) for n in (0, 1))
+    assert first == second
