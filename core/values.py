@@ -1,6 +1,6 @@
 """The nouns of the house: annotations (what is true), candidates (what the detector offers), predictions (answers)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,11 +25,17 @@ class Annotation:
 
 @dataclass(frozen=True, slots=True)
 class AnnotatedImage:
-    """One image's name and its annotations; `line` is its 1-based place in the annotation file."""
+    """One image's name and its annotations; `line` is its 1-based place in the annotation file.
+
+    id: what results of other tools call the image, such as COCO's image id; None where the file does not say. size:
+    (width, height) in pixels that the annotations were made on, where the file tells it.
+    """
 
     image: str
     annotations: tuple[Annotation, ...]
     line: int = 0
+    id: int | str | None = None
+    size: tuple[int, int] | None = field(default=None, compare=False)
 
     @property
     def targets(self) -> tuple[Box, ...]:

@@ -4,6 +4,8 @@ Captions and targets are two things. An entry may say `"boxes": [[l, t, w, h], .
 targets, or `[]`, when the caption describes nothing in the image. Without `id`s (unique within an image) a caption that
 stands several times in an image is one caption with all those boxes; equal boxes are one target with several captions.
 
+An entry of an image may say `image_id`, which COCO results join by, and the `width` and `height` it was labelled at.
+
 A JSON list of the same objects is read too; an entry's place in it counts as its `line`. Reading checks everything that
 can be known without the image. Numbers keep their type: an integer in the file is an integer in the annotation, and
 in the file written from it.
@@ -26,6 +28,7 @@ from data.entries import (
     parse_caption,
     parse_id,
     parse_image,
+    parse_image_id,
     parse_list,
     parse_name,
     refuse_equal_ids,
@@ -39,6 +42,7 @@ class CaptionedImage:
     """One image's name and the captions asked about it; `line` is its 1-based place in the file.
 
     boxes_ltwh: a caption's boxes, None where the file does not say. ids: of the captions, None where it gives none.
+    id: what results of other tools call the image.
     """
 
     image: str
@@ -46,6 +50,7 @@ class CaptionedImage:
     boxes_ltwh: tuple[tuple[Box, ...] | None, ...]
     ids: tuple[str | None, ...]
     line: int = 0
+    id: int | str | None = None
 
 
 def place(path: StrPath, line: int) -> str:
@@ -145,7 +150,7 @@ def _captioned(value: Any, where: str, line: int) -> CaptionedImage:
         asked[key] = caption, boxes, name
     captions, boxes_ltwh, ids = zip(*asked.values(), strict=True) if asked else ((), (), ())
     refuse_equal_ids(ids, where)
-    return CaptionedImage(image, captions, boxes_ltwh, ids, line)
+    return CaptionedImage(image, captions, boxes_ltwh, ids, line, parse_image_id(value, where))
 
 
 def refuse_repeats(path: StrPath, images: Iterable[AnnotatedImage | CaptionedImage]) -> None:
@@ -160,7 +165,9 @@ def refuse_repeats(path: StrPath, images: Iterable[AnnotatedImage | CaptionedIma
 
 def entry_of(image: AnnotatedImage) -> dict[str, Any]:
     """The JSON object that stands for one image in an annotation file."""
-    return {"image": image.image, "annotations": [_written(annotation) for annotation in image.annotations]}
+    more: dict[str, Any] = {} if image.id is None else {"image_id": image.id}
+    more |= {} if image.size is None else {"width": image.size[0], "height": image.size[1]}
+    return {"image": image.image, **more, "annotations": [_written(annotation) for annotation in image.annotations]}
 
 
 def _written(annotation: Annotation) -> dict[str, Any]:

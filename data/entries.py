@@ -21,7 +21,8 @@ def parse_image(value: Any, where: str, line: int) -> AnnotatedImage:
     entries = [(f"annotations[{n}]", entry) for n, entry in enumerate(parse_list(value, where))]
     annotations = [parse_annotation(entry, where, field) for field, entry in entries]
     refuse_equal_ids([a.id for a in annotations], where)
-    return AnnotatedImage(image, merge_repeats(annotations, where), line)
+    merged = merge_repeats(annotations, where)
+    return AnnotatedImage(image, merged, line, parse_image_id(value, where), parse_size(value, where))
 
 
 def parse_annotation(entry: Any, where: str, field: str) -> Annotation:
@@ -73,6 +74,25 @@ def parse_name(value: Any, where: str) -> str:
     if name.startswith("/") or ".." in name.split("/"):
         raise InputError(f"{where}: field 'image': {name!r} leads out of the folder of images")
     return name
+
+
+def parse_image_id(value: dict[str, Any], where: str) -> int | str | None:
+    """What results of other tools call the image: `image_id`, a whole number or a text; None where there is none."""
+    key = value.get("image_id")
+    if key is not None and (isinstance(key, bool) or not isinstance(key, int | str)):
+        raise InputError(f"{where}: field 'image_id': neither a whole number nor a text but {_brief(key)}")
+    return key
+
+
+def parse_size(value: dict[str, Any], where: str) -> tuple[int, int] | None:
+    """The image's `width` and `height` in pixels as the file says them; None where it does not say both."""
+    sides = value.get("width"), value.get("height")
+    if None in sides:
+        return None
+    for name, side in zip(("width", "height"), sides, strict=True):
+        if isinstance(side, bool) or not isinstance(side, int | float) or side != side // 1 or side < 1:
+            raise InputError(f"{where}: field '{name}': not a number of pixels but {_brief(side)}")
+    return int(sides[0]), int(sides[1])
 
 
 def parse_list(value: dict[str, Any], where: str) -> list[Any]:

@@ -80,8 +80,9 @@ def frame_image(
 def frame_images(source: StrPath, images: Sequence[AnnotatedImage], images_dir: StrPath) -> list[FramedImage]:
     """Find every image, read its size from its header and cut its boxes to it.
 
-    Raises InputError naming `source`, line and field for the first image that is missing or unreadable and the first
-    box that lies wholly outside. Says in one line on standard error how many boxes hang over an edge.
+    Raises InputError naming `source`, line and field for the first image that is missing, unreadable or not of the size
+    it was labelled at, and the first box that lies wholly outside. Says in one line on standard error how many boxes
+    hang over an edge.
     """
     require_images(source, [(annotated.image, annotated.line) for annotated in images], images_dir)
     framed = []
@@ -91,9 +92,17 @@ def frame_images(source: StrPath, images: Sequence[AnnotatedImage], images_dir: 
             size = image_size(path)
         except InputError as error:
             raise InputError(f"{place(source, annotated.line)}: field 'image': {error}") from error
+        if annotated.size not in (None, size):
+            raise InputError(f"{place(source, annotated.line)}: field 'width': {sizes_differ(annotated, size)}")
         framed.append(frame_image(source, annotated, size, path))
     say_hanging(source, framed)
     return framed
+
+
+def sizes_differ(annotated: AnnotatedImage, size: tuple[int, int]) -> str:
+    """How a message says that an image is not of the size that its boxes were drawn on."""
+    width, height = annotated.size or size
+    return f"labelled at {width} x {height}, but {annotated.image} is {size[0]} x {size[1]}"
 
 
 def count_hanging(framed: Sequence[FramedImage]) -> int:

@@ -13,12 +13,21 @@ from core.errors import InputError
 from core.files import read_json, read_text
 from core.values import AnnotatedImage, Annotation, Box
 from data.captions import is_json_list, place
-from data.entries import BoxOutsideError, merge_repeats, parse_annotation, parse_list, parse_name, refuse_equal_ids
+from data.entries import (
+    BoxOutsideError,
+    merge_repeats,
+    parse_annotation,
+    parse_list,
+    parse_name,
+    parse_size,
+    refuse_equal_ids,
+)
 
 KINDS = {
     "broken_entry": "Entries and annotations that cannot be used",
     "missing_image": "Images that are not there",
     "unreadable_image": "Images that cannot be decoded",
+    "other_size": "Images of another size than the file says they were labelled at",
     "lost_levels": "Images of more than 8 bits of which few levels are left (decoding.depth=stretch keeps them)",
     "unlisted_image": "Images in the folder that no entry names",
     "repeated_image": "Images named by more than one entry",
@@ -79,11 +88,11 @@ def read_leniently(path: str, findings: Findings) -> list[AnnotatedImage]:
         usable = list(_usable(entries, where, findings))
         try:
             refuse_equal_ids([annotation.id for annotation in usable], where)
-            annotations = merge_repeats(usable, where)
+            annotations, size = merge_repeats(usable, where), parse_size(value, where)
         except InputError as error:
             findings.add("broken_entry", where, str(error).removeprefix(f"{where}: "))
             continue
-        images.append(AnnotatedImage(name, annotations, line))
+        images.append(AnnotatedImage(name, annotations, line, size=size))
     return images
 
 

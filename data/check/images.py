@@ -19,6 +19,7 @@ from core.texts import on_terminal
 from core.values import AnnotatedImage
 from data.captions import place
 from data.check.findings import Findings, told
+from data.frames import sizes_differ
 
 HASH_BITS = 255
 FEW_LEVELS = 64  # of 256; a detector sees steps of four levels and more
@@ -75,6 +76,9 @@ def look_at_images(
                 seen.append(result)
                 if result.lost is not None:
                     findings.add("lost_levels", f"{result.where} ({result.image})", result.lost)
+                if annotated.size not in (None, (result.width, result.height)):
+                    told_by = sizes_differ(annotated, (result.width, result.height))
+                    findings.add("other_size", result.where, told_by)
                 _check_boxes(annotated, result, findings)
             else:
                 kind, what = result

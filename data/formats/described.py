@@ -15,4 +15,12 @@ def recognises(source: Source) -> bool:
 
 def read(source: Source) -> Taken:
     """Every image; InputError as `data.captions.read_annotations`."""
-    return Taken({"annotations": read_annotations(source.path)})
+    images = read_annotations(source.path)
+    return Taken({"annotations": images}, origins={"caption": sum(len(image.annotations) for image in images)})
+
+
+def begins(source: Source) -> bool:
+    """Whether the beginning of a file is our form, without reading all of it."""
+    with open(source.path, encoding="utf-8", errors="replace") as stream:
+        head = stream.read(4096).lstrip("\ufeff \t\r\n[")
+    return head.startswith("{") and '"image"' in head.partition("}")[0].partition("[")[0]

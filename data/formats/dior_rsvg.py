@@ -94,4 +94,5 @@ def _add(gathering: Gathering, taken: Taken, place: str, image: str, number: int
         caption = text_of(element.findtext("description"), place.partition(": field")[0], "description").strip()
         kind = (element.findtext("name") or "").strip()
         tags = (("class", kind),) if kind else ()
+        taken.from_where("description")
         gathering.add(image, place, Annotation(caption, tuple(good), str(number), tags))

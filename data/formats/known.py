@@ -3,12 +3,17 @@
 from types import ModuleType
 
 from core.errors import InputError
-from data.formats import described, dior_rsvg, mdetr, vrsbench
+from data.formats import coco, cvat, described, dior_rsvg, label_studio, mdetr, voc, vrsbench, yolo
 from data.formats.source import Source
 
 READERS: dict[str, ModuleType] = {
     "mdetr": mdetr,
+    "coco": coco,
     "dior_rsvg": dior_rsvg,
+    "voc": voc,
+    "cvat": cvat,
+    "label_studio": label_studio,
+    "yolo": yolo,
     "vrsbench": vrsbench,
     "described": described,
 }
@@ -27,6 +32,8 @@ def reader_of(source: Source, wanted: str = "auto") -> tuple[str, ModuleType]:
             f"{pickle}: is a pickle, which can run any code when it is opened, and is not read; take the set's "
             "MDETR-style JSON, such as finetune_refcoco_val.json"
         )
+    if source.is_archive():
+        raise InputError(f"{source.path}: is an archive; unpack it and give the folder")
     if wanted != "auto":
         if wanted not in READERS:
             raise InputError(f"format: {wanted!r} is not one of auto, {', '.join(READERS)}")

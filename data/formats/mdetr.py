@@ -11,7 +11,7 @@ from typing import Any
 from core.errors import InputError
 from core.values import Annotation
 from data.formats.source import Source
-from data.formats.taken import Gathering, Taken, text_of
+from data.formats.taken import Gathering, Taken, size_of, text_of
 
 ABOUT = "MDETR-style JSON (RefDrone, RefCOCO, RefCOCO+, RefCOCOg, gRefCOCO): one entry of 'images' a caption"
 
@@ -35,7 +35,7 @@ def read(source: Source) -> Taken:
             )
         boxes[entry["image_id"]].append((number, entry))
     taken = Taken()
-    gathering = Gathering(taken)
+    gathering = Gathering(taken, source)
     for number, entry in enumerate(captions):
         _add(source, number, entry, boxes[entry["id"]], gathering, taken)
     taken.parts["annotations"] = gathering.images(str(source.path))
@@ -61,7 +61,10 @@ def _add(
         return
     taken.note("boxes given twice for one caption", len(good) - len(set(good)))
     annotation = Annotation(caption, tuple(dict.fromkeys(good)), str(entry["id"]))
-    gathering.add(text_of(entry.get("file_name"), str(source.path), f"images[{number}].file_name"), where, annotation)
+    name = gathering.image(entry.get("file_name"), f"{where}.file_name'", size=_whole_size(entry), once=False)
+    if name is not None:
+        taken.from_where("caption")
+        gathering.add(name, where, annotation)
 
 
 def _is_empty(annotation: dict[str, Any]) -> bool:
@@ -71,6 +74,10 @@ def _is_empty(annotation: dict[str, Any]) -> bool:
         or str(annotation.get("category_id")) == "-1"
         or annotation.get("bbox") == [0, 0, 0, 0]
     )
+
+
+def _whole_size(entry: dict[str, Any]) -> tuple[int, int] | None:
+    return size_of(entry.get("width"), entry.get("height"))
 
 
 def _size(entry: dict[str, Any]) -> tuple[float, float] | None:

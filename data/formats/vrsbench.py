@@ -36,6 +36,7 @@ def read(source: Source) -> Taken:
         caption = text_of(entry.get("question"), where, "question")
         key = str(entry.get("question_id", number))
         image = text_of(entry.get("image_id"), where, "image_id")
+        taken.from_where("question")
         gathering.add(image, where, Annotation(caption, (box,), key, _tags(entry)))
     taken.parts["annotations"] = gathering.images(str(source.path))
     return taken

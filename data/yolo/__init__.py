@@ -7,10 +7,11 @@ from core.errors import InputError
 from core.files import sha256_file
 from core.runs import RunFolder
 from data.captions import read_annotations, write_annotations
+from data.formats.yolo import read_tree
 from data.frames import count_hanging, frame_images
 from data.placing import spare_inputs
 from data.yolo.settings import YoloConfig
-from data.yolo.tree import finish_tree, prepare_tree, read_tree, refuse_shared_labels, write_part
+from data.yolo.tree import finish_tree, prepare_tree, refuse_shared_labels, write_part
 
 
 def run(config: YoloConfig, folder: RunFolder) -> dict[str, Any]:

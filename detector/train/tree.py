@@ -12,7 +12,7 @@ from core.files import write_text
 from core.images import image_size
 from core.listing import list_images
 from data.labels import Label, label_path, read_labels
-from data.yolo.parts import read_data_yaml
+from data.parts import read_data_yaml
 
 SHOWN = 3  # further files at fault that a message names
 

@@ -16,11 +16,12 @@ from data.captions import read_annotations, write_annotations
 from data.coco import coco_of, read_coco
 from data.crops import main as crops_main
 from data.cropset import Crop, CropSet, finish_set, read_crop_set
+from data.formats.yolo import read_tree
 from data.frames import frame_image, frame_images
 from data.noise import main as noise_main
 from data.placing import Place
 from data.yolo import main as yolo_main
-from data.yolo.tree import finish_tree, prepare_tree, read_tree, write_part
+from data.yolo.tree import finish_tree, prepare_tree, write_part
 
 WIDTH, HEIGHT = 61, 43
 

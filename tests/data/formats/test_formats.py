@@ -179,7 +179,7 @@ def changed(key, number, **fields):
 
 FAULTS = {
     "a box without area": (changed("annotations", 0, bbox=[1, 2, 0, 4]),
-                           "field 'annotations[0].bbox': [1, 2, 0, 4] has no area (1 box cannot be used"),
+                           "field 'annotations[0].bbox': [1, 2, 0, 4] has no area (1 fault in all, listed in out/faults.txt; faulty=skip"),
     "a box beyond the image": (changed("annotations", 0, bbox=[1400, 2, 9, 4]), "lies wholly outside the 1400 x 788"),
     "an unknown caption": (changed("annotations", 1, image_id=99), "field 'annotations[1].image_id': 99 is no caption"),
     "an id twice": (changed("images", 1, id=10), "field 'images.id': an id is missing or used twice"),
@@ -202,11 +202,11 @@ def test_faults_can_be_skipped_and_are_counted():
     value = changed("annotations", 1, bbox=[1, 2, 0, 4])
     value["annotations"][0]["bbox"] = [0, 0, -1, 5]
     Path("a.json").write_text(json.dumps(value))
-    read(["source=a.json", "skip_faults=true", "run_dir=out"])
+    read(["source=a.json", "faulty=skip", "run_dir=out"])
     first = read_annotations("out/annotations.jsonl")[0]
     assert [(a.id, len(a.boxes_ltwh)) for a in first.annotations] == [("11", 1), ("12", 0)]  # 10 is not made a "none"
     told = json.loads(Path("out/metrics.json").read_text())
-    assert len(told["faults"]) == told["notes"]["boxes left out that cannot be used"] == 2
+    assert len(told["faults"]) == told["num_faults"] == 2
     assert told["notes"]["captions left out with their boxes"] == 1
 
 

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from core.errors import InputError
 from core.images import write_image
 from data.captions import read_annotations
+from data.formats.yolo import read_tree
 from data.labels import label_box, label_lines, parse_label
 from data.split import main as split_main
 from data.yolo import main
-from data.yolo.tree import read_tree
 
 
 @pytest.fixture

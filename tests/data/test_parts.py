@@ -7,8 +7,8 @@ import pytest
 
 from core.errors import InputError
 from core.images import write_image
-from data.yolo.parts import read_data_yaml
-from data.yolo.tree import read_tree
+from data.formats.yolo import read_tree
+from data.parts import read_data_yaml
 
 BOX, OTHER = "0 0.5 0.5 0.25 0.25\n", "0 0.2 0.2 0.1 0.1\n"
 PIXELS = [36, 24, 24, 16]  # BOX in 96 x 64

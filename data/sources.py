@@ -1,0 +1,166 @@
+"""Annotations of any form that is known, for every command: read, checked against the images, and written as ours."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.counting import count
+from core.errors import InputError
+from core.files import write_text
+from core.images import image_size
+from core.listing import image_path
+from core.runs import RunFolder
+from core.values import AnnotatedImage
+from data.captions import read_annotations, write_annotations
+from data.formats import described
+from data.formats.known import reader_of
+from data.formats.origins import check_captions
+from data.formats.source import Source
+from data.formats.taken import Taken
+from data.frames import sizes_differ
+from data.placing import spare_inputs
+
+SHOWN = 20  # faults that are printed; all of them stand in the run folder
+FAULTS = "faults.txt"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What was read: the form's name, and what was taken and left out."""
+
+    form: str
+    taken: Taken
+
+
+def read_source(source: Source, wanted: str = "auto") -> Reading:
+    """Read a source of any known form and look at its images where their folder is known.
+
+    Raises InputError for a source of no known form, and for one whose structure is broken.
+    """
+    check_captions(source.captions)
+    form, reader = reader_of(source, wanted)
+    taken: Taken = reader.read(source)
+    if source.images is not None:
+        _look(source, taken)
+    taken.faults = list(dict.fromkeys(taken.faults))
+    return Reading(form, taken)
+
+
+def _look(source: Source, taken: Taken) -> None:
+    """Count images that are not there, and leave out those that are not of the size they were labelled at."""
+    folder = Path(str(source.images))
+    missing: list[str] = []
+    for part, images in taken.parts.items():
+        kept = []
+        for image in images:
+            path = image_path(folder, image.image)
+            if not path.is_file():
+                missing.append(image.image)
+            elif image.size is not None and (fault := _size_fault(image, path)):
+                taken.faults.append(f"{source.path}: image {image.image}: field 'width': {fault}")
+                continue
+            kept.append(image)
+        taken.parts[part] = kept
+    names = sorted(dict.fromkeys(missing))
+    taken.note(f"images are not in {folder}, first {names[0] if names else ''}", len(names))
+
+
+def _size_fault(image: AnnotatedImage, path: Path) -> str | None:
+    try:
+        size = image_size(path)
+    except InputError as error:
+        return str(error)
+    return None if image.size == size else sizes_differ(image, size)
+
+
+def refuse_faults(reading: Reading, folder: Path, how: str) -> None:
+    """Print the faults, write all of them into a file, and raise InputError that names it; nothing without faults.
+
+    how: what a user types to leave them out.
+    """
+    faults = reading.taken.faults
+    if not faults:
+        return
+    write_faults(faults, folder)
+    for fault in faults[:SHOWN] if len(faults) > 1 else []:
+        print(InputError(fault))
+    raise InputError(f"{faults[0]} ({count(len(faults), 'fault')} in all, listed in {folder / FAULTS}; {how})")
+
+
+def write_faults(faults: Iterable[str], folder: Path) -> None:
+    """Write the faults into a run folder, one a line."""
+    write_text(folder / FAULTS, "".join(f"{fault}\n" for fault in faults))
+
+
+def tell(reading: Reading) -> None:
+    """Print the form, a line a part, where the captions came from, and what else is worth a line."""
+    taken = reading.taken
+    print(f"read as {reading.form}")
+    rows = [{key: str(value) for key, value in row.items()} for row in taken.rows()]
+    widths = {key: max(len(key), *(len(row[key]) for row in rows)) for key in rows[0]} if rows else {}
+    for row in [dict(zip(widths, widths, strict=True)), *rows]:
+        cells = [value.ljust(widths[key]) if key == "part" else value.rjust(widths[key]) for key, value in row.items()]
+        print("  ".join(cells))
+    origins = ", ".join(f"{number} from {origin}" for origin, number in taken.origins.items() if number)
+    if origins:
+        print(f"captions: {origins}")
+    for what, number in taken.notes.items():
+        print(f"{number} {what}")
+    for part, folder in taken.folders.items():
+        print(f"images of {part}: {folder}")
+
+
+def is_ours(path: str | Path) -> bool:
+    """Whether a source is an annotation file of ours, or nothing that any reader knows but broken JSON at most."""
+    source = Source(Path(path))
+    if not source.path.is_file():
+        return not source.path.exists()
+    if source.is_pickle() or source.is_archive():
+        return False
+    if source.path.suffix.lower() == ".jsonl" or (source.is_text() and described.begins(source)):
+        return True
+    try:
+        return reader_of(source)[0] == "described"
+    except InputError:
+        return source.is_text() or source.path.stat().st_size == 0
+
+
+def annotation_file(given: str, folder: RunFolder, images: str | None = None, part: str | None = None) -> str:
+    """The annotation file that a source is, or the one that it becomes in the run folder: `annotations.jsonl`.
+
+    part: which one is wanted of a source that has several; its file has that name. Raises InputError for faults, and
+    for several parts of which none is wanted.
+    """
+    if is_ours(given):
+        return given
+    reading = read_source(Source(Path(given), images=None if images is None else Path(images)))
+    refuse_faults(reading, folder.path, f"data.read source={given} faulty=skip leaves out what is at fault")
+    parts = reading.taken.parts
+    name = part if part in parts else next(iter(parts)) if len(parts) == 1 else None
+    if name is None:
+        raise InputError(f"{given}: has the parts {', '.join(parts)}; data.read source={given} makes one file of each")
+    path = folder.path / f"{name if part == name else 'annotations'}.jsonl"
+    spare_inputs(folder.path, [path.name], [given])
+    folder.add_parent(given)
+    if folder.is_main:
+        tell(reading)
+        write_annotations(path, parts[name])
+        print(f"{given}: read into {path}")
+    return str(path)
+
+
+def parts_of(given: str) -> list[str]:
+    """The parts that a source other than ours has; none for an annotation file of ours."""
+    return [] if is_ours(given) else list(read_source(Source(Path(given))).taken.parts)
+
+
+def read_any(given: str | Path) -> list[AnnotatedImage]:
+    """The images of a source of any known form, without writing anything; InputError for faults and several parts."""
+    if is_ours(given):
+        return read_annotations(given)
+    taken = read_source(Source(Path(given))).taken
+    if taken.faults:
+        raise InputError(taken.faults[0])
+    if len(taken.parts) != 1:
+        raise InputError(f"{given}: has the parts {', '.join(taken.parts)}; data.read makes one file of each")
+    return next(iter(taken.parts.values()))
