@@ -17,9 +17,7 @@ def run(config: ReportConfig, folder: RunFolder) -> dict[str, Any]:
     for found in runs:
         folder.add_parent(found.path)
     title = config.title or _title(config.run)
-    contents = gather(
-        runs, title, config.images, config.truth, Limits(config.scenes, config.successes, config.failures)
-    )
+    contents = gather(runs, title, config.images, config.truth, Limits(config.thumbnails, config.crops), folder.path)
     if config.png:
         from eval.charts.png import save_png
 
@@ -32,7 +30,7 @@ def run(config: ReportConfig, folder: RunFolder) -> dict[str, Any]:
     known: dict[str, Any] = contents.metrics | contents.stages
     names: list[str] = ["num_captions", *FIGURES, "chance", "ceiling", "scorer_given_target"]
     figures: dict[str, Any] = {name: known[name] for name in names if known.get(name) is not None}
-    metrics = {**figures, "num_runs": len(runs), "num_failures": contents.num_failures}
+    metrics = {**figures, "num_runs": len(runs), "num_failures": contents.stages.get("num_errors", 0)}
     _track(config, folder, contents, metrics)
     return metrics
 

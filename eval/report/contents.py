@@ -6,29 +6,22 @@ from pathlib import Path
 from typing import Any
 
 from core.counting import count
-from core.cuts import CutConfig
-from core.errors import InputError
 from core.files import read_json
-from core.records import read_detections, read_predictions
-from core.store import CandidateStore
-from core.values import AnnotatedImage
+from core.records import read_detections
 from data.captions import read_annotations
-from eval.answers.joining import score_keyed
+from eval.answered import AnsweredRun, answered_run
 from eval.answers.measures import grounding_metrics
-from eval.answers.outcomes import Outcome
-from eval.attribution import Case, attribution, breakdown, cases_of, detection_errors
+from eval.attribution import attribution, breakdown, detection_errors
 from eval.boxes.operating_point import cut_table
 from eval.boxes.table import detection_table, truth_table
 from eval.charts.kinds import Chart
 from eval.charts.pareto import pareto_charts
 from eval.report.charts import breakdown_charts, curve_charts, sweep_charts, training_charts
-from eval.report.gallery import Images, card, spread
-from eval.runs import FoundRun, latest, typed
+from eval.report.gallery import Images
+from eval.report.payload import Payload, payload_of
+from eval.runs import FoundRun, latest
 from eval.speed import systems_of
-from eval.sweep.points import NotCovered, Sweeper
-from eval.sweep.replay import Replay
 
-STORED = (("proposals", "detector_key", "detector"), ("embeddings", "embeddings_key", "scorer"))  # in which folder
 BREAKDOWNS = ("kind", "colour", "size", "look-alikes", "caption")
 
 
@@ -49,10 +42,8 @@ class Contents:
     sweep_by: str = "accuracy"  # the figure that the sweep's points are ranked by
     breakdowns: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     charts: dict[str, list[Chart]] = field(default_factory=dict)
-    scenes: list[dict[str, Any]] = field(default_factory=list)
-    successes: list[dict[str, Any]] = field(default_factory=list)
-    failures: list[dict[str, Any]] = field(default_factory=list)
-    num_failures: int = 0
+    answered: list[AnsweredRun] = field(default_factory=list)  # what the runs answered, caption by caption
+    payload: Payload | None = None  # the same as the page's script reads it
     images: Images = field(default_factory=lambda: Images(None))
     notes: list[str] = field(default_factory=list)
 
@@ -65,13 +56,14 @@ class Contents:
 class Limits:
     """How many images a report shows."""
 
-    scenes: int
-    successes: int
-    failures: int
+    thumbnails: int
+    crops: int
 
 
-def gather(runs: Sequence[FoundRun], title: str, images: str | None, truth: str | None, limits: Limits) -> Contents:
-    """The contents of a report about these runs."""
+def gather(
+    runs: Sequence[FoundRun], title: str, images: str | None, truth: str | None, limits: Limits, folder: Path
+) -> Contents:
+    """The contents of a report about these runs; folder: where the page will lie."""
     contents = Contents(title, list(runs))
     export, coco, sweep = (latest(runs, c) for c in ("pipeline.export", "eval.coco", "eval.sweep"))
     if coco is not None:
@@ -85,14 +77,17 @@ def gather(runs: Sequence[FoundRun], title: str, images: str | None, truth: str 
     contents.charts["training"] = training_charts(runs)
     contents.systems = systems_of(runs)
     contents.charts["pareto"] = pareto_charts(contents.systems)
-    folder = images or (export.setting("images") if export is not None else None)
-    contents.images = Images(Path(folder) if folder and Path(folder).is_dir() else None)
-    _answers(contents, runs, export, truth, limits)
-    if folder and contents.images.folder is None:
-        contents.notes.append(f"{folder}: no such folder of images, so the report shows none.")
-    if contents.images.missing:
-        first = ", ".join(dict.fromkeys(contents.images.missing))
-        contents.notes.append(f"{count(len(set(contents.images.missing)), 'image')} could not be read: {first[:120]}")
+    at = images or (export.setting("images") if export is not None else None)
+    contents.images = Images(Path(at) if at and Path(at).is_dir() else None)
+    _answers(contents, runs, truth, limits, folder)
+    if at and contents.images.folder is None:
+        contents.notes.append(f"{at}: no such folder of images, so the report shows none.")
+    for names, what in (
+        (contents.images.missing, "could not be read"),
+        (contents.images.outside, f"not within {at} and not shown"),
+    ):
+        if names:
+            contents.notes.append(f"{count(len(names), 'image')} {what}: {', '.join(names)[:120]}")
     return contents
 
 
@@ -107,102 +102,20 @@ def _box_errors(coco: FoundRun) -> dict[str, int]:
     return detection_errors(chosen, truth_table(annotated), float(coco.setting("match_iou")))
 
 
-def _answers(
-    contents: Contents, runs: Sequence[FoundRun], export: FoundRun | None, truth: str | None, limits: Limits
-) -> None:
-    """The part that needs the truth: outcomes, attribution, breakdowns and images."""
-    found = _predictions(runs, export)
-    path = truth or (found[1] if found else None)
-    if found is None or path is None:
-        contents.notes.append("No predictions with their truth were found, so the report is about the runs alone.")
+def _answers(contents: Contents, runs: Sequence[FoundRun], truth: str | None, limits: Limits, folder: Path) -> None:
+    """The part that needs the truth: outcomes, attribution, breakdowns and the records of every caption."""
+    told, lacking = answered_run(runs, contents.title, truth)
+    if told is None:
+        contents.notes.append(str(lacking))
         return
-    if not Path(path).is_file():
-        contents.notes.append(f"{path}: no such truth file; give truth=FILE. The report is about the runs alone.")
-        return
-    annotated = read_annotations(path)
-    outcomes = score_keyed(annotated, read_predictions(found[0]))
-    contents.truth_path, contents.metrics = path, grounding_metrics(outcomes)
-    export = _maker(runs, found[0]) or export
-    contents.stage_times = export.metrics.get("stages", {}) if export is not None else {}
-    cases = _cases(contents, export, annotated, outcomes)
-    if cases:
-        contents.stages = attribution(cases)
-        contents.breakdowns = {by: breakdown(cases, by) for by in BREAKDOWNS}
+    contents.truth_path, contents.metrics = told.truth_path, grounding_metrics(told.outcomes)
+    contents.stage_times = told.export.metrics.get("stages", {}) if told.export is not None else {}
+    contents.notes += told.notes
+    contents.answered = [told]
+    if told.cases:
+        contents.stages = attribution(told.cases)
+        contents.breakdowns = {by: breakdown(told.cases, by) for by in BREAKDOWNS}
         contents.charts["breakdowns"] = breakdown_charts(contents.breakdowns)
-    _images(contents, cases, limits)
-
-
-def _predictions(runs: Sequence[FoundRun], export: FoundRun | None) -> tuple[Path, str | None] | None:
-    """The newest predictions and the truth they were asked from; those scored last come first."""
-    judged = latest(runs, "eval.grounding")
-    if judged is not None and judged.setting("box_format") in {None, "ltwh"}:
-        path = Path(str(judged.setting("predictions")))
-        if path.is_file():
-            return path, judged.setting("truth")
-    if export is not None and (export.path / "predictions.jsonl").is_file():
-        return export.path / "predictions.jsonl", export.setting("annotations")
-    return None
-
-
-def _maker(runs: Sequence[FoundRun], predictions: Path) -> FoundRun | None:
-    """The export that wrote the predictions, so that its candidates are not another's."""
-    folder = predictions.resolve().parent
-    return next((run for run in runs if run.command == "pipeline.export" and run.path.resolve() == folder), None)
-
-
-def _key_of(known: dict[str, dict[str, Any]], noted: Any, name: str, weights: Any) -> str | None:
-    """The store's key that the export noted; of an older export the one of its weights, or else the last."""
-    if noted in known:
-        return str(noted)
-    for key, about in known.items():
-        held = about.get(name)
-        if weights is not None and (held.get("weights") if isinstance(held, dict) else held) == weights:
-            return key
-    return list(known)[-1] if known else None
-
-
-def _cases(
-    contents: Contents, export: FoundRun | None, annotated: list[AnnotatedImage], outcomes: list[Outcome]
-) -> list[Case]:
-    """Each caption with its image's candidates, at the cuts the export answered with."""
-    if export is None:
-        return []
-    store = CandidateStore(str(export.setting("candidates") or export.path / "candidates"))
-    detector, scorer = (
-        _key_of(store.known(kind), export.metrics.get(figure), stage, (export.setting(stage) or {}).get("weights"))
-        for kind, figure, stage in (
-            ("proposals", "detector_key", "detector"),
-            ("embeddings", "embeddings_key", "scorer"),
-        )
-    )
-    if detector is None:
-        contents.notes.append(f"{store.folder}: holds no proposals, so nothing is said about the stages.")
-        return []
-    try:
-        sweeper = Sweeper(Replay(store, annotated))
-        return cases_of(outcomes, sweeper, detector, typed(export.settings, CutConfig, export.path), scorer)
-    except (InputError, NotCovered) as error:
-        contents.notes.append(f"Nothing is said about the stages: {error}")
-        return []
-
-
-def _images(contents: Contents, cases: list[Case], limits: Limits) -> None:
-    """Scenes, right answers and failures, image after image so that each image is read once."""
-    if not cases:
-        return
-    wrong = [c for c in cases if c.fate != "right"]
-    right = [c for c in cases if c.fate == "right"]
-    contents.num_failures = len(wrong)
-    contents.failures = [card(c, contents.images) for c in spread(wrong, limits.failures)]
-    if contents.images.folder is None:
-        return
-    names = list(dict.fromkeys(c.outcome.image for c in cases))
-    by_image: dict[str, list[Case]] = {name: [] for name in names}
-    for case in cases:
-        by_image[case.outcome.image].append(case)
-    step = max(1, len(names) // max(1, limits.scenes))
-    for name in names[::step][: limits.scenes]:
-        scene = contents.images.scene(name)
-        if scene is not None:
-            contents.scenes.append({"scene": scene, "cases": by_image[name]})
-    contents.successes = [card(c, contents.images) for c in spread(right, limits.successes)]
+    contents.payload = payload_of(
+        contents.answered, contents.sweep, contents.images, limits.crops, limits.thumbnails, folder
+    )  # fmt: skip

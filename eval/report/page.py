@@ -1,7 +1,8 @@
 """A report's contents as one HTML page, as Markdown and as JSON."""
 
+import base64
+import hashlib
 import time
-from collections import Counter
 from importlib.resources import files
 from typing import Any
 
@@ -10,11 +11,14 @@ from eval.answers.measures import CURVES, FIGURES, RATIOS
 from eval.attribution import FATES, slug
 from eval.charts.svg import svg
 from eval.report.contents import Contents
+from eval.report.packing import script_json
 from eval.speed import time_per_image
 from eval.sweep import ranked_rows, shown_columns
 from eval.tables import markdown, shown
 
 TOP_ROWS = 12  # of the sweep, before the fold
+SCRIPTS = ("data", "elements", "overlaps", "ways", "answering", "figures", "views", "state", "selection", "card",
+           "gallery", "enlarged", "sliders", "filters", "report")  # fmt: skip
 NEVER_OFFERED = "no target was offered"
 
 
@@ -134,28 +138,26 @@ def fates(contents: Contents) -> list[dict[str, Any]]:
              "stage": FATES[name][0], "why": FATES[name][1]} for name in FATES if counted.get(name)]  # fmt: skip
 
 
-def choices(contents: Contents) -> dict[str, list[tuple[str, int]]]:
-    """The gallery's filters: the values of each and how many failures carry them."""
-    return {by: sorted(Counter(c[by] for c in contents.failures).items(), key=lambda v: (-v[1], v[0]))
-            for by in ("fate", "kind", "colour", "size")}  # fmt: skip
-
-
 def page(contents: Contents) -> str:
     """The report as one HTML page without any reference to the outside."""
-    from jinja2 import Environment, StrictUndefined
+    from jinja2 import Environment, FunctionLoader, StrictUndefined
 
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, loader=FunctionLoader(_part)
+    )
     environment.filters |= {"shown": shown, "percent": percent, "slug": slug}
     environment.globals |= {"svg": svg}
-    return environment.from_string(_part("report.html.j2")).render(
+    script = _script()
+    return environment.get_template("report.html.j2").render(
         c=contents,
-        css=_part("report.css"),
-        script=_part("report.js"),
+        css=_part("report.css") + _part("explorer.css"),
+        script=script,
+        script_hash="sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        records=script_json(contents.payload.records) if contents.payload else "",
         lead=lead(contents),
         scorer_alone=_scorer_alone(contents.stages) if contents.stages else None,
         tiles=tiles(contents),
         fates=fates(contents),
-        choices=choices(contents),
         headline=headline(contents),
         measures=measures(contents),
         sweep_rows=ranked_rows(contents.sweep, contents.sweep_by),
@@ -166,8 +168,13 @@ def page(contents: Contents) -> str:
     )
 
 
+def _script() -> str:
+    """The parts of the page's script as one block, whose names are nobody else's."""
+    return '"use strict";\n{\n' + "".join(_part(f"{name}.js") for name in SCRIPTS) + "}\n"
+
+
 def _part(name: str) -> str:
-    return (files("eval.report") / name).read_text(encoding="utf-8")
+    return (files("eval.report") / "assets" / name).read_text(encoding="utf-8")
 
 
 def plain_text(contents: Contents, has_charts: bool) -> str:
