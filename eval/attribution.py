@@ -227,8 +227,19 @@ def attribution(cases: Sequence[Case]) -> dict[str, Any]:
         "num_errors": len(cases) - len(right),
         "num_errors_detector": sum(c.stage == "detector" for c in cases),
         "num_errors_scorer": sum(c.stage == "scorer" for c in cases),
+        "stage_difference": (sum(c.stage == "detector" for c in cases) - sum(c.stage == "scorer" for c in cases))
+        / len(cases),
+        "stage_difference_ci95": list(_difference(cases)),
         "fates": fates,
     }
+
+
+def _difference(cases: Sequence[Case]) -> tuple[float, float]:
+    """95 % interval of the share lost by the detector minus the share lost by the scorer, by image."""
+    sign = {"detector": 1.0, "scorer": -1.0}
+    lost = np.asarray([sign.get(c.stage, 0.0) for c in cases])
+    low, high = bootstrap_by_image(lost, [c.outcome.image for c in cases])
+    return (low, high) if len({c.outcome.image for c in cases}) > 1 else (-1.0, 1.0)
 
 
 def breakdown(cases: Iterable[Case], by: str) -> list[dict[str, Any]]:

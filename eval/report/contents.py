@@ -1,11 +1,12 @@
 """What a report says, gathered from run folders: numbers, tables, charts and images, without any markup."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from core.counting import count
+from core.errors import InputError
 from core.files import read_json
 from core.records import read_detections
 from data.captions import read_annotations
@@ -17,7 +18,10 @@ from eval.boxes.table import detection_table, truth_table
 from eval.charts.kinds import Chart
 from eval.charts.pareto import pareto_charts
 from eval.report.charts import breakdown_charts, curve_charts, sweep_charts, training_charts
+from eval.report.curves import deciding_charts
 from eval.report.gallery import Images
+from eval.report.matrix import Matrix, matrix_of
+from eval.report.pairs import compare_pairs
 from eval.report.payload import Payload, payload_of
 from eval.runs import FoundRun, latest
 from eval.speed import systems_of
@@ -44,7 +48,10 @@ class Contents:
     charts: dict[str, list[Chart]] = field(default_factory=dict)
     answered: list[AnsweredRun] = field(default_factory=list)  # what the runs answered, caption by caption
     payload: Payload | None = None  # the same as the page's script reads it
-    images: Images = field(default_factory=lambda: Images(None))
+    offers: dict[str, Any] | None = None  # what the payload holds of the last run's store
+    pairs: list[dict[str, Any]] = field(default_factory=list)  # of several runs, each against the first
+    matrix: Matrix = field(default_factory=Matrix)  # of kinds asked and answered
+    validations: list[FoundRun] = field(default_factory=list)  # the scorer judged by itself
     notes: list[str] = field(default_factory=list)
 
     def all_charts(self) -> list[Chart]:
@@ -53,41 +60,44 @@ class Contents:
 
 
 @dataclass(frozen=True)
-class Limits:
-    """How many images a report shows."""
+class Wanted:
+    """What a report is asked for, beside the runs.
 
-    thumbnails: int
-    crops: int
+    folder: where the page will lie. images, truth: a folder and a file that stand for what the runs name. thumbnails,
+    crops: how many images have one, and how many candidates of an image.
+    """
+
+    title: str
+    folder: Path
+    images: str | None = None
+    truth: str | None = None
+    thumbnails: int = 2000
+    crops: int = 15
 
 
-def gather(
-    runs: Sequence[FoundRun], title: str, images: str | None, truth: str | None, limits: Limits, folder: Path
-) -> Contents:
-    """The contents of a report about these runs; folder: where the page will lie."""
-    contents = Contents(title, list(runs))
+def gather(systems: Mapping[str, Sequence[FoundRun]], wanted: Wanted) -> Contents:
+    """The contents of a report about systems by name, each with its runs.
+
+    Of several the first is what the others are compared with, and the last is what the sections beyond the comparison
+    are about. Raises InputError for systems that did not answer the same captions.
+    """
+    runs = list(systems.values())[-1]
+    contents = Contents(wanted.title, list({r.path.resolve(): r for own in systems.values() for r in own}.values()))
     export, coco, sweep = (latest(runs, c) for c in ("pipeline.export", "eval.coco", "eval.sweep"))
-    if coco is not None:
-        contents.detection = coco.metrics
-        contents.charts["curves"] = curve_charts(coco)
-        contents.box_errors = _box_errors(coco)
     if sweep is not None:
         contents.sweep = read_json(sweep.path / "sweep.json")
         contents.sweep_by = str(sweep.metrics.get("best_by", "accuracy"))
-        contents.charts["sweep"] = sweep_charts(contents.sweep, contents.sweep_by)
+    at = wanted.images or (export.setting("images") if export is not None else None)
+    _answers(contents, systems, at, wanted)
+    if coco is not None:
+        contents.detection = coco.metrics
+        contents.charts["curves"] = curve_charts(coco, contents.offers)
+        contents.box_errors = _box_errors(coco)
+    contents.charts["sweep"] = sweep_charts(contents.sweep, contents.sweep_by, contents.offers)
     contents.charts["training"] = training_charts(runs)
-    contents.systems = systems_of(runs)
+    contents.validations = [r for r in runs if r.command == "siglip.evaluate"]
+    contents.systems = systems_of(contents.runs)
     contents.charts["pareto"] = pareto_charts(contents.systems)
-    at = images or (export.setting("images") if export is not None else None)
-    contents.images = Images(Path(at) if at and Path(at).is_dir() else None)
-    _answers(contents, runs, truth, limits, folder)
-    if at and contents.images.folder is None:
-        contents.notes.append(f"{at}: no such folder of images, so the report shows none.")
-    for names, what in (
-        (contents.images.missing, "could not be read"),
-        (contents.images.outside, f"not within {at} and not shown"),
-    ):
-        if names:
-            contents.notes.append(f"{count(len(names), 'image')} {what}: {', '.join(names)[:120]}")
     return contents
 
 
@@ -102,20 +112,40 @@ def _box_errors(coco: FoundRun) -> dict[str, int]:
     return detection_errors(chosen, truth_table(annotated), float(coco.setting("match_iou")))
 
 
-def _answers(contents: Contents, runs: Sequence[FoundRun], truth: str | None, limits: Limits, folder: Path) -> None:
+def _answers(contents: Contents, systems: Mapping[str, Sequence[FoundRun]], at: str | None, wanted: Wanted) -> None:
     """The part that needs the truth: outcomes, attribution, breakdowns and the records of every caption."""
-    told, lacking = answered_run(runs, contents.title, truth)
-    if told is None:
-        contents.notes.append(str(lacking))
-        return
+    contents.charts |= {"breakdowns": [], "deciding": []}
+    for name, runs in systems.items():
+        found, lacking = answered_run(runs, name, wanted.truth)
+        if found is None:
+            if len(systems) > 1:
+                raise InputError(f"runs: {name}: {lacking}")
+            contents.notes.append(str(lacking))
+            return
+        contents.notes += [note if len(systems) == 1 else f"{name}: {note}" for note in found.notes]
+        contents.answered.append(found)
+    contents.pairs = compare_pairs(contents.answered)
+    told = contents.answered[-1]
     contents.truth_path, contents.metrics = told.truth_path, grounding_metrics(told.outcomes)
     contents.stage_times = told.export.metrics.get("stages", {}) if told.export is not None else {}
-    contents.notes += told.notes
-    contents.answered = [told]
     if told.cases:
         contents.stages = attribution(told.cases)
         contents.breakdowns = {by: breakdown(told.cases, by) for by in BREAKDOWNS}
         contents.charts["breakdowns"] = breakdown_charts(contents.breakdowns)
+        contents.matrix = matrix_of(told.cases)
+    contents.charts["deciding"] = deciding_charts(told)
+    _shown(contents, at or told.images, wanted)
+
+
+def _shown(contents: Contents, at: str | None, wanted: Wanted) -> None:
+    """The records of every caption, with the images as far as they can be had."""
+    images = Images(Path(at) if at and Path(at).is_dir() else None)
     contents.payload = payload_of(
-        contents.answered, contents.sweep, contents.images, limits.crops, limits.thumbnails, folder
+        contents.answered, contents.sweep, images, wanted.crops, wanted.thumbnails, wanted.folder
     )  # fmt: skip
+    contents.offers = contents.payload.records["runs"][-1]["offers"]
+    if at and images.folder is None:
+        contents.notes.append(f"{at}: no such folder of images, so the report shows none.")
+    for names, what in ((images.missing, "could not be read"), (images.outside, f"not within {at} and not shown")):
+        if names:
+            contents.notes.append(f"{count(len(names), 'image')} {what}: {', '.join(names)[:120]}")

@@ -73,6 +73,8 @@ def offers(run: AnsweredRun, sweeps: Sequence[dict[str, Any]]) -> dict[str, Any]
         "floor": reach.floor, "nms_ious": reach.nms_ious, "max_dets": reach.max_dets, "fixed": reach.is_fixed,
         "num_truth": len(run.sweeper.truth), "grounded": any(i.grounded for i in images),
         "own": _own(cut, choosing), "scored": run.point.scorer is not None or any(i.grounded for i in images),
+        "keys": {"detector": run.point.detector, "scorer": run.point.scorer, "views": run.point.views,
+                 "method": choosing.method.value},
         "sigmoid": run.is_sigmoid, "fallback": choosing.fallback.value,
     }  # fmt: skip
     return about | _arrays(images, groups)

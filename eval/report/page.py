@@ -11,6 +11,7 @@ from eval.answers.measures import CURVES, FIGURES, RATIOS
 from eval.attribution import FATES, slug
 from eval.charts.svg import svg
 from eval.report.contents import Contents
+from eval.report.links import link, setting_link
 from eval.report.packing import script_json
 from eval.speed import time_per_image
 from eval.sweep import ranked_rows, shown_columns
@@ -34,6 +35,7 @@ def summary(contents: Contents) -> dict[str, Any]:
         "box_errors": contents.box_errors,
         "systems": contents.systems,
         "breakdowns": contents.breakdowns,
+        "pairs": contents.pairs,
         "runs": [{"command": r.command, "folder": str(r.path), "started": r.started, "wall_s": r.wall_s,
                   "metrics": r.metrics} for r in contents.runs],
         "notes": contents.notes,
@@ -96,12 +98,19 @@ def measures(contents: Contents) -> list[dict[str, Any]]:
 
 
 def _blame(stages: dict[str, Any]) -> str:
+    """Which stage lost how many; one is named to be worked on only where the interval of the difference allows it."""
     detector, scorer = stages["num_errors_detector"], stages["num_errors_scorer"]
     if not detector + scorer:
         return "There are no errors."
-    more = "detector" if detector > scorer else "scorer"
     lost = f"{detector} were lost by the detector (no good candidate), {scorer} by the scorer (a good one was there)"
-    return f"Of the {detector + scorer} errors, {lost}: the {more} is the stage to work on."
+    low, high = stages["stage_difference_ci95"]
+    told = f"of the detector's share minus the scorer's {100 * low:+.1f} to {100 * high:+.1f} points, by image"
+    if low <= 0 <= high:
+        return (
+            f"Of the {detector + scorer} errors, {lost}. Neither stage stands out: the 95 % interval {told}, holds 0."
+        )
+    more = "detector" if low > 0 else "scorer"
+    return f"Of the {detector + scorer} errors, {lost}: the {more} is the stage to work on (95 % interval {told})."
 
 
 def tiles(contents: Contents) -> list[tuple[str, str, str]]:
@@ -131,11 +140,12 @@ def _scorer_alone(stages: dict[str, Any]) -> float | None:
 
 
 def fates(contents: Contents) -> list[dict[str, Any]]:
-    """The fates of all captions with their shares, right ones first."""
+    """The fates of all captions with their shares and addresses, right ones first."""
     counted = contents.stages.get("fates", {})
     whole = sum(counted.values()) or 1
     return [{"name": name, "slug": slug(name), "count": counted[name], "share": counted[name] / whole,
-             "stage": FATES[name][0], "why": FATES[name][1]} for name in FATES if counted.get(name)]  # fmt: skip
+             "stage": FATES[name][0], "why": FATES[name][1],
+             "link": link(fate=name)} for name in FATES if counted.get(name)]  # fmt: skip
 
 
 def page(contents: Contents) -> str:
@@ -163,6 +173,7 @@ def page(contents: Contents) -> str:
         sweep_rows=ranked_rows(contents.sweep, contents.sweep_by),
         sweep_columns=shown_columns(contents.sweep, contents.sweep_by) if contents.sweep else [],
         top_rows=TOP_ROWS,
+        setting_link=lambda row: setting_link(row, contents.offers, answer="wrong"),
         made=time.strftime("%Y-%m-%d %H:%M"),
         commit=next((str(r.record.get("commit") or "")[:10] for r in reversed(contents.runs)), ""),
     )
@@ -186,6 +197,7 @@ def plain_text(contents: Contents, has_charts: bool) -> str:
             for f in fates(contents)
         ]
         parts += ["## Where the errors are made\n", markdown(rows, ["fate", "stage", "captions", "share"], 3)]
+    parts += [_pairs_text(contents)] if contents.pairs else []
     if contents.sweep:
         columns = shown_columns(contents.sweep, contents.sweep_by)
         ranked = ranked_rows(contents.sweep, contents.sweep_by)
@@ -223,3 +235,11 @@ def _headline_table(contents: Contents) -> str:
         rows.append(("F1", d["f1"], f"precision {d['precision']:.3f}, recall {d['recall']:.3f}"))
     columns = ["figure", "value", "remark"]
     return markdown([dict(zip(columns, row, strict=True)) for row in rows], columns)
+
+
+def _pairs_text(contents: Contents) -> str:
+    """The comparison as Markdown."""
+    rows = [{"run": p["b"], "against": p["a"], "difference": p["difference"], "ci95_low": p["ci95"][0],
+             "ci95_high": p["ci95"][1], **{name: p["counts"][name]["count"] for name in p["counts"]},
+             "p_holm": p["p_holm"], "verdict": p["verdict"]} for p in contents.pairs]  # fmt: skip
+    return "## Compared\n\n" + markdown(rows, list(rows[0]))

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from core.progress import progress
 from eval.answered import AnsweredRun
 from eval.answers.outcomes import Outcome
-from eval.attribution import FATES, Case, Scene, colour_of, group_of, kind_of, scenes_of, size_of
+from eval.attribution import FATES, Scene, colour_of, group_of, kind_of, scenes_of, size_of
 from eval.report.gallery import CELL, COLUMNS, Images, Shown, worth_showing
 from eval.report.margins import margins
+from eval.report.matrix import kind_of_answer
 from eval.report.offers import offers
 from eval.report.packing import codes, offsets, packed, text
 
@@ -133,7 +134,7 @@ def _run(run: AnsweredRun, scenes: dict[str, Scene], sweeps: Sequence[dict[str, 
     answers = [o.boxes_ltwh for o in run.outcomes]
     scores = [None if o.prediction is None else o.prediction.score for o in run.outcomes]
     confidences = [None if o.prediction is None else o.prediction.confidence for o in run.outcomes]
-    facets = {"answered": codes([_kind(c) for c in run.cases])} if run.cases else {}
+    facets = {"answered": codes([kind_of_answer(c) for c in run.cases])} if run.cases else {}
     facets |= {"look-alikes": codes([group_of(c, "look-alikes") for c in run.cases])} if run.cases else {}
     flat = [box for boxes in answers for box in boxes]
     return {
@@ -148,8 +149,3 @@ def _run(run: AnsweredRun, scenes: dict[str, Scene], sweeps: Sequence[dict[str, 
         "answers": packed(np.asarray(flat, float).reshape(-1, 4), "f4"),
         "offers": offers(run, sweeps),
     }  # fmt: skip
-
-
-def _kind(case: Case) -> str:
-    """The kind of what an answer shows: of a described target its caption's, else that it shows none."""
-    return case.taken if case.taken in {"background", "no answer"} else kind_of(case.taken)

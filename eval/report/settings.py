@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass, field
 
-from omegaconf import MISSING
-
 from core.runs import RunConfig
 from core.tracking import TrackingConfig
 
@@ -12,8 +10,8 @@ from core.tracking import TrackingConfig
 class ReportConfig(RunConfig):
     """Settings of `eval.report`."""
 
-    run: str = MISSING  # run folder, or a folder of run folders
-    runs: list[str] = field(default_factory=list)  # more of them
+    run: str | None = None  # run folder, or a folder of run folders, that the page is about
+    runs: list[str] = field(default_factory=list)  # beside run: more of its folders; alone: systems to be compared
     images: str | None = None  # folder of the images; null: the export's
     truth: str | None = None  # annotation file; null: the one that eval.grounding used
     title: str | None = None  # heading; null: the folder's name

@@ -1,7 +1,7 @@
 // The controls above the cards: facets, words, ranges, order, and the selection as lines.
 const filters = (() => {
   const form = document.getElementById("filters");
-  const LABELS = { fate: "what became of it", stage: "lost by", kind: "kind asked", answered: "kind answered", colour: "colour", size: "size",
+  const LABELS = { answer: "answer", fate: "what became of it", stage: "lost by", kind: "kind asked", answered: "kind answered", colour: "colour", size: "size",
     "look-alikes": "look-alikes", versus: "against the other", decided: "decided by" };
 
   function go(changes) { history.pushState(null, "", addressOf({ caption: null, ...changes })); readAddress(); refresh(); }

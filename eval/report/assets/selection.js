@@ -5,6 +5,7 @@ const OUTCOMES = ["both right", "fixed", "broken", "both wrong"];
 function facetOf(name, now, before) {
   const { facets } = store.captions;
   if (facets[name]) return (m) => facets[name].names[facets[name].of[m]];
+  if (name === "answer") return (m) => isRight(now, m) ? "right" : "wrong";
   if (name === "fate") return (m) => store.fates[now.fate[m]];
   if (name === "stage") return (m) => store.stages[now.fate[m]];
   if (name === "answered") return now.answered;

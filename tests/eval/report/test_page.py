@@ -83,7 +83,10 @@ def test_every_caption_is_in_reach(made, report):
     seen = set(report.cards())
     assert len(seen) < number  # only those in sight are made
     while report.ask("scrollY + innerHeight < document.documentElement.scrollHeight - 2"):
-        report.ask("scrollBy({top: 600, behavior: 'instant'}); new Promise((r) => setTimeout(r, 30))")
+        report.ask(
+            "scrollBy({top: 600, behavior: 'instant'}); "
+            "new Promise((r) => requestAnimationFrame(() => requestAnimationFrame(r)))"
+        )
         seen |= set(report.cards())
     assert seen == set(range(number))
 
