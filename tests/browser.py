@@ -64,7 +64,7 @@ class Browser:
 
     def wait(self, condition):
         """Wait until a condition holds."""
-        self._wait_for(lambda: self.ask(condition))
+        self._wait_for(lambda: self.ask(f"!!({condition})"))
 
     def ask(self, script):
         """The value of an expression in the page."""

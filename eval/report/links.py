@@ -29,14 +29,18 @@ def setting_link(row: Mapping[str, Any], offers: Mapping[str, Any] | None, **sho
     if offers is None or offers["fixed"] or not _is_reached(row, offers):
         return None
     moved = {f"w.{page}": _word(row[name]) for name, page in SETTINGS.items() if name in row}
-    if row.get("select", "best") == "best":
-        moved.pop("w.above", None)
+    for page, is_idle in (
+        ("above", row.get("select", "best") == "best"),
+        ("weight", row.get("combine") == "posterior"),
+    ):
+        if is_idle:
+            moved.pop(f"w.{page}", None)
     return "#/" + urlencode(moved | shown)
 
 
 def _is_reached(row: Mapping[str, Any], offers: Mapping[str, Any]) -> bool:
     own = offers["keys"]
-    fits = all(row.get(name, own[name]) == own[name] for name in ("detector", "scorer", "views", "method"))
+    fits = all(row.get(name, own[name]) == own[name] for name in own)
     cuts = row.get("nms_iou", offers["nms_ious"][0]) in offers["nms_ious"]
     limits = row.get("max_det", offers["max_dets"][0]) in offers["max_dets"]
     return fits and cuts and limits and row.get("confidence", 1.0) >= offers["floor"]

@@ -4,13 +4,14 @@ Shapes: G groups (an image; of a one-stage model a caption), N offered boxes of 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from itertools import product
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from core.answering import Scores
 from core.choosing import ChoosingConfig
 from core.cuts import CutConfig
 from core.values import Candidates
@@ -23,6 +24,7 @@ from eval.sweep.points import Sweeper
 from eval.sweep.replay import CropScores, ImageReplay
 
 MOST_BOXES = 150  # of an image; where more pass, the lowest confidence rises
+LOCKED = ("detector", "scorer", "views", "fusion", "vote_iou", "method", "refusal")  # what the page cannot change
 MOST_OVERLAPS = 16  # of NMS, each a bit of a box
 
 
@@ -30,7 +32,7 @@ MOST_OVERLAPS = 16  # of NMS, each a bit of a box
 class Reach:
     """The settings that the page can be set to: confidences from `floor` on, these overlaps of NMS, these limits.
 
-    is_fixed: several views are fused, so that the cuts stay those of the run.
+    is_fixed: several views are fused or boxes voted on, so that the cuts stay those of the run.
     """
 
     floor: float
@@ -44,12 +46,13 @@ class Group:
     """What one group was offered, by falling confidence.
 
     stays_N, right_N: bit t tells whether a box survives NMS at overlap t, and whether it then matches a target.
-    logits_NM: NaN where a crop was never scored; None without a scorer.
+    logits_NM, logs_NM2: of the scorer, and `core.posterior.caption_logs`; None without one.
     """
 
     found: Candidates
     stays_N: NDArray[np.uint32]
     logits_NM: NDArray[np.floating] | None
+    logs_NM2: NDArray[np.float64] | None
     overlaps_NG: NDArray[np.float64]
     right_N: NDArray[np.uint32] = field(init=False)
 
@@ -62,19 +65,18 @@ def offers(run: AnsweredRun, sweeps: Sequence[dict[str, Any]]) -> dict[str, Any]
     if run.sweeper is None or run.point is None:
         return None
     images = run.sweeper.replay.images(run.point.detector)
-    logits = _logits(run)
-    reach = _reach(run, images, logits, sweeps)
+    said = _said(run)
+    reach = _reach(run, images, [logits for logits, _ in said], sweeps)
     cut = run.point.cut
     groups = [_fixed_group(run.sweeper, i, s, cut) if reach.is_fixed else _group(i, s, reach)
-              for i, s in zip(images, logits, strict=True)]  # fmt: skip
+              for i, s in zip(images, said, strict=True)]  # fmt: skip
     _match(run.sweeper, groups, reach)
     choosing = run.point.choosing
     about = {
         "floor": reach.floor, "nms_ious": reach.nms_ious, "max_dets": reach.max_dets, "fixed": reach.is_fixed,
         "num_truth": len(run.sweeper.truth), "grounded": any(i.grounded for i in images),
         "own": _own(cut, choosing), "scored": run.point.scorer is not None or any(i.grounded for i in images),
-        "keys": {"detector": run.point.detector, "scorer": run.point.scorer, "views": run.point.views,
-                 "method": choosing.method.value},
+        "keys": {name: run.point.columns()[name] for name in LOCKED}, "posterior": asdict(choosing.posterior),
         "sigmoid": run.is_sigmoid, "fallback": choosing.fallback.value,
     }  # fmt: skip
     return about | _arrays(images, groups)
@@ -89,11 +91,16 @@ def _own(cut: CutConfig, choosing: ChoosingConfig) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _logits(run: AnsweredRun) -> Sequence[CropScores | None]:
+Said = tuple[CropScores | None, CropScores | None]  # an image's crops by their logits, and by their scores
+
+
+def _said(run: AnsweredRun) -> Sequence[Said]:
     assert run.sweeper is not None
     assert run.point is not None
     replay, scorer = run.sweeper.replay, run.point.scorer
-    return [None] * len(replay.truth) if scorer is None else replay.logits(scorer)
+    if scorer is None:
+        return [(None, None)] * len(replay.truth)
+    return list(zip(replay.logits(scorer), replay.scores(scorer), strict=True))
 
 
 def _reach(
@@ -103,7 +110,7 @@ def _reach(
     assert run.point is not None
     assert run.export is not None
     own = run.point.cut
-    if any(len(image.views) != 1 for image in images):
+    if own.vote_iou or any(len(image.views) != 1 for image in images):
         return Reach(own.confidence, [own.nms_iou], [own.max_det], True)
     lists = run.export.setting("sweep") or {}
 
@@ -136,7 +143,7 @@ def _lack(
         places = image.cut_views(least, iou, limit)[0]
         if crops is None or not len(places):
             continue
-        unscored = np.isnan(crops.of_all(image.boxes_xyxy)[places]).any(axis=1)
+        unscored = ~crops.of_all(image.boxes_xyxy)[0][places]
         highest = max(highest, float(image.confidence[places][unscored].max(initial=-1.0)))
     return highest
 
@@ -156,24 +163,28 @@ def _crowd(image: ImageReplay, least: float, ious: Sequence[float], limit: int |
     return float(image.confidence[places[MOST_BOXES]]) if len(places) > MOST_BOXES else -1.0
 
 
-def _group(image: ImageReplay, crops: CropScores | None, reach: Reach) -> Group:
+def _told(scores: Sequence[Scores | None]) -> tuple[NDArray[np.floating] | None, NDArray[np.float64] | None]:
+    """The logits, and the logarithms of a posterior."""
+    logits, own = scores
+    return None if logits is None else logits.matrix_NM, None if own is None else own.logs_NM2
+
+
+def _group(image: ImageReplay, said: Said, reach: Reach) -> Group:
     places = _union(image, reach.floor, reach.nms_ious, reach.max_dets[-1])
     stays = np.zeros(len(places), np.uint32)
     for bit, iou in enumerate(reach.nms_ious):
         stays |= np.isin(places, image.cut_views(reach.floor, iou, reach.max_dets[-1])[0]).astype(np.uint32) << bit
-    logits = None if crops is None else crops.of_all(image.boxes_xyxy)[places]
     found = Candidates(image.boxes_xyxy[places], image.confidence[places])
-    return Group(found, stays, logits, image.overlaps[places])
+    scores = [None if crops is None else crops.of_all(image.boxes_xyxy)[1].take(places) for crops in said]
+    return Group(found, stays, *_told(scores), image.overlaps[places])
 
 
-def _fixed_group(sweeper: Sweeper, image: ImageReplay, crops: CropScores | None, cut: CutConfig) -> Group:
+def _fixed_group(sweeper: Sweeper, image: ImageReplay, said: Said, cut: CutConfig) -> Group:
     """The run's own candidates; those that only stand in where nothing passed survive no NMS."""
     found, overlaps_NG = sweeper.candidates(image, cut)
-    scores = None if crops is None or not len(found) else crops.of(found.boxes_xyxy)
-    none: NDArray[np.floating] = np.zeros((0, len(image.captions)))
-    logits = None if crops is None else none if scores is None else scores.matrix_NM
+    scores = [None if crops is None or not len(found) else crops.of(found.boxes_xyxy) for crops in said]
     passed = len(image.cut_and_fuse(cut)) > 0
-    return Group(found, np.full(len(found), int(passed), np.uint32), logits, overlaps_NG)
+    return Group(found, np.full(len(found), int(passed), np.uint32), *_told(scores), overlaps_NG)
 
 
 def _match(sweeper: Sweeper, groups: Sequence[Group], reach: Reach) -> None:
@@ -199,6 +210,7 @@ def _table(groups: Sequence[Group], stays: Sequence[NDArray[np.intp]]) -> BoxTab
 def _arrays(images: Sequence[ImageReplay], groups: Sequence[Group]) -> dict[str, Any]:
     pairs = [np.nonzero(group.overlaps_NG > HIT_IOU) for group in groups]
     logits = [np.zeros(0) if g.logits_NM is None else g.logits_NM.ravel() for g in groups]
+    logs = [np.zeros(0) if g.logs_NM2 is None else g.logs_NM2.ravel() for g in groups]
     return {
         "captions_at": offsets([len(image.captions) for image in images]),
         "boxes_at": offsets([len(group.found) for group in groups]),
@@ -206,7 +218,7 @@ def _arrays(images: Sequence[ImageReplay], groups: Sequence[Group]) -> dict[str,
         "confidence": packed(np.concatenate([g.found.confidence for g in groups]), "f4"),
         "stays": packed(np.concatenate([g.stays_N for g in groups]), "u4"),
         "right": packed(np.concatenate([g.right_N for g in groups]), "u4"),
-        "logits": packed(np.concatenate(logits), "f4"),
+        "logits": packed(np.concatenate(logits), "f4"), "logs": packed(np.concatenate(logs), "f8"),
         "pairs_at": offsets([len(box) for box, _ in pairs]),
         "pair_box": packed(np.concatenate([box for box, _ in pairs]), "u2"),
         "pair_target": packed(np.concatenate([target for _, target in pairs]), "u2"),

@@ -153,7 +153,9 @@ class CropScores:
         rows = self._rows(boxes_xyxy)
         if not (rows >= 0).any():
             width = self._scores.matrix_NM.shape[1]
-            return rows >= 0, Scores(np.zeros((len(rows), width)), self._scores.sigmoid, np.zeros((len(rows), width, 2)))
+            return rows >= 0, Scores(
+                np.zeros((len(rows), width)), self._scores.sigmoid, np.zeros((len(rows), width, 2))
+            )
         return rows >= 0, self._scores.take(np.maximum(rows, 0))
 
     def _rows(self, boxes_xyxy: NDArray[np.float32]) -> NDArray[np.intp]:

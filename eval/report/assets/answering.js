@@ -20,7 +20,8 @@ function openedOffers(told) {
   else if (scored) scores = Float64Array.from(logits, sigmoid ? (x) => 1 / (1 + Math.exp(-x)) : (x) => x);
   const ltwh = Float64Array.from(told.boxes);
   for (let n = 0; n < ltwh.length; n += 4) { ltwh[n + 2] -= ltwh[n]; ltwh[n + 3] -= ltwh[n + 1]; }
-  const offers = { ...told, groups, pairs_first, sureness, scores, ltwh, sigmoid, prepared: {},
+  const capped = sureness.map((c) => Math.min(c, 1)); // beside a scorer's it is a probability
+  const offers = { ...told, groups, pairs_first, sureness, capped, scores, ltwh, sigmoid, prepared: {},
     alone: grounded && logits.length === 0 };
   offers.own_iou = ownOverlaps(offers, length);
   offers.hits = hitsOf(offers, length);

@@ -55,7 +55,7 @@ const sliders = (() => {
     if (o.scores !== null) {
       if (!o.alone) {
         rows.push(range("weight", "weight of the confidence", 0, 1, 0.01));
-        rows.push(choice("combine", "combine", Object.keys(WAYS), (name) => WAYS[name].label));
+        rows.push(choice("combine", "combine", waysOf(o), (name) => WAYS[name].label));
       }
       rows.push(absent(o));
     }
@@ -77,6 +77,7 @@ const sliders = (() => {
       form.elements.absent.checked = at.absent_below !== null;
       for (const name of ["absent_below", "absent_below_number"]) form.elements[name].disabled = at.absent_below === null;
     }
+    for (const name of ["weight", "weight_number"]) if (form.elements[name]) form.elements[name].disabled = at.combine === "posterior";
     for (const name of ["above", "above_number"]) form.elements[name].disabled = at.select !== "above";
   }
 

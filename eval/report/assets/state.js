@@ -36,7 +36,7 @@ function knowsSetting() {
   if (!Object.keys(s).length) return true;
   if (!o || Object.entries(s).some(([name, v]) => NUMBERS.has(name) && v !== null && !Number.isFinite(v))) return false;
   const is_there = (name, among) => !(name in s) || among.includes(s[name]);
-  return is_there("nms_iou", o.nms_ious) && is_there("max_det", o.max_dets) && is_there("combine", Object.keys(WAYS))
+  return is_there("nms_iou", o.nms_ious) && is_there("max_det", o.max_dets) && is_there("combine", waysOf(o))
     && is_there("select", ["best", "above"]) && !(s.confidence < o.floor);
 }
 

@@ -66,7 +66,7 @@ def export(made_up, store, truth, folder, images, cut, choosing=None, more=""):
         predictions += answer(found, scores, len(captions), choosing).predictions(entry.image, captions)
     folder.mkdir(parents=True, exist_ok=True)
     write_predictions(folder / "predictions.jsonl", predictions)
-    chosen = {name: getattr(choosing, name) for name in ("confidence_weight", "absent_below", "above")}
+    chosen = {name: getattr(choosing, name) for name in ("confidence_weight", "absent_below", "above", "refusal")}
     chosen |= {name: getattr(choosing, name).value for name in ("method", "combine", "select")}
     config = f"annotations: {truth}\nimages: {images}\ncandidates: {store.folder}\n{SETTINGS.format(c=cut)}{more}"
     config += f"choosing: {json.dumps(chosen)}\n"

@@ -1,4 +1,4 @@
-"""Two runs on one page: differences, what was fixed and broken, by which stage, and that each number leads to its cards."""
+"""Two runs on one page: differences, what was fixed and broken and by which stage; each number leads to its cards."""
 
 import json
 import re
@@ -111,7 +111,7 @@ def test_a_one_stage_run_beside_a_chain(made_up, two, runs, tmp_path):
     truth, old = read_annotations(two / "truth.jsonl"), CandidateStore(two / "candidates")
     store = CandidateStore(tmp_path / "C/candidates")
     digests = old.find_digests([entry.image for entry in truth])
-    draw, predictions = np.random.default_rng(0), []
+    draw, answers = np.random.default_rng(0), {}
     for entry in truth:
         for a in entry.annotations:
             left, top, width, height = a.boxes_ltwh[0]
@@ -123,16 +123,13 @@ def test_a_one_stage_run_beside_a_chain(made_up, two, runs, tmp_path):
             write_said(store, "said", digests[entry.image], a.caption, said)
             best = boxes[int(sure.argmax())].tolist()
             box = [best[0], best[1], best[2] - best[0], best[3] - best[1]]
-            predictions.append({"image": entry.image, "annotations": [
-                {"caption": a.caption, "bbox": box, "score": float(sure.max()), "confidence": float(sure.max())}]})  # fmt: skip
-    merged = {}
-    for line in predictions:
-        merged.setdefault(line["image"], []).extend(line["annotations"])
+            best = {"caption": a.caption, "bbox": box, "score": float(sure.max()), "confidence": float(sure.max())}
+            answers.setdefault(entry.image, []).append(best)
     store.describe("proposals", "onestagekey", {"detector": {}, "grounded": "said"})
     store.write_set(digests, dict.fromkeys(digests, made_up.size))
     config = f"annotations: {two}/truth.jsonl\nimages: {two}/images\nconfidence: 0.3\nnms_iou: 0.5\nmax_det: 20\n"
     runs.record(tmp_path / "C", "pipeline.export", config, {"detector_key": "onestagekey"})
-    lines = [json.dumps({"image": image, "annotations": found}) for image, found in merged.items()]
+    lines = [json.dumps({"image": image, "annotations": found}) for image, found in answers.items()]
     (tmp_path / "C/predictions.jsonl").write_text("\n".join(lines) + "\n")
     main([f"runs=[{two}/A,{tmp_path}/C]", f"run_dir={tmp_path}/report", "png=false"])
     told = json.loads((tmp_path / "report/report.json").read_text())

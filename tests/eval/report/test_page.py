@@ -42,7 +42,7 @@ def point_of(draw):
         round(float(draw.uniform(0.05, 0.9)), 3), float(draw.choice([0.3, 0.5, 0.7])), int(draw.choice([6, 20]))
     )
     return SystemPoint("*", cut, "detectorkey", "none-scorerkey", ChoosingConfig(
-        confidence_weight=round(float(draw.uniform(0, 1)), 2), combine=list(Combining)[draw.integers(2)],
+        confidence_weight=round(float(draw.uniform(0, 1)), 2), combine=list(Combining)[draw.integers(3)],
         absent_below=None if draw.random() < 0.4 else round(float(draw.uniform(0, 0.9)), 3),
         select=list(Select)[draw.integers(2)], above=round(float(draw.uniform(0.05, 0.95)), 3)))  # fmt: skip
 
