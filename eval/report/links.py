@@ -5,7 +5,8 @@ from typing import Any
 from urllib.parse import urlencode
 
 SETTINGS = {"confidence": "confidence", "nms_iou": "nms_iou", "max_det": "max_det", "confidence_weight": "weight",
-            "combine": "combine", "absent_below": "absent_below", "select": "select", "above": "above"}  # fmt: skip
+            "combine": "combine", "absent_below": "absent_below", "select": "select", "above": "above",
+            "method": "method"}  # fmt: skip
 
 
 def link(**shown: Any) -> str:

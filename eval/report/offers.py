@@ -24,7 +24,7 @@ from eval.sweep.points import Sweeper
 from eval.sweep.replay import CropScores, ImageReplay
 
 MOST_BOXES = 150  # of an image; where more pass, the lowest confidence rises
-LOCKED = ("detector", "scorer", "views", "fusion", "vote_iou", "method", "refusal")  # what the page cannot change
+LOCKED = ("detector", "scorer", "views", "fusion", "vote_iou", "refusal")  # what the page cannot change
 MOST_OVERLAPS = 16  # of NMS, each a bit of a box
 
 
@@ -76,7 +76,8 @@ def offers(run: AnsweredRun, sweeps: Sequence[dict[str, Any]]) -> dict[str, Any]
         "floor": reach.floor, "nms_ious": reach.nms_ious, "max_dets": reach.max_dets, "fixed": reach.is_fixed,
         "num_truth": len(run.sweeper.truth), "grounded": any(i.grounded for i in images),
         "own": _own(cut, choosing), "scored": run.point.scorer is not None or any(i.grounded for i in images),
-        "keys": {name: run.point.columns()[name] for name in LOCKED}, "posterior": asdict(choosing.posterior),
+        "keys": {name: run.point.columns()[name] for name in LOCKED},
+        "posterior": asdict(choosing.posterior), "refusal": choosing.refusal,
         "sigmoid": run.is_sigmoid, "fallback": choosing.fallback.value,
     }  # fmt: skip
     return about | _arrays(images, groups)

@@ -18,8 +18,8 @@ from eval.sweep import ranked_rows, shown_columns
 from eval.tables import markdown, shown
 
 TOP_ROWS = 12  # of the sweep, before the fold
-SCRIPTS = ("data", "elements", "overlaps", "ways", "answering", "figures", "views", "state", "selection", "card",
-           "gallery", "enlarged", "sliders", "filters", "report")  # fmt: skip
+SCRIPTS = ("data", "elements", "overlaps", "ways", "assignment", "answering", "figures", "views", "state", "selection",
+           "card", "gallery", "enlarged", "sliders", "filters", "report")  # fmt: skip
 NEVER_OFFERED = "no target was offered"
 
 

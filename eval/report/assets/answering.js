@@ -110,13 +110,14 @@ function choiceOf(o, g, m, setting, kept, num) {
   if (num === 0) return { best: -1, boxes: null };
   const above = setting.select === "above", first = o.boxes_at[g];
   if (o.scores === null) return withoutScores(o, first, setting, kept, num, above);
-  const way = WAYS[setting.combine], p = o.prepared[setting.combine] ||= way.prepare(o);
+  const way = WAYS[setting.combine], p = preparedFor(o, setting.combine);
   const count = o.captions_at[g + 1] - o.captions_at[g], column = o.pairs_first[g] + m - o.captions_at[g];
   let best = -1, most = -Infinity;
   for (let k = 0; k < num; k++) {
     const merit = way.merit(p, first + kept[k], column + kept[k] * count, setting.weight);
-    if (best < 0 || merit > most) [best, most] = [kept[k], merit];
+    if (best < 0 || merit > most) { best = kept[k]; most = merit; }
   }
+  if (setting.method === "assignment" && !above) best = jointChoice(o, g, m, setting, kept, num, best);
   if (isAbsent(o, o.scores[column + best * count], setting)) return { best: -1, boxes: null };
   if (!above) return { best, boxes: null };
   const least = way.least(setting.above, o.sigmoid), boxes = [];
@@ -124,6 +125,26 @@ function choiceOf(o, g, m, setting, kept, num) {
     if (way.merit(p, first + kept[k], column + kept[k] * count, setting.weight) >= least) boxes.push(kept[k]);
   }
   return { best: boxes.length ? best : -1, boxes };
+}
+
+function preparedFor(o, combine) { return o.prepared[combine] ||= WAYS[combine].prepare(o); }
+
+// The candidate that an assignment of all the group's captions gives this one. Asked caption after caption, made once.
+let joint = { key: null, chosen: null };
+
+function jointChoice(o, g, m, setting, kept, num, best) {
+  const key = JSON.stringify(setting) + g, count = o.captions_at[g + 1] - o.captions_at[g], first = o.pairs_first[g];
+  if (joint.key !== key || joint.offers !== o) {
+    const way = WAYS[setting.combine], p = preparedFor(o, setting.combine), merits = new Float64Array(num * count);
+    for (let k = 0; k < num; k++) {
+      for (let c = 0; c < count; c++) {
+        merits[k * count + c] = way.merit(p, o.boxes_at[g] + kept[k], first + kept[k] * count + c, setting.weight);
+      }
+    }
+    joint = { key, offers: o, chosen: assigned(merits, num, count, o.refusal).map((k) => k < 0 ? -1 : kept[k]) };
+  }
+  const found = joint.chosen[m - o.captions_at[g]];
+  return found < 0 ? best : found;
 }
 
 function isAbsent(o, score, setting) {

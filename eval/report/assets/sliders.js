@@ -60,6 +60,9 @@ const sliders = (() => {
       rows.push(absent(o));
     }
     rows.push(choice("select", "answer with", ["best", "above"], (v) => v === "best" ? "the best box" : "every box above"));
+    if (o.scores !== null && !o.alone) {
+      rows.push(choice("method", "captions of an image", ["best", "assignment"], (v) => v === "best" ? "each by itself" : "assigned together"));
+    }
     rows.push(range("above", "above", o.sigmoid || o.scores === null ? 0 : -40, o.sigmoid || o.scores === null ? 1 : 40, 0.001, "the least merit of an answer's box"));
     form.replaceChildren(...rows, make("button", { type: "reset" }, "as the run was"));
   }
@@ -72,12 +75,13 @@ const sliders = (() => {
       form.elements[name].value = value;
       if (document.activeElement !== form.elements[name + "_number"]) form.elements[name + "_number"].value = at[name] ?? "";
     }
-    for (const name of ["nms_iou", "max_det", "combine", "select"]) if (form.elements[name]) form.elements[name].value = String(at[name]);
+    for (const name of ["nms_iou", "max_det", "combine", "select", "method"]) if (form.elements[name]) form.elements[name].value = String(at[name]);
     if (form.elements.absent) {
       form.elements.absent.checked = at.absent_below !== null;
       for (const name of ["absent_below", "absent_below_number"]) form.elements[name].disabled = at.absent_below === null;
     }
     for (const name of ["weight", "weight_number"]) if (form.elements[name]) form.elements[name].disabled = at.combine === "posterior";
+    if (form.elements.method) form.elements.method.disabled = at.select === "above";
     for (const name of ["above", "above_number"]) form.elements[name].disabled = at.select !== "above";
   }
 

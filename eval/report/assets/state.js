@@ -2,7 +2,7 @@
 const FACETS = ["answer", "fate", "stage", "kind", "answered", "colour", "size", "look-alikes", "versus", "decided"];
 const RANGES = ["score", "confidence", "iou", "margin"];
 const SORTS = { order: "file order", margin: "margin", iou: "IoU", area: "size", confidence: "confidence", score: "score" };
-const SETTINGS = ["confidence", "nms_iou", "max_det", "weight", "combine", "absent_below", "select", "above"];
+const SETTINGS = ["confidence", "nms_iou", "max_det", "weight", "combine", "absent_below", "select", "above", "method"];
 const NUMBERS = new Set(["confidence", "nms_iou", "max_det", "weight", "absent_below", "above"]);
 
 const state = { run: 0, facets: {}, ranges: {}, words: "", sort: "order", down: false, caption: null, setting: {} };
@@ -37,7 +37,7 @@ function knowsSetting() {
   if (!o || Object.entries(s).some(([name, v]) => NUMBERS.has(name) && v !== null && !Number.isFinite(v))) return false;
   const is_there = (name, among) => !(name in s) || among.includes(s[name]);
   return is_there("nms_iou", o.nms_ious) && is_there("max_det", o.max_dets) && is_there("combine", waysOf(o))
-    && is_there("select", ["best", "above"]) && !(s.confidence < o.floor);
+    && is_there("select", ["best", "above"]) && is_there("method", ["best", "assignment"]) && !(s.confidence < o.floor);
 }
 
 // The address of the present view with some of it changed.

@@ -144,7 +144,7 @@ class ReportPage(Browser):
     def lines(self):
         """The selection as the page copies it."""
         self.ask("document.querySelector('#copy').click()")
-        return [json.loads(line) for line in self.ask("document.querySelector('#lines').value").splitlines()]
+        return [json.loads(line) for line in self.ask("document.querySelector('#lines').value").split("\n")[:-1]]
 
     def press(self, key):
         """Press a key."""

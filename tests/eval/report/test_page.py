@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from core.choosing import ChoosingConfig, Combining, Select
+from core.choosing import ChoosingConfig, ChoosingMethod, Combining, Select
 from core.cuts import CutConfig
 from core.store import CandidateStore
 from data.captions import read_annotations
@@ -38,13 +38,16 @@ def report(made, page):
 
 
 def point_of(draw):
+    select = list(Select)[draw.integers(2)]
+    joint = select is Select.best and draw.random() < 0.5
     cut = CutConfig(
         round(float(draw.uniform(0.05, 0.9)), 3), float(draw.choice([0.3, 0.5, 0.7])), int(draw.choice([6, 20]))
     )
     return SystemPoint("*", cut, "detectorkey", "none-scorerkey", ChoosingConfig(
         confidence_weight=round(float(draw.uniform(0, 1)), 2), combine=list(Combining)[draw.integers(3)],
         absent_below=None if draw.random() < 0.4 else round(float(draw.uniform(0, 0.9)), 3),
-        select=list(Select)[draw.integers(2)], above=round(float(draw.uniform(0.05, 0.95)), 3)))  # fmt: skip
+        select=select, method=ChoosingMethod.assignment if joint else ChoosingMethod.best,
+        above=round(float(draw.uniform(0.05, 0.95)), 3)))  # fmt: skip
 
 
 def test_the_page_answers_as_the_sweep_does(made, report):
@@ -63,6 +66,7 @@ def test_the_page_answers_as_the_sweep_does(made, report):
         if chosen.absent_below is not None:
             report.put("absent_below", chosen.absent_below)
         report.put("select", chosen.select.value)
+        report.put("method", chosen.method.value)
         report.put("above", chosen.above)
         told, row = report.figures(), sweeper.figures(point)
         assert {name: told[name] for name in told} == {name: row[name] for name in told}, point
