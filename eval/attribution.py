@@ -4,6 +4,7 @@ Shapes: N candidates of an image, M captions.
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,8 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from core.answering import Scores
 from core.cuts import CutConfig
-from core.values import Box, Candidates
+from core.values import AnnotatedImage, Annotation, Box, Candidates
 from data.scenes.palette import KINDS
 from eval.answers.outcomes import HIT_IOU, Outcome
 from eval.boxes.average_precision import AREAS
@@ -36,6 +38,8 @@ FATES = {
     "no answer": ("scorer", "a good candidate was there and nothing was answered"),
     "false alarm": ("scorer", "the caption describes nothing in the image and something was answered"),
 }
+BACKGROUND = "background"  # what an answer shows that touches no described target
+NOTHING = "no answer"
 SIZES = {"small": "s", "medium": "m", "large": "l"}  # by COCO's areas
 
 
@@ -51,6 +55,8 @@ class Case:
     distance: float | None  # pixels between the centres of the target and its nearest look-alike
     candidates: Candidates
     scores: NDArray[np.floating] | None  # (N,) of the candidates for this caption
+    overlaps: NDArray[np.float64]  # (N,) each candidate's IoU with the target of the caption that it overlaps most
+    taken: str  # the caption of the target that the answer shows, BACKGROUND, or NOTHING where there is no answer
 
     @property
     def stage(self) -> str:
@@ -76,14 +82,54 @@ def size_of(box_ltwh: Box) -> str:
     return next((name for name, letter in SIZES.items() if area < AREAS[letter][1]), "large")
 
 
+@dataclass(frozen=True)
+class Scene:
+    """An image's captions and targets: which of M captions describes which of G targets."""
+
+    captions: list[str]
+    targets_ltwh: NDArray[np.float64]  # (G, 4)
+    described_MG: NDArray[np.bool_]
+
+    def taken(self, place: int, box_ltwh: Box | None) -> tuple[str, float, float]:
+        """What a box shows that answers caption `place`, and its IoU with the caption's own and with any target."""
+        if box_ltwh is None:
+            return NOTHING, 0.0, 0.0
+        overlaps = iou_ltwh(self.targets_ltwh, np.asarray(box_ltwh, np.float64)[None])
+        own = float(overlaps[self.described_MG[place]].max(initial=0.0))
+        best = float(overlaps.max(initial=0.0))
+        if best <= TOUCH_IOU:
+            return BACKGROUND, own, best
+        if own >= best:
+            return self.captions[place], own, best
+        describing = np.flatnonzero(self.described_MG[:, int(overlaps.argmax())])
+        return self.captions[int(describing[0])], own, best
+
+
+def scenes_of(outcomes: Sequence[Outcome]) -> dict[str, Scene]:
+    """Every image's captions and targets, from the outcomes of all its captions."""
+    annotations: dict[str, list[Annotation]] = {}
+    for outcome in outcomes:
+        annotations.setdefault(outcome.image, []).append(outcome.annotation)
+    scenes = {}
+    for image, asked in annotations.items():
+        targets = AnnotatedImage(image, tuple(asked)).targets
+        described = [[target in a.boxes_ltwh for target in targets] for a in asked]
+        described_MG = np.asarray(described, bool).reshape(len(asked), len(targets))
+        scenes[image] = Scene(
+            [a.caption for a in asked], np.asarray(targets, np.float64).reshape(-1, 4), described_MG
+        )  # fmt: skip
+    return scenes
+
+
 def cases_of(
     outcomes: Sequence[Outcome], sweeper: Sweeper, detector: str, cut: CutConfig, scorer: str | None
 ) -> list[Case]:
     """One case for each outcome; the candidates are those of `cut`, from the sweeper's store.
 
-    The outcomes must be of the sweeper's truth, in its order (as `score_keyed` gives them).
+    The outcomes must be of the sweeper's truth, in its order (as `score_keyed` gives them). Of a one-stage model that
+    answered alone each caption has candidates of its own, and their confidence is the score.
     """
-    by_image = iter(outcomes)
+    by_image, scenes, places = iter(outcomes), scenes_of(outcomes), Counter[str]()
     cases: list[Case] = []
     crops: Sequence[CropScores | None] = [None] * len(sweeper.replay.truth)
     if scorer is not None:
@@ -91,11 +137,14 @@ def cases_of(
     for image, image_crops in zip(sweeper.replay.images(detector), crops, strict=True):
         candidates, _ = sweeper.candidates(image, cut)
         scores = None if image_crops is None else image_crops.of(candidates.boxes_xyxy)
+        if image.grounded and len(candidates):
+            scores = Scores(candidates.confidence[:, None].astype(np.float64), True)
         overlaps_NM = best_overlaps(image, image.overlaps_of(candidates.boxes_xyxy))
-        for place in range(len(image.captions)):
-            outcome = next(by_image)
-            column = None if scores is None else scores.matrix_NM[:, place]
-            cases.append(_case(outcome, image, place, candidates, column, overlaps_NM))
+        for column in range(len(image.captions)):
+            own = None if scores is None else scores.matrix_NM[:, column]
+            scene, place = scenes[image.name], places[image.name]
+            cases.append(_case(next(by_image), scene, place, candidates, own, overlaps_NM[:, column]))
+            places[image.name] += 1
     return cases
 
 
@@ -107,45 +156,45 @@ def best_overlaps(image: ImageReplay, overlaps_NG: NDArray[np.float64]) -> NDArr
 
 def _case(
     outcome: Outcome,
-    image: ImageReplay,
+    scene: Scene,
     place: int,
     candidates: Candidates,
     scores: NDArray[np.floating] | None,
-    overlaps_NM: NDArray[np.float64],
+    overlaps: NDArray[np.float64],
 ) -> Case:
-    best = float(overlaps_NM[:, place].max(initial=0.0))
+    best = float(overlaps.max(initial=0.0))
     kind = kind_of(outcome.caption)
-    alike = [n for n, c in enumerate(image.captions) if n != place and kind_of(c) == kind]
-    centres = image.targets_ltwh[:, :2] + image.targets_ltwh[:, 2:] / 2
-    own, others = (centres[image.described_MG[n].any(axis=0)] for n in ([place], alike))
+    alike = [n for n, c in enumerate(scene.captions) if n != place and kind_of(c) == kind]
+    centres = scene.targets_ltwh[:, :2] + scene.targets_ltwh[:, 2:] / 2
+    own, others = (centres[scene.described_MG[n].any(axis=0)] for n in ([place], alike))
     apart = np.linalg.norm(own[:, None] - others[None], axis=2).ravel().tolist()
+    taken, own_iou, any_iou = scene.taken(place, None if outcome.prediction is None else outcome.prediction.box_ltwh)
     return Case(
         outcome=outcome,
-        fate=_fate(outcome, image, place, best),
+        fate=_fate(outcome, best, taken, own_iou, any_iou),
         best_iou=best,
         num_candidates=len(candidates),
-        chance=float((overlaps_NM[:, place] > HIT_IOU).mean()) if len(candidates) else 0.0,
+        chance=float((overlaps > HIT_IOU).mean()) if len(candidates) else 0.0,
         distance=min(apart, default=None),
         candidates=candidates,
         scores=scores,
+        overlaps=overlaps,
+        taken=taken,
     )
 
 
-def _fate(outcome: Outcome, image: ImageReplay, place: int, best: float) -> str:
+def _fate(outcome: Outcome, best: float, taken: str, own_iou: float, any_iou: float) -> str:
     if outcome.hit:
         return "right"
     if not outcome.truths_ltwh:
         return "false alarm"
     if best <= HIT_IOU:
         return "missed" if best <= TOUCH_IOU else "mislocated"
-    box = None if outcome.prediction is None else outcome.prediction.box_ltwh
-    if box is None:
+    if taken == NOTHING:
         return "no answer"
-    overlaps = iou_ltwh(image.targets_ltwh, np.asarray(box, np.float64)[None])
-    own = overlaps[image.described_MG[place]].max()
-    if own > TOUCH_IOU and own >= overlaps.max():
+    if own_iou > TOUCH_IOU and own_iou >= any_iou:
         return "loose box"
-    return "other target" if overlaps.max() > TOUCH_IOU else "background"
+    return BACKGROUND if taken == BACKGROUND else "other target"
 
 
 def attribution(cases: Sequence[Case]) -> dict[str, Any]:
@@ -178,15 +227,26 @@ def attribution(cases: Sequence[Case]) -> dict[str, Any]:
         "num_errors": len(cases) - len(right),
         "num_errors_detector": sum(c.stage == "detector" for c in cases),
         "num_errors_scorer": sum(c.stage == "scorer" for c in cases),
+        "stage_difference": (sum(c.stage == "detector" for c in cases) - sum(c.stage == "scorer" for c in cases))
+        / len(cases),
+        "stage_difference_ci95": list(_difference(cases)),
         "fates": fates,
     }
+
+
+def _difference(cases: Sequence[Case]) -> tuple[float, float]:
+    """95 % interval of the share lost by the detector minus the share lost by the scorer, by image."""
+    sign = {"detector": 1.0, "scorer": -1.0}
+    lost = np.asarray([sign.get(c.stage, 0.0) for c in cases])
+    low, high = bootstrap_by_image(lost, [c.outcome.image for c in cases])
+    return (low, high) if len({c.outcome.image for c in cases}) > 1 else (-1.0, 1.0)
 
 
 def breakdown(cases: Iterable[Case], by: str) -> list[dict[str, Any]]:
     """Rows of accuracy and ceiling per `caption`, `kind`, `colour`, `size` or `look-alikes`, most captions first."""
     groups: dict[str, list[Case]] = {}
     for case in cases:
-        groups.setdefault(_group(case, by), []).append(case)
+        groups.setdefault(group_of(case, by), []).append(case)
     rows = [
         {
             by: name,
@@ -199,7 +259,8 @@ def breakdown(cases: Iterable[Case], by: str) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: (-int(row["captions"]), str(row[by])))
 
 
-def _group(case: Case, by: str) -> str:
+def group_of(case: Case, by: str) -> str:
+    """Which `caption`, `kind`, `colour`, `size` or nearness of `look-alikes` a case belongs to."""
     caption = case.outcome.caption
     if by == "look-alikes":
         return _nearness(case)

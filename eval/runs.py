@@ -122,6 +122,11 @@ def find_runs(folder: str, more: Sequence[str] = ()) -> list[FoundRun]:
     return sorted(found.values(), key=lambda run: (run.started, str(run.path)))
 
 
+def run_at(folder: Path) -> FoundRun | None:
+    """The run whose folder this is, None where it is none."""
+    return _read(folder / "run.json") if (folder / "run.json").is_file() else None
+
+
 def _read(path: Path) -> FoundRun:
     record = read_json(path)
     metrics = path.parent / "metrics.json"

@@ -27,18 +27,22 @@ from small_run import small_run
 RUN = small_run()  # GROUNDER_RUN=DIR looks at another run, such as that of `make demo`
 
 # %%
-from html import escape
-
 import matplotlib.pyplot as plt
-from IPython.display import HTML, display
+import numpy as np
 
-from eval.report.contents import Limits, gather
+from core.images import read_image
+from core.pixels import crop_box
+from eval.answered import answered_run
+from eval.answers.measures import grounding_metrics
+from eval.attribution import FATES, attribution, breakdown
 from eval.runs import find_runs
 from eval.tables import markdown
 
-contents = gather(find_runs(str(RUN)), "small run", str(RUN / "scenes/images"), None, Limits(0, 4, 8))
-print(contents.notes or f"truth: {contents.truth_path}")
-print({k: contents.metrics[k] for k in ("accuracy", "ci95", "num_hits", "num_captions")})
+run, lacking = answered_run(find_runs(str(RUN)), "small run")
+assert run is not None, lacking
+metrics = grounding_metrics(run.outcomes)
+print(run.notes or f"truth: {run.truth_path}")
+print({k: metrics[k] for k in ("accuracy", "ci95", "num_hits", "num_captions")})
 
 # %% [markdown]
 # ## What became of every caption
@@ -47,7 +51,7 @@ print({k: contents.metrics[k] for k in ("accuracy", "ci95", "num_hits", "num_cap
 # right candidate was there. Whichever is lower names the stage to work on.
 
 # %%
-stages = contents.stages
+stages = attribution(run.cases)
 print({k: round(stages[k], 3) for k in ("chance", "ceiling", "scorer_given_target", "candidates_per_image")})
 fates = stages["fates"]
 plt.figure(figsize=(7, 2.6))
@@ -59,7 +63,8 @@ plt.show()
 # ## By kind, colour, size and look-alikes
 
 # %%
-for by, rows in contents.breakdowns.items():
+for by in ("kind", "colour", "size", "look-alikes"):
+    rows = breakdown(run.cases, by)
     print(f"### {by}\n\n{markdown(rows[:8], list(rows[0]), 3)}")
 
 # %% [markdown]
@@ -68,7 +73,16 @@ for by, rows in contents.breakdowns.items():
 # The true crop, then the candidates' crops by falling score.
 
 # %%
-for card in contents.failures[:6]:
-    crops = [card["truth_crop"], *(crop["data"] for crop in card["crops"])]
-    images = "".join(f'<img src="{data}" style="height:64px;margin:2px">' for data in crops if data)
-    display(HTML(f"<b>{escape(card['caption'])}</b>: {card['fate']}, IoU {card['iou']:.2f}<br>{images}"))
+wrong = [case for case in run.cases if case.fate != "right"]
+for case in wrong[:6]:
+    image = read_image(RUN / "scenes/images" / case.outcome.image)
+    left, top, width, height = case.outcome.truths_ltwh[0]
+    worth = case.candidates.confidence if case.scores is None else case.scores
+    best = case.candidates.boxes_xyxy[np.argsort(-np.asarray(worth), kind="stable")[:5]]
+    _, axes = plt.subplots(1, 6, figsize=(8, 1.5))
+    for place, axis in enumerate(axes):
+        axis.axis("off")
+        if place <= len(best):
+            axis.imshow(crop_box(image, best[place - 1] if place else (left, top, left + width, top + height)))
+    axes[0].set_title(f"{case.outcome.caption}: {case.fate}, {FATES[case.fate][1]}", loc="left", fontsize=8)
+    plt.show()

@@ -11,6 +11,7 @@ class Line:
     name: str
     x: Sequence[float]
     y: Sequence[float]
+    links: Sequence[str | None] = ()  # of the points, where they lead somewhere in a page
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class HeatMap:
     rows: Sequence[str]
     values: Sequence[Sequence[float | None]]
     note: str = ""
+    links: Sequence[Sequence[str | None]] = ()  # of the cells, where they lead somewhere in a page
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,8 @@ class Bars:
     behind: Sequence[float] = ()
     counts: Sequence[int] = ()
     note: str = field(default="")
+    links: Sequence[str | None] = ()  # of the bars, where they lead somewhere in a page
+    counts_are_parts: bool = False  # a count is what its bar shows, not what the share is of
 
 
 Chart = LineChart | HeatMap | Bars

@@ -33,6 +33,11 @@ def number(value: float) -> str:
     return f"{value:g}" if abs(value) < 10_000 else f"{value / 1000:g}k"
 
 
+def _linked(body: str, link: str | None, label: str) -> str:
+    """An element of an image that leads somewhere, or as it is."""
+    return body if link is None else f'<a href="{escape(link)}" aria-label="{escape(label)}">{body}</a>'
+
+
 def _lines(chart: LineChart) -> str:
     low_x, high_x = chart.x_range or span([v for line in chart.lines for v in line.x], 0)
     low_y, high_y = chart.y_range or span([v for line in chart.lines for v in line.y])
@@ -56,6 +61,10 @@ def _lines(chart: LineChart) -> str:
     for place, line in enumerate(chart.lines):
         points = " ".join(f"{at_x(x):.1f},{at_y(y):.1f}" for x, y in zip(line.x, line.y, strict=True) if y == y)
         body.append(f'<polyline class="line s{place % 6}" points="{points}"/>')
+        for x, y, link in zip(line.x, line.y, line.links, strict=False):
+            label = f"{chart.x_label} {x:.3g}, {chart.y_label or line.name} {y:.3g}"
+            dot = f'<circle class="point s{place % 6}" cx="{at_x(x):.1f}" cy="{at_y(y):.1f}" r="3.5"/>'
+            body += [_linked(dot, link, label)] if link else []
     for x, y, text in chart.marks:
         side = "end" if at_x(x) > WIDTH * 0.66 else "start"
         body.append(f'<circle class="mark" cx="{at_x(x):.1f}" cy="{at_y(y):.1f}" r="4"/>')
@@ -82,10 +91,14 @@ def _heat(chart: HeatMap) -> str:
             share = 0.0 if value is None or high == low else (value - low) / (high - low)
             best = " best" if value is not None and value == high else ""
             at = f'x="{left + cell_w * x + 1.5}" y="{8 + cell_h * y + 1.5}" width="{cell_w - 3}" height="{cell_h - 3}"'
-            body.append(f'<rect class="cell{best}" {at} rx="3" style="--share:{share:.3f}"/>')
             ink = "cell-text deep" if share > 0.55 else "cell-text"
             shown = "" if value is None else f"{value:.3f}"
-            body.append(_text(left + cell_w * (x + 0.5), 8 + cell_h * (y + 0.5) + 4.5, shown, style=ink + best))
+            cell = f'<rect class="cell{best}" {at} rx="3" style="--share:{share:.3f}"/>' + _text(
+                left + cell_w * (x + 0.5), 8 + cell_h * (y + 0.5) + 4.5, shown, style=ink + best
+            )
+            link = chart.links[y][x] if chart.links else None
+            label = f"{chart.y_label} {chart.rows[y]}, {chart.x_label} {chart.columns[x]}: {shown}"
+            body.append(_linked(cell, link, label))
     for x, name in enumerate(chart.columns):
         body.append(_text(left + cell_w * (x + 0.5), height - bottom + 20, name))
     body.append(_text(left + cell_w * len(chart.columns) / 2, height - 6, chart.x_label, style="label"))
@@ -100,9 +113,12 @@ def _bars(chart: Bars) -> str:
     rows = []
     for place, (label, value) in enumerate(zip(chart.labels, chart.values, strict=True)):
         behind = f'<i class="behind" style="width:{100 * chart.behind[place]:.1f}%"></i>' if chart.behind else ""
-        count = f" <small>of {chart.counts[place]}</small>" if chart.counts else ""
+        of = "" if chart.counts_are_parts else "of "
+        count = f" <small>{of}{chart.counts[place]}</small>" if chart.counts else ""
+        link = chart.links[place] if chart.links else None
+        name = _linked(escape(label), link, f"{label}: {100 * value:.1f} %")
         rows.append(
-            f'<li><span>{escape(label)}</span><b>{behind}<i class="bar" style="width:{100 * value:.1f}%"></i></b>'
+            f'<li><span>{name}</span><b>{behind}<i class="bar" style="width:{100 * value:.1f}%"></i></b>'
             f"<em>{100 * value:.1f} %{count}</em></li>"
         )
-    return f'<ul class="bars" aria-label="{escape(chart.title)}">{"".join(rows)}</ul>'
+    return f'<ul class="bars links" aria-label="{escape(chart.title)}">{"".join(rows)}</ul>'

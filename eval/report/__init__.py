@@ -1,7 +1,9 @@
 """Write one self-contained page about a set of runs: accuracy beside chance and ceiling, curves, sweeps, failures."""
 
+from pathlib import Path
 from typing import Any
 
+from core.errors import InputError
 from core.files import write_json, write_text
 from core.runs import RunFolder
 from eval.report.settings import ReportConfig
@@ -10,16 +12,15 @@ from eval.report.settings import ReportConfig
 def run(config: ReportConfig, folder: RunFolder) -> dict[str, Any]:
     """Write `report.html`, `report.md`, `report.json` and `charts/*.png`, all from the same contents."""
     from eval.answers.measures import FIGURES
-    from eval.report.contents import Limits, gather
+    from eval.report.contents import Wanted, gather
     from eval.report.page import page, plain_text, summary
 
-    runs = [r for r in _runs(config) if r.path.resolve() != folder.path.resolve()]
-    for found in runs:
-        folder.add_parent(found.path)
-    title = config.title or _title(config.run)
-    contents = gather(
-        runs, title, config.images, config.truth, Limits(config.scenes, config.successes, config.failures)
-    )
+    systems = _systems(config, folder)
+    for found in {r.path for own in systems.values() for r in own}:
+        folder.add_parent(found)
+    title = config.title or " and ".join(systems)
+    wanted = Wanted(title, folder.path, config.images, config.truth, config.thumbnails, config.crops)
+    contents = gather(systems, wanted)
     if config.png:
         from eval.charts.png import save_png
 
@@ -32,7 +33,7 @@ def run(config: ReportConfig, folder: RunFolder) -> dict[str, Any]:
     known: dict[str, Any] = contents.metrics | contents.stages
     names: list[str] = ["num_captions", *FIGURES, "chance", "ceiling", "scorer_given_target"]
     figures: dict[str, Any] = {name: known[name] for name in names if known.get(name) is not None}
-    metrics = {**figures, "num_runs": len(runs), "num_failures": contents.num_failures}
+    metrics = {**figures, "num_runs": len(contents.runs), "num_failures": contents.stages.get("num_errors", 0)}
     _track(config, folder, contents, metrics)
     return metrics
 
@@ -49,15 +50,29 @@ def _track(config: ReportConfig, folder: RunFolder, contents: Any, metrics: dict
     tell(config.tracking, folder, numbers, tables, charts, page, [page])
 
 
-def _runs(config: ReportConfig) -> list[Any]:
+def _systems(config: ReportConfig, folder: RunFolder) -> dict[str, Any]:
+    """The runs of each system by its name: of `run` and its further folders one, of `runs` alone one each.
+
+    Raises InputError where there is nothing to report on, and for a folder given twice.
+    """
     from eval.runs import find_runs
 
-    return find_runs(config.run, config.runs)
+    if config.run is None and not config.runs:
+        raise InputError("run: give a run folder, or runs=[A,B] to compare several")
+    if config.run is not None:
+        found = {_name(config.run): find_runs(config.run, config.runs)}
+    else:
+        paths = [Path(path).resolve() for path in config.runs]
+        twice = next((path for path in paths if paths.count(path) > 1), None)
+        if twice is not None:
+            raise InputError(f"runs: {twice} is given twice; a run differs from itself in nothing")
+        names = [_name(path) for path in config.runs]
+        names = [name if names.count(name) == 1 else path for name, path in zip(names, config.runs, strict=True)]
+        found = {name: find_runs(path) for name, path in zip(names, config.runs, strict=True)}
+    return {name: [r for r in own if r.path.resolve() != folder.path.resolve()] for name, own in found.items()}
 
 
-def _title(path: str) -> str:
-    from pathlib import Path
-
+def _name(path: str) -> str:
     return Path(path).resolve().name
 
 

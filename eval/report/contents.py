@@ -1,34 +1,31 @@
 """What a report says, gathered from run folders: numbers, tables, charts and images, without any markup."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from core.counting import count
-from core.cuts import CutConfig
 from core.errors import InputError
 from core.files import read_json
-from core.records import read_detections, read_predictions
-from core.store import CandidateStore
-from core.values import AnnotatedImage
+from core.records import read_detections
 from data.captions import read_annotations
-from eval.answers.joining import score_keyed
+from eval.answered import AnsweredRun, answered_run
 from eval.answers.measures import grounding_metrics
-from eval.answers.outcomes import Outcome
-from eval.attribution import Case, attribution, breakdown, cases_of, detection_errors
+from eval.attribution import attribution, breakdown, detection_errors
 from eval.boxes.operating_point import cut_table
 from eval.boxes.table import detection_table, truth_table
 from eval.charts.kinds import Chart
 from eval.charts.pareto import pareto_charts
 from eval.report.charts import breakdown_charts, curve_charts, sweep_charts, training_charts
-from eval.report.gallery import Images, card, spread
-from eval.runs import FoundRun, latest, typed
+from eval.report.curves import deciding_charts
+from eval.report.gallery import Images
+from eval.report.matrix import Matrix, matrix_of
+from eval.report.pairs import compare_pairs
+from eval.report.payload import Payload, payload_of
+from eval.runs import FoundRun, latest
 from eval.speed import systems_of
-from eval.sweep.points import NotCovered, Sweeper
-from eval.sweep.replay import Replay
 
-STORED = (("proposals", "detector_key", "detector"), ("embeddings", "embeddings_key", "scorer"))  # in which folder
 BREAKDOWNS = ("kind", "colour", "size", "look-alikes", "caption")
 
 
@@ -49,11 +46,12 @@ class Contents:
     sweep_by: str = "accuracy"  # the figure that the sweep's points are ranked by
     breakdowns: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     charts: dict[str, list[Chart]] = field(default_factory=dict)
-    scenes: list[dict[str, Any]] = field(default_factory=list)
-    successes: list[dict[str, Any]] = field(default_factory=list)
-    failures: list[dict[str, Any]] = field(default_factory=list)
-    num_failures: int = 0
-    images: Images = field(default_factory=lambda: Images(None))
+    answered: list[AnsweredRun] = field(default_factory=list)  # what the runs answered, caption by caption
+    payload: Payload | None = None  # the same as the page's script reads it
+    offers: dict[str, Any] | None = None  # what the payload holds of the last run's store
+    pairs: list[dict[str, Any]] = field(default_factory=list)  # of several runs, each against the first
+    matrix: Matrix = field(default_factory=Matrix)  # of kinds asked and answered
+    validations: list[FoundRun] = field(default_factory=list)  # the scorer judged by itself
     notes: list[str] = field(default_factory=list)
 
     def all_charts(self) -> list[Chart]:
@@ -62,37 +60,44 @@ class Contents:
 
 
 @dataclass(frozen=True)
-class Limits:
-    """How many images a report shows."""
+class Wanted:
+    """What a report is asked for, beside the runs.
 
-    scenes: int
-    successes: int
-    failures: int
+    folder: where the page will lie. images, truth: a folder and a file that stand for what the runs name. thumbnails,
+    crops: how many images have one, and how many candidates of an image.
+    """
+
+    title: str
+    folder: Path
+    images: str | None = None
+    truth: str | None = None
+    thumbnails: int = 2000
+    crops: int = 15
 
 
-def gather(runs: Sequence[FoundRun], title: str, images: str | None, truth: str | None, limits: Limits) -> Contents:
-    """The contents of a report about these runs."""
-    contents = Contents(title, list(runs))
+def gather(systems: Mapping[str, Sequence[FoundRun]], wanted: Wanted) -> Contents:
+    """The contents of a report about systems by name, each with its runs.
+
+    Of several the first is what the others are compared with, and the last is what the sections beyond the comparison
+    are about. Raises InputError for systems that did not answer the same captions.
+    """
+    runs = list(systems.values())[-1]
+    contents = Contents(wanted.title, list({r.path.resolve(): r for own in systems.values() for r in own}.values()))
     export, coco, sweep = (latest(runs, c) for c in ("pipeline.export", "eval.coco", "eval.sweep"))
-    if coco is not None:
-        contents.detection = coco.metrics
-        contents.charts["curves"] = curve_charts(coco)
-        contents.box_errors = _box_errors(coco)
     if sweep is not None:
         contents.sweep = read_json(sweep.path / "sweep.json")
         contents.sweep_by = str(sweep.metrics.get("best_by", "accuracy"))
-        contents.charts["sweep"] = sweep_charts(contents.sweep, contents.sweep_by)
+    at = wanted.images or (export.setting("images") if export is not None else None)
+    _answers(contents, systems, at, wanted)
+    if coco is not None:
+        contents.detection = coco.metrics
+        contents.charts["curves"] = curve_charts(coco, contents.offers)
+        contents.box_errors = _box_errors(coco)
+    contents.charts["sweep"] = sweep_charts(contents.sweep, contents.sweep_by, contents.offers)
     contents.charts["training"] = training_charts(runs)
-    contents.systems = systems_of(runs)
+    contents.validations = [r for r in runs if r.command == "siglip.evaluate"]
+    contents.systems = systems_of(contents.runs)
     contents.charts["pareto"] = pareto_charts(contents.systems)
-    folder = images or (export.setting("images") if export is not None else None)
-    contents.images = Images(Path(folder) if folder and Path(folder).is_dir() else None)
-    _answers(contents, runs, export, truth, limits)
-    if folder and contents.images.folder is None:
-        contents.notes.append(f"{folder}: no such folder of images, so the report shows none.")
-    if contents.images.missing:
-        first = ", ".join(dict.fromkeys(contents.images.missing))
-        contents.notes.append(f"{count(len(set(contents.images.missing)), 'image')} could not be read: {first[:120]}")
     return contents
 
 
@@ -107,102 +112,40 @@ def _box_errors(coco: FoundRun) -> dict[str, int]:
     return detection_errors(chosen, truth_table(annotated), float(coco.setting("match_iou")))
 
 
-def _answers(
-    contents: Contents, runs: Sequence[FoundRun], export: FoundRun | None, truth: str | None, limits: Limits
-) -> None:
-    """The part that needs the truth: outcomes, attribution, breakdowns and images."""
-    found = _predictions(runs, export)
-    path = truth or (found[1] if found else None)
-    if found is None or path is None:
-        contents.notes.append("No predictions with their truth were found, so the report is about the runs alone.")
-        return
-    if not Path(path).is_file():
-        contents.notes.append(f"{path}: no such truth file; give truth=FILE. The report is about the runs alone.")
-        return
-    annotated = read_annotations(path)
-    outcomes = score_keyed(annotated, read_predictions(found[0]))
-    contents.truth_path, contents.metrics = path, grounding_metrics(outcomes)
-    export = _maker(runs, found[0]) or export
-    contents.stage_times = export.metrics.get("stages", {}) if export is not None else {}
-    cases = _cases(contents, export, annotated, outcomes)
-    if cases:
-        contents.stages = attribution(cases)
-        contents.breakdowns = {by: breakdown(cases, by) for by in BREAKDOWNS}
+def _answers(contents: Contents, systems: Mapping[str, Sequence[FoundRun]], at: str | None, wanted: Wanted) -> None:
+    """The part that needs the truth: outcomes, attribution, breakdowns and the records of every caption."""
+    contents.charts |= {"breakdowns": [], "deciding": []}
+    for name, runs in systems.items():
+        found, lacking = answered_run(runs, name, wanted.truth)
+        if found is None:
+            if len(systems) > 1:
+                raise InputError(f"runs: {name}: {lacking}")
+            contents.notes.append(str(lacking))
+            return
+        contents.notes += [note if len(systems) == 1 else f"{name}: {note}" for note in found.notes]
+        contents.answered.append(found)
+    contents.pairs = compare_pairs(contents.answered)
+    told = contents.answered[-1]
+    contents.truth_path, contents.metrics = told.truth_path, grounding_metrics(told.outcomes)
+    contents.stage_times = told.export.metrics.get("stages", {}) if told.export is not None else {}
+    if told.cases:
+        contents.stages = attribution(told.cases)
+        contents.breakdowns = {by: breakdown(told.cases, by) for by in BREAKDOWNS}
         contents.charts["breakdowns"] = breakdown_charts(contents.breakdowns)
-    _images(contents, cases, limits)
+        contents.matrix = matrix_of(told.cases)
+    contents.charts["deciding"] = deciding_charts(told)
+    _shown(contents, at or told.images, wanted)
 
 
-def _predictions(runs: Sequence[FoundRun], export: FoundRun | None) -> tuple[Path, str | None] | None:
-    """The newest predictions and the truth they were asked from; those scored last come first."""
-    judged = latest(runs, "eval.grounding")
-    if judged is not None and judged.setting("box_format") in {None, "ltwh"}:
-        path = Path(str(judged.setting("predictions")))
-        if path.is_file():
-            return path, judged.setting("truth")
-    if export is not None and (export.path / "predictions.jsonl").is_file():
-        return export.path / "predictions.jsonl", export.setting("annotations")
-    return None
-
-
-def _maker(runs: Sequence[FoundRun], predictions: Path) -> FoundRun | None:
-    """The export that wrote the predictions, so that its candidates are not another's."""
-    folder = predictions.resolve().parent
-    return next((run for run in runs if run.command == "pipeline.export" and run.path.resolve() == folder), None)
-
-
-def _key_of(known: dict[str, dict[str, Any]], noted: Any, name: str, weights: Any) -> str | None:
-    """The store's key that the export noted; of an older export the one of its weights, or else the last."""
-    if noted in known:
-        return str(noted)
-    for key, about in known.items():
-        held = about.get(name)
-        if weights is not None and (held.get("weights") if isinstance(held, dict) else held) == weights:
-            return key
-    return list(known)[-1] if known else None
-
-
-def _cases(
-    contents: Contents, export: FoundRun | None, annotated: list[AnnotatedImage], outcomes: list[Outcome]
-) -> list[Case]:
-    """Each caption with its image's candidates, at the cuts the export answered with."""
-    if export is None:
-        return []
-    store = CandidateStore(str(export.setting("candidates") or export.path / "candidates"))
-    detector, scorer = (
-        _key_of(store.known(kind), export.metrics.get(figure), stage, (export.setting(stage) or {}).get("weights"))
-        for kind, figure, stage in (
-            ("proposals", "detector_key", "detector"),
-            ("embeddings", "embeddings_key", "scorer"),
-        )
-    )
-    if detector is None:
-        contents.notes.append(f"{store.folder}: holds no proposals, so nothing is said about the stages.")
-        return []
-    try:
-        sweeper = Sweeper(Replay(store, annotated))
-        return cases_of(outcomes, sweeper, detector, typed(export.settings, CutConfig, export.path), scorer)
-    except (InputError, NotCovered) as error:
-        contents.notes.append(f"Nothing is said about the stages: {error}")
-        return []
-
-
-def _images(contents: Contents, cases: list[Case], limits: Limits) -> None:
-    """Scenes, right answers and failures, image after image so that each image is read once."""
-    if not cases:
-        return
-    wrong = [c for c in cases if c.fate != "right"]
-    right = [c for c in cases if c.fate == "right"]
-    contents.num_failures = len(wrong)
-    contents.failures = [card(c, contents.images) for c in spread(wrong, limits.failures)]
-    if contents.images.folder is None:
-        return
-    names = list(dict.fromkeys(c.outcome.image for c in cases))
-    by_image: dict[str, list[Case]] = {name: [] for name in names}
-    for case in cases:
-        by_image[case.outcome.image].append(case)
-    step = max(1, len(names) // max(1, limits.scenes))
-    for name in names[::step][: limits.scenes]:
-        scene = contents.images.scene(name)
-        if scene is not None:
-            contents.scenes.append({"scene": scene, "cases": by_image[name]})
-    contents.successes = [card(c, contents.images) for c in spread(right, limits.successes)]
+def _shown(contents: Contents, at: str | None, wanted: Wanted) -> None:
+    """The records of every caption, with the images as far as they can be had."""
+    images = Images(Path(at) if at and Path(at).is_dir() else None)
+    contents.payload = payload_of(
+        contents.answered, contents.sweep, images, wanted.crops, wanted.thumbnails, wanted.folder
+    )  # fmt: skip
+    contents.offers = contents.payload.records["runs"][-1]["offers"]
+    if at and images.folder is None:
+        contents.notes.append(f"{at}: no such folder of images, so the report shows none.")
+    for names, what in ((images.missing, "could not be read"), (images.outside, f"not within {at} and not shown")):
+        if names:
+            contents.notes.append(f"{count(len(names), 'image')} {what}: {', '.join(names)[:120]}")

@@ -1,158 +1,113 @@
-"""The images of a report: scenes reduced once each, and candidates' crops, as data that fits into the page."""
+"""The images of a report: each reduced once, and once the crops that its captions' cards show, as WebP."""
 
-import base64
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from core.boxes import xyxy_to_ltwh
 from core.errors import InputError
-from core.images import encode_image, read_image
+from core.images import read_image
 from core.listing import image_path
-from core.pixels import crop_box
-from core.values import Box
-from eval.attribution import FATES, Case, colour_of, kind_of, size_of, slug
+from core.pixels import pixel_boxes
 
-SCENE_WIDTH = 640  # pixels of a scene in the page
-CROPS = 5  # of a caption's candidates, those shown
-CROP_SIDE = 72  # pixels of a crop in the page
+THUMBNAIL = 320  # pixels of an image's longer side
+CELL = 56  # pixels of a crop's longer side
+COLUMNS = 6  # crops side by side in an image's sheet
+QUALITY = 55  # of the WebP files
 
 
-@dataclass
-class Scene:
-    """A reduced image; its boxes are drawn by the page in the original's pixels."""
+@dataclass(frozen=True)
+class Shown:
+    """One image as the page has it.
 
-    key: str
-    name: str
-    width: int
-    height: int
-    data: str
+    size: width and height in pixels of the file. cells_K4: the pixels of each crop in the sheet, cell after cell, row
+    by row; a crop stands at its cell's left top corner, its longer side CELL pixels.
+    """
+
+    size: tuple[int, int]
+    thumbnail: bytes
+    sheet: bytes
+    cells_K4: NDArray[np.int32]
 
 
 @dataclass
 class Images:
-    """Reads each scene once; an image that cannot be read is remembered as missing."""
+    """Reads each image once; those that cannot be read, or that lie outside the folder, are remembered."""
 
     folder: Path | None
-    scenes: dict[str, Scene] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
-    _last: tuple[str, NDArray[np.uint8] | None] = ("", None)
+    outside: list[str] = field(default_factory=list)
 
-    def image(self, name: str) -> NDArray[np.uint8] | None:
-        """The full image, None when it cannot be had."""
-        if self._last[0] != name:
-            self._last = name, self._read(name)
-        return self._last[1]
-
-    def _read(self, name: str) -> NDArray[np.uint8] | None:
+    def path(self, name: str) -> Path | None:
+        """The file of a name, None where it lies outside the folder, whatever links or dots its name has."""
         if self.folder is None:
             return None
         try:
-            return read_image(image_path(self.folder, name))
+            path = image_path(self.folder, name).resolve()
+        except (OSError, ValueError):  # a name that is no path
+            return None
+        return path if path.is_relative_to(self.folder.resolve()) else None
+
+    def show(self, name: str, boxes_xyxy: NDArray[np.floating]) -> Shown | None:
+        """The image with (K, 4) crops, None when it cannot be had."""
+        if self.folder is None:
+            return None
+        path = self.path(name)
+        if path is None:
+            self.outside.append(name)
+            return None
+        try:
+            image = read_image(path)
         except InputError:
             self.missing.append(name)
             return None
-
-    def scene(self, name: str) -> Scene | None:
-        """The reduced image for the page."""
-        if name not in self.scenes:
-            image = self.image(name)
-            if image is None:
-                return None
-            height, width = image.shape[:2]
-            scale = min(1.0, SCENE_WIDTH / width)
-            reduced = _resized(image, max(1, round(width * scale)), max(1, round(height * scale)))
-            key = f"scene-{len(self.scenes)}"
-            self.scenes[name] = Scene(key, name, width, height, _jpeg(reduced, 72))
-        return self.scenes[name]
-
-    def crop(self, name: str, box_xyxy: Sequence[float]) -> str | None:
-        """A crop as a square of the page, enlarged by interpolation and bordered as its shape needs."""
-        image = self.image(name)
-        if image is None:
-            return None
-        crop = crop_box(image, box_xyxy)
-        scale = CROP_SIDE / max(crop.shape[:2])
-        size = [max(1, round(side * scale)) for side in crop.shape[:2]]
-        canvas = np.full((CROP_SIDE, CROP_SIDE, 3), 238, np.uint8)
-        top, left = (CROP_SIDE - size[0]) // 2, (CROP_SIDE - size[1]) // 2
-        canvas[top : top + size[0], left : left + size[1]] = _resized(crop, size[1], size[0])
-        return _jpeg(canvas, 80)
+        height, width = image.shape[:2]
+        cells = pixel_boxes(boxes_xyxy, width, height)
+        cells = cells[np.sort(np.unique(cells, axis=0, return_index=True)[1])] if len(cells) else cells
+        return Shown((width, height), _webp(_reduced(image, THUMBNAIL)), _sheet(image, cells), cells)
 
 
-def _resized(image: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
+def _sheet(image: NDArray[np.uint8], cells_K4: NDArray[np.int32]) -> bytes:
+    if not len(cells_K4):
+        return b""
+    rows = -(-len(cells_K4) // COLUMNS)
+    sheet = np.full((rows * CELL, min(COLUMNS, len(cells_K4)) * CELL, 3), 128, np.uint8)
+    for place, (left, top, right, bottom) in enumerate(cells_K4.tolist()):
+        crop = _fitted(image[top:bottom, left:right], CELL)
+        y, x = CELL * (place // COLUMNS), CELL * (place % COLUMNS)
+        sheet[y : y + crop.shape[0], x : x + crop.shape[1]] = crop
+    return _webp(sheet)
+
+
+def _reduced(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    return image if max(image.shape[:2]) <= side else _fitted(image, side)
+
+
+def _fitted(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """The image with its longer side of that many pixels."""
     import cv2
 
-    shrinks = width < image.shape[1]
-    resized = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
-    return np.asarray(resized, np.uint8)
+    scale = side / max(image.shape[:2])
+    height, width = (max(1, round(length * scale)) for length in image.shape[:2])
+    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(image, (width, height), interpolation=how), np.uint8)
 
 
-def _jpeg(image: NDArray[np.uint8], quality: int) -> str:
-    return "data:image/jpeg;base64," + base64.b64encode(encode_image(image, ".jpg", quality)).decode("ascii")
+def _webp(image: NDArray[np.uint8]) -> bytes:
+    import cv2
+
+    done, data = cv2.imencode(
+        ".webp", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_WEBP_QUALITY, QUALITY]
+    )  # fmt: skip
+    assert done
+    return data.tobytes()
 
 
-def card(case: Case, images: Images) -> dict[str, Any]:
-    """One caption for the gallery: its scene, its boxes, and the candidates' crops by falling score."""
-    outcome = case.outcome
-    target = outcome.truths_ltwh[0] if outcome.truths_ltwh else None
-    return {
-        "scene": images.scene(outcome.image),
-        "image": outcome.image,
-        "caption": outcome.caption,
-        "fate": case.fate,
-        "fate_slug": slug(case.fate),
-        "stage": case.stage,
-        "why": FATES[case.fate][1],
-        "truths": outcome.truths_ltwh,
-        "answers": outcome.boxes_ltwh,
-        "iou": outcome.iou,
-        "best_iou": case.best_iou,
-        "score": None if outcome.prediction is None else outcome.prediction.score,
-        "kind": kind_of(outcome.caption),
-        "colour": colour_of(outcome.caption),
-        "size": "no target" if target is None else size_of(target),
-        "truth_crop": None if target is None else images.crop(outcome.image, _xyxy(target)),
-        "crops": _crops(case, images),
-        "num_candidates": case.num_candidates,
-    }
-
-
-def _xyxy(box: Box) -> tuple[float, float, float, float]:
-    return box[0], box[1], box[0] + box[2], box[1] + box[3]
-
-
-def _crops(case: Case, images: Images) -> list[dict[str, Any]]:
-    worth = case.candidates.confidence if case.scores is None else case.scores
-    boxes_ltwh = xyxy_to_ltwh(case.candidates.boxes_xyxy.astype(np.float64))
-    answers = case.outcome.boxes_ltwh
-    crops = []
-    for place in np.argsort(-np.asarray(worth), kind="stable")[:CROPS]:
-        box = case.candidates.boxes_xyxy[place]
-        crops.append(
-            {
-                "data": images.crop(case.outcome.image, box.tolist()),
-                "score": None if case.scores is None else float(case.scores[place]),
-                "confidence": float(case.candidates.confidence[place]),
-                "chosen": any(np.allclose(boxes_ltwh[place], answer, atol=1e-3) for answer in answers),
-                "iou": max((_iou(tuple(boxes_ltwh[place].tolist()), t) for t in case.outcome.truths_ltwh), default=0.0),
-            }
-        )
-    return crops
-
-
-def _iou(a: Box, b: Box) -> float:
-    from eval.answers.outcomes import iou_ltwh
-
-    return iou_ltwh(b, a)
-
-
-def spread(cases: Sequence[Case], most: int) -> list[Case]:
-    """At most `most` cases, evenly over the set so that the gallery is no list of the first images only."""
-    if len(cases) <= most:
-        return list(cases)
-    return [cases[round(n * (len(cases) - 1) / (most - 1))] for n in range(most)] if most > 1 else list(cases[:most])
+def worth_showing(
+    boxes_xyxy: Sequence[NDArray[np.floating]], first: NDArray[np.floating], most: int
+) -> NDArray[np.floating]:
+    """(K, 4) the boxes whose crops a page shows: all of `first`, then `most` of the lists, one after the other."""
+    offered = np.concatenate([np.zeros((0, 4)), *boxes_xyxy])[:most]
+    return np.concatenate([first.reshape(-1, 4), offered.reshape(-1, 4)])

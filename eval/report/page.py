@@ -1,7 +1,8 @@
 """A report's contents as one HTML page, as Markdown and as JSON."""
 
+import base64
+import hashlib
 import time
-from collections import Counter
 from importlib.resources import files
 from typing import Any
 
@@ -10,11 +11,15 @@ from eval.answers.measures import CURVES, FIGURES, RATIOS
 from eval.attribution import FATES, slug
 from eval.charts.svg import svg
 from eval.report.contents import Contents
+from eval.report.links import link, setting_link
+from eval.report.packing import script_json
 from eval.speed import time_per_image
 from eval.sweep import ranked_rows, shown_columns
 from eval.tables import markdown, shown
 
 TOP_ROWS = 12  # of the sweep, before the fold
+SCRIPTS = ("data", "elements", "overlaps", "ways", "assignment", "answering", "figures", "views", "state", "selection",
+           "card", "gallery", "enlarged", "sliders", "filters", "report")  # fmt: skip
 NEVER_OFFERED = "no target was offered"
 
 
@@ -30,6 +35,7 @@ def summary(contents: Contents) -> dict[str, Any]:
         "box_errors": contents.box_errors,
         "systems": contents.systems,
         "breakdowns": contents.breakdowns,
+        "pairs": contents.pairs,
         "runs": [{"command": r.command, "folder": str(r.path), "started": r.started, "wall_s": r.wall_s,
                   "metrics": r.metrics} for r in contents.runs],
         "notes": contents.notes,
@@ -92,12 +98,19 @@ def measures(contents: Contents) -> list[dict[str, Any]]:
 
 
 def _blame(stages: dict[str, Any]) -> str:
+    """Which stage lost how many; one is named to be worked on only where the interval of the difference allows it."""
     detector, scorer = stages["num_errors_detector"], stages["num_errors_scorer"]
     if not detector + scorer:
         return "There are no errors."
-    more = "detector" if detector > scorer else "scorer"
     lost = f"{detector} were lost by the detector (no good candidate), {scorer} by the scorer (a good one was there)"
-    return f"Of the {detector + scorer} errors, {lost}: the {more} is the stage to work on."
+    low, high = stages["stage_difference_ci95"]
+    told = f"of the detector's share minus the scorer's {100 * low:+.1f} to {100 * high:+.1f} points, by image"
+    if low <= 0 <= high:
+        return (
+            f"Of the {detector + scorer} errors, {lost}. Neither stage stands out: the 95 % interval {told}, holds 0."
+        )
+    more = "detector" if low > 0 else "scorer"
+    return f"Of the {detector + scorer} errors, {lost}: the {more} is the stage to work on (95 % interval {told})."
 
 
 def tiles(contents: Contents) -> list[tuple[str, str, str]]:
@@ -127,47 +140,52 @@ def _scorer_alone(stages: dict[str, Any]) -> float | None:
 
 
 def fates(contents: Contents) -> list[dict[str, Any]]:
-    """The fates of all captions with their shares, right ones first."""
+    """The fates of all captions with their shares and addresses, right ones first."""
     counted = contents.stages.get("fates", {})
     whole = sum(counted.values()) or 1
     return [{"name": name, "slug": slug(name), "count": counted[name], "share": counted[name] / whole,
-             "stage": FATES[name][0], "why": FATES[name][1]} for name in FATES if counted.get(name)]  # fmt: skip
-
-
-def choices(contents: Contents) -> dict[str, list[tuple[str, int]]]:
-    """The gallery's filters: the values of each and how many failures carry them."""
-    return {by: sorted(Counter(c[by] for c in contents.failures).items(), key=lambda v: (-v[1], v[0]))
-            for by in ("fate", "kind", "colour", "size")}  # fmt: skip
+             "stage": FATES[name][0], "why": FATES[name][1],
+             "link": link(fate=name)} for name in FATES if counted.get(name)]  # fmt: skip
 
 
 def page(contents: Contents) -> str:
     """The report as one HTML page without any reference to the outside."""
-    from jinja2 import Environment, StrictUndefined
+    from jinja2 import Environment, FunctionLoader, StrictUndefined
 
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, loader=FunctionLoader(_part)
+    )
     environment.filters |= {"shown": shown, "percent": percent, "slug": slug}
     environment.globals |= {"svg": svg}
-    return environment.from_string(_part("report.html.j2")).render(
+    script = _script()
+    return environment.get_template("report.html.j2").render(
         c=contents,
-        css=_part("report.css"),
-        script=_part("report.js"),
+        css=_part("report.css") + _part("explorer.css"),
+        script=script,
+        script_hash="sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        records=script_json(contents.payload.records) if contents.payload else "",
         lead=lead(contents),
         scorer_alone=_scorer_alone(contents.stages) if contents.stages else None,
         tiles=tiles(contents),
         fates=fates(contents),
-        choices=choices(contents),
         headline=headline(contents),
         measures=measures(contents),
         sweep_rows=ranked_rows(contents.sweep, contents.sweep_by),
         sweep_columns=shown_columns(contents.sweep, contents.sweep_by) if contents.sweep else [],
         top_rows=TOP_ROWS,
+        setting_link=lambda row: setting_link(row, contents.offers, answer="wrong"),
         made=time.strftime("%Y-%m-%d %H:%M"),
         commit=next((str(r.record.get("commit") or "")[:10] for r in reversed(contents.runs)), ""),
     )
 
 
+def _script() -> str:
+    """The parts of the page's script as one block, whose names are nobody else's."""
+    return '"use strict";\n{\n' + "".join(_part(f"{name}.js") for name in SCRIPTS) + "}\n"
+
+
 def _part(name: str) -> str:
-    return (files("eval.report") / name).read_text(encoding="utf-8")
+    return (files("eval.report") / "assets" / name).read_text(encoding="utf-8")
 
 
 def plain_text(contents: Contents, has_charts: bool) -> str:
@@ -179,6 +197,7 @@ def plain_text(contents: Contents, has_charts: bool) -> str:
             for f in fates(contents)
         ]
         parts += ["## Where the errors are made\n", markdown(rows, ["fate", "stage", "captions", "share"], 3)]
+    parts += [_pairs_text(contents)] if contents.pairs else []
     if contents.sweep:
         columns = shown_columns(contents.sweep, contents.sweep_by)
         ranked = ranked_rows(contents.sweep, contents.sweep_by)
@@ -216,3 +235,11 @@ def _headline_table(contents: Contents) -> str:
         rows.append(("F1", d["f1"], f"precision {d['precision']:.3f}, recall {d['recall']:.3f}"))
     columns = ["figure", "value", "remark"]
     return markdown([dict(zip(columns, row, strict=True)) for row in rows], columns)
+
+
+def _pairs_text(contents: Contents) -> str:
+    """The comparison as Markdown."""
+    rows = [{"run": p["b"], "against": p["a"], "difference": p["difference"], "ci95_low": p["ci95"][0],
+             "ci95_high": p["ci95"][1], **{name: p["counts"][name]["count"] for name in p["counts"]},
+             "p_holm": p["p_holm"], "verdict": p["verdict"]} for p in contents.pairs]  # fmt: skip
+    return "## Compared\n\n" + markdown(rows, list(rows[0]))

@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass, field
 
-from omegaconf import MISSING
-
 from core.runs import RunConfig
 from core.tracking import TrackingConfig
 
@@ -12,13 +10,12 @@ from core.tracking import TrackingConfig
 class ReportConfig(RunConfig):
     """Settings of `eval.report`."""
 
-    run: str = MISSING  # run folder, or a folder of run folders
-    runs: list[str] = field(default_factory=list)  # more of them
+    run: str | None = None  # run folder, or a folder of run folders, that the page is about
+    runs: list[str] = field(default_factory=list)  # beside run: more of its folders; alone: systems to be compared
     images: str | None = None  # folder of the images; null: the export's
     truth: str | None = None  # annotation file; null: the one that eval.grounding used
     title: str | None = None  # heading; null: the folder's name
-    failures: int = 120  # failures in the gallery, evenly over the set
-    scenes: int = 12  # scenes with all their boxes
-    successes: int = 12  # right answers shown
+    thumbnails: int = 2000  # images shown in the page, evenly over the set; of the others the boxes alone
+    crops: int = 15  # candidates of an image that have a crop of their own in the page, the most confident
     png: bool = True  # write the charts as PNG files too
     tracking: TrackingConfig = field(default_factory=TrackingConfig)  # the report, its numbers and tables go to W&B too

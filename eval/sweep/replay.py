@@ -145,11 +145,25 @@ class CropScores:
 
     def of_raw(self, boxes_xyxy: NDArray[np.float32], places: NDArray[np.intp]) -> Scores | None:
         """As `of(boxes_xyxy[places])`; all boxes are looked up at the first call, later calls only take rows."""
+        rows = self._rows(boxes_xyxy)[places]
+        return None if len(rows) and rows.min() < 0 else self._scores.take(rows)
+
+    def of_all(self, boxes_xyxy: NDArray[np.float32]) -> tuple[NDArray[np.bool_], Scores]:
+        """(R,) which of an image's raw boxes have a scored crop, and all their scores, some crop's of those without."""
+        rows = self._rows(boxes_xyxy)
+        if not (rows >= 0).any():
+            width = self._scores.matrix_NM.shape[1]
+            return rows >= 0, Scores(
+                np.zeros((len(rows), width)), self._scores.sigmoid, np.zeros((len(rows), width, 2))
+            )
+        return rows >= 0, self._scores.take(np.maximum(rows, 0))
+
+    def _rows(self, boxes_xyxy: NDArray[np.float32]) -> NDArray[np.intp]:
+        """(R,) the row of each raw box's crop, -1 where there is none."""
         if self._raw is None or self._raw[0] is not boxes_xyxy:
             pixels = pixel_boxes(boxes_xyxy, *self._size).tolist()
             self._raw = boxes_xyxy, np.asarray([self._place.get(tuple(box), -1) for box in pixels], np.intp)
-        rows = self._raw[1][places]
-        return None if len(rows) and rows.min() < 0 else self._scores.take(rows)
+        return self._raw[1]
 
 
 class Replay:
@@ -186,6 +200,13 @@ class Replay:
             texts = self.store.read_texts(str(about["scorer_key"]))
             self._scores[scorer] = [self._crop_scores(scorer, about, texts, entry) for entry in self.truth]
         return self._scores[scorer]
+
+    def logits(self, scorer: str) -> list[CropScores]:
+        """As `scores`, before the sigmoid: (K, M) float32."""
+        about = self.store.known("embeddings")[scorer]
+        raw = {**about, "calibration": {**about["calibration"], "sigmoid": False}}
+        texts = self.store.read_texts(str(about["scorer_key"]))
+        return [self._crop_scores(scorer, raw, texts, entry) for entry in self.truth]
 
     def _crop_scores(
         self, scorer: str, about: dict[str, Any], texts: dict[str, NDArray[np.float32]], entry: AnnotatedImage

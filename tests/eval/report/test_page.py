@@ -1,0 +1,145 @@
+"""The report's page in headless Chromium: every caption in reach, every number a link, sliders against sweeps."""
+
+import json
+
+import numpy as np
+import pytest
+
+from core.choosing import ChoosingConfig, ChoosingMethod, Combining, Select
+from core.cuts import CutConfig
+from core.store import CandidateStore
+from data.captions import read_annotations
+from eval.report import main
+from eval.sweep.points import Sweeper, SystemPoint
+from eval.sweep.replay import Replay
+
+
+@pytest.fixture(scope="module")
+def made(made_up, runs, tmp_path_factory):
+    """An export with captions of several targets and none, its sweep lists, and its report."""
+    root = tmp_path_factory.mktemp("page")
+    store, truth = made_up.store(root, num_images=60)
+    runs.mix(truth)
+    runs.draw_images(read_annotations(truth), root / "images", made_up.size)
+    lists = "sweep:\n  confidence: [0.05]\n  nms_iou: [0.3, 0.7]\n  max_det: [6]\n"
+    choosing = ChoosingConfig(confidence_weight=0.2, absent_below=0.05)
+    cut = CutConfig(0.3, 0.5, 20)
+    runs.export(made_up, store, truth, root / "run", root / "images", cut, choosing, lists)
+    main([f"run={root}/run", f"run_dir={root}/report", "png=false"])
+    return root
+
+
+@pytest.fixture
+def report(made, page):
+    page.events.clear()
+    page.visit(made / "report/report.html")
+    yield page
+    assert page.complaints() == []
+
+
+def point_of(draw):
+    select = list(Select)[draw.integers(2)]
+    joint = select is Select.best and draw.random() < 0.5
+    cut = CutConfig(
+        round(float(draw.uniform(0.05, 0.9)), 3), float(draw.choice([0.3, 0.5, 0.7])), int(draw.choice([6, 20]))
+    )
+    return SystemPoint("*", cut, "detectorkey", "none-scorerkey", ChoosingConfig(
+        confidence_weight=round(float(draw.uniform(0, 1)), 2), combine=list(Combining)[draw.integers(3)],
+        absent_below=None if draw.random() < 0.4 else round(float(draw.uniform(0, 0.9)), 3),
+        select=select, method=ChoosingMethod.assignment if joint else ChoosingMethod.best,
+        above=round(float(draw.uniform(0.05, 0.95)), 3)))  # fmt: skip
+
+
+def test_the_page_answers_as_the_sweep_does(made, report):
+    """Twenty random settings by hand: every figure is the sweep's to the last digit."""
+    sweeper = Sweeper(Replay(CandidateStore(made / "candidates"), read_annotations(made / "truth.jsonl")))
+    draw, seen = np.random.default_rng(1), set()
+    for _ in range(20):
+        point = point_of(draw)
+        chosen = point.choosing
+        report.put("confidence", point.cut.confidence)
+        report.put("nms_iou", str(point.cut.nms_iou))
+        report.put("max_det", str(point.cut.max_det))
+        report.put("weight", chosen.confidence_weight)
+        report.put("combine", chosen.combine.value)
+        report.put("absent", chosen.absent_below is not None)
+        if chosen.absent_below is not None:
+            report.put("absent_below", chosen.absent_below)
+        report.put("select", chosen.select.value)
+        report.put("method", chosen.method.value)
+        report.put("above", chosen.above)
+        told, row = report.figures(), sweeper.figures(point)
+        assert {name: told[name] for name in told} == {name: row[name] for name in told}, point
+        assert set(told) >= {"num_hits", "accuracy", "ceiling", "none_accuracy", "instance_f1", "exact_share", "f1"}
+        seen.add(tuple(told.values()))
+    assert len(seen) > 15
+    report.ask("document.querySelector('#settings [type=reset]').click()")
+    own = json.loads((made / "run/grounding/metrics.json").read_text())
+    assert {name: report.figures()[name] for name in ("accuracy", "num_hits", "exact_share")} == {
+        name: own[name] for name in ("accuracy", "num_hits", "exact_share")
+    }
+
+
+def test_every_caption_is_in_reach(made, report):
+    truth = read_annotations(made / "truth.jsonl")
+    number = sum(len(entry.annotations) for entry in truth)
+    assert report.count() == number
+    seen = set(report.cards())
+    assert len(seen) < number  # only those in sight are made
+    while report.ask("scrollY + innerHeight < document.documentElement.scrollHeight - 2"):
+        report.ask(
+            "scrollBy({top: 600, behavior: 'instant'}); "
+            "new Promise((r) => requestAnimationFrame(() => requestAnimationFrame(r)))"
+        )
+        seen |= set(report.cards())
+    assert seen == set(range(number))
+
+
+def test_the_selection_comes_back_as_annotations(made, report, tmp_path):
+    (tmp_path / "lines.jsonl").write_text("".join(json.dumps(line) + "\n" for line in report.lines()))
+    copied, truth = (read_annotations(p) for p in (tmp_path / "lines.jsonl", made / "truth.jsonl"))
+    assert [(e.image, e.annotations) for e in copied] == [(e.image, e.annotations) for e in truth]
+    report.go("#/kind=jet&fate=right")
+    captions = [a["caption"] for line in report.lines() for a in line["annotations"]]
+    assert len(captions) == report.count()
+    assert captions
+    assert set(captions) <= {"red jet", "blue jet"}
+
+
+def test_order_keys_and_links(made, report):
+    report.go("#/sort=-iou&fate=right")
+    overlap = "[...document.querySelectorAll('.card')].map((c) => Number(c.textContent.match(/IoU ([\\d.]+)/)[1]))"
+    report.wait("document.querySelectorAll('.card').length > 3")  # it scrolls there
+    values = report.ask(overlap)
+    assert values == sorted(values, reverse=True)
+    cards = report.cards()
+    report.ask("document.querySelector('.card .name').focus()")
+    report.press("ArrowRight")
+    assert report.ask("document.activeElement.closest('.card').dataset.caption") == str(cards[1])
+    report.ask("document.activeElement.click(); new Promise((r) => setTimeout(r, 50))")
+    assert report.ask("document.querySelector('#enlarged').open")
+    assert f"caption={cards[1]}" in report.ask("location.hash")
+    rows = report.ask("document.querySelectorAll('#enlarged tbody tr').length")
+    assert rows > 1
+    report.press("ArrowRight")
+    assert f"caption={cards[2]}" in report.ask("location.hash")
+    assert report.ask("document.querySelector('#enlarged .place').textContent").startswith("3 of ")
+    link = report.ask("location.hash")
+    report.visit(made / "report/report.html", link)
+    assert report.ask("document.querySelector('#enlarged .place').textContent").startswith("3 of ")
+    report.wait("document.querySelector('#enlarged image').getAttribute('href').startsWith('./../images/')")
+    report.ask("document.querySelector('#enlarged .close').click(); new Promise((r) => setTimeout(r, 50))")
+    assert "caption=" not in report.ask("location.hash")
+    assert report.ask("document.activeElement.closest('.card').dataset.caption") == str(cards[2])
+
+
+def test_cards_follow_the_settings(made, report):
+    report.go("#/w.confidence=0.7&versus=broken")
+    broken = report.count()
+    figures = report.figures()
+    report.go("#/w.confidence=0.7&versus=fixed")
+    fixed = report.count()
+    report.go("#/")
+    assert broken > 0
+    number = sum(len(entry.annotations) for entry in read_annotations(made / "truth.jsonl"))
+    assert round((figures["exact_share"] - report.figures()["exact_share"]) * number) == fixed - broken
