@@ -61,8 +61,8 @@ def caption_logs(
 
 
 def posterior_features(logs_NM2: NDArray[np.float64], confidence_N: NDArray[np.floating]) -> NDArray[np.float64]:
-    """(N, M, 3) the three logarithms that are weighed: those of `caption_logs` and the confidence's."""
-    confidence = np.log(np.maximum(np.asarray(confidence_N, np.float64), TINY))
+    """(N, M, 3) the three logarithms that are weighed: those of `caption_logs` and the confidence's, 1 at most."""
+    confidence = np.log(np.clip(np.asarray(confidence_N, np.float64), TINY, 1.0))
     spread = np.broadcast_to(confidence[:, None, None], (*logs_NM2.shape[:2], 1))
     return np.concatenate([logs_NM2, spread], axis=-1)
 

@@ -62,6 +62,9 @@ def test_merit_is_the_weighted_sum_and_does_not_hang_on_the_candidates_beside():
     np.testing.assert_allclose(np.exp(merit), np.exp(logs[..., 0]) ** 0.3 * np.exp(logs[..., 1]) ** 0.9
                                * confidence[:, None] ** 1.1, rtol=1e-12)  # fmt: skip
     assert (posterior_merit(logs[7:9], confidence[7:9], weights) == merit[7:9]).all()
+    confidence[:] = 1.25  # as weighted boxes fusion may give it
+    assert (posterior_merit(logs, confidence, weights) == posterior_merit(logs, np.ones(40), weights)).all()
+    assert np.isfinite(posterior_merit(logs, np.zeros(40), weights)).all()
 
 
 def refusing_by_trial(merit, refusal):
