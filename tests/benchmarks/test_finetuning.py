@@ -22,9 +22,20 @@ def save_scorer(folder, captions):
     save_checkpoint(folder, model, processor, {"template": "{}", "policy": "none"})
 
 
-def test_three_ways_are_trained_asked_and_compared(tmp_path, monkeypatch, capsys):
-    from ultralytics import YOLO
+def save_detector(folder):
+    from detector.models.yolov6 import YoloV6Model
+    from detector.yolov6.graph import Graph
+    from detector.yolov6.network import YoloV6
 
+    torch.manual_seed(0)
+    network = YoloV6(Graph(num_classes=1, width=0.0625, depth=0.1))
+    for part in (network.detect.cls_preds, network.detect.reg_preds):
+        for parameter in part.parameters():
+            torch.nn.init.normal_(parameter, 0, 0.5)
+    YoloV6Model(network.eval(), 160).write(folder)
+
+
+def test_three_ways_are_trained_asked_and_compared(tmp_path, monkeypatch, capsys):
     from data.crops import main as crop
     from data.scenes import main as draw
 
@@ -32,10 +43,9 @@ def test_three_ways_are_trained_asked_and_compared(tmp_path, monkeypatch, capsys
     crop(["annotations=scenes/annotations.jsonl", "images=scenes/images", "run_dir=crops"])
     lines = Path("scenes/annotations.jsonl").read_text().splitlines()
     save_scorer(tmp_path / "scorer", sorted({a["caption"] for line in lines for a in json.loads(line)["annotations"]}))
-    torch.manual_seed(0)
-    YOLO("yolov8n.yaml", task="detect").save("detector.pt")
-    words = ["crops=crops", "annotations=scenes/annotations.jsonl", "images=scenes/images", "detector=detector.pt",
-             "run_dir=compared", "export=detector.imgsz=160 confidence=0.0011 tracking.mode=disabled",
+    save_detector(tmp_path / "six")
+    words = ["crops=crops", "annotations=scenes/annotations.jsonl", "images=scenes/images", "detector=six",
+             "run_dir=compared", "export=confidence=0.0011 tracking.mode=disabled",
              "train=scorer=scorer batch.size=8 batch.micro=4 epochs=1 probe=false tracking.mode=disabled"]  # fmt: skip
     benchmark = runpy.run_path(str(ROOT / "benchmarks/finetuning.py"), run_name="finetuning")
     monkeypatch.setattr(sys, "argv", ["finetuning.py", *words])
