@@ -15,6 +15,20 @@ from data.cropset import read_crop_set
 
 
 @dataclass(frozen=True)
+class Framed:
+    """A crop with what lies around it: (H, W, 3) pixels and the crop's box in them, whole pixels."""
+
+    pixels: Image
+    box_xyxy: tuple[int, int, int, int]
+
+    @property
+    def crop(self) -> Image:
+        """The crop alone."""
+        left, top, right, bottom = self.box_xyxy
+        return self.pixels[top:bottom, left:right]
+
+
+@dataclass(frozen=True)
 class Crops:
     """Named crops with captions, the image each was cut from, and a way to open crop number i.
 
@@ -27,6 +41,14 @@ class Crops:
     open: Callable[[int], Image]
     policy: str  # how they were enlarged
     targets: list[str]
+    around: Callable[[int], Framed] | None = None  # crop number i in its image, where that is at hand
+
+    def framed(self, i: int) -> Framed:
+        """Crop number i, with nothing around it where its image is not at hand."""
+        if self.around is not None:
+            return self.around(i)
+        crop = self.open(i)
+        return Framed(crop, (0, 0, crop.shape[1], crop.shape[0]))
 
     def __len__(self) -> int:
         return len(self.names)

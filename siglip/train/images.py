@@ -21,7 +21,7 @@ from data.augment import build_recipe
 from data.augment.warping import draw_geometry
 from data.recipe import RecipeConfig, check_steps
 from data.recipe import Step as RecipeStep
-from siglip.crops import Crops
+from siglip.crops import Crops, Framed
 from siglip.pixels import resize, side_of
 
 
@@ -44,21 +44,26 @@ class Images(Dataset[list[Image]]):
         place = {caption: i for i, caption in enumerate(self.distinct)}
         self.ids = np.asarray([place[c] for c in crops.captions])
         self._augment: Any = None
-        keeps = self._read(0).nbytes * len(crops) <= cache_gb * 1e9
+        keeps = self._read(0).pixels.nbytes * len(crops) <= cache_gb * 1e9
         self._kept = [self._read(i) for i in progress(range(len(crops)), "reading crops")] if keeps else None
 
     def __len__(self) -> int:
         return len(self.crops)
 
-    def _read(self, i: int) -> Image:
-        """Crop i as it is kept: at the tower's size or, to be warped, at its own."""
-        crop = self.crops.open(i)
-        return crop if self._warp else resize([crop], self._processor)[0]
+    def _read(self, i: int) -> Framed:
+        """Crop i as it is kept: at the tower's size or, to be warped, at its own with what lies around it."""
+        if self._warp is not None:
+            return self.crops.framed(i)
+        resized = resize([self.crops.open(i)], self._processor)[0]
+        return Framed(resized, (0, 0, resized.shape[1], resized.shape[0]))
+
+    def _held(self, i: int) -> Framed:
+        return self._read(i) if self._kept is None else self._kept[i]
 
     def plain(self, i: int) -> Image:
-        """Crop i at the tower's size, (S, S, 3) uint8 RGB, as it is before augmentation."""
-        crop = self._read(i) if self._kept is None else self._kept[i]
-        return resize([crop], self._processor)[0] if self._warp else crop
+        """Crop i at the tower's size, (S, S, 3) uint8 RGB, as it is before augmentation and in use."""
+        crop = self._held(i).crop
+        return resize([crop], self._processor)[0] if self._warp is not None else crop
 
     def warped(self, epoch: int, i: int) -> Image:
         """Crop i at the tower's size in the geometry of an epoch: what the rest of the recipe is given."""
@@ -67,9 +72,8 @@ class Images(Dataset[list[Image]]):
         rng = random.Random(_mix(self._seed, epoch, i))
         if rng.random() >= self._warp.p:
             return self.plain(i)
-        crop = self._read(i) if self._kept is None else self._kept[i]
-        box = [0, 0, crop.shape[1], crop.shape[0]]
-        return warp(crop, box, side_of(self._processor), draw_geometry(self._warp.settings, rng))
+        held = self._held(i)
+        return warp(held.pixels, held.box_xyxy, side_of(self._processor), draw_geometry(self._warp.settings, rng))
 
     def __getitem__(self, request: tuple[int, tuple[int, ...]]) -> list[Image]:  # type: ignore[override]
         """Augmented crops of an epoch: (epoch, numbers of the crops)."""

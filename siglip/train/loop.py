@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from core.settings import plain, refuse_changes
 from core.stages import require_policy
 from core.tracking import start_tracker
 from core.warping import WARP
+from siglip.annotated import read_annotated
 from siglip.crops import read_crops
 from siglip.detected import DetectedCrops, read_detected
 from siglip.loss.gathering import num_processes, rank
@@ -35,7 +37,7 @@ from siglip.weights import find_scorer
 
 # Settings that change neither the weights nor the log, so that a run may go on with others.
 FREE = ("run_dir", "tracking", "allow_changes", "workers", "cache_gb", "save_every", "save_epochs", "probe",
-        "push_to_hub", "published", "device", "crops", "val_crops", "candidates", "candidate_crops",
+        "push_to_hub", "published", "device", "crops", "val_crops", "candidates", "candidate_crops", "images",
         "weights_dir")  # fmt: skip
 OF_CROPS = (BestMetric.ranking_accuracy, BestMetric.retrieval_at_1)  # the others are of detected crops
 
@@ -60,7 +62,7 @@ class Training:
         self.accelerator = make_accelerator(config)
         self.stop = StopSignal()
         torch.manual_seed(config.seed)
-        crops = read_crops(config.crops)
+        crops = read_crops(config.crops) if config.images is None else read_annotated(config.crops, config.images)
         self.val_crops = None if config.val_crops is None else read_crops(config.val_crops, "val_crops")
         self.detected = _detected(config, crops.policy)
         model, self.processor, self.template = _start(config, sorted(set(crops.captions)))
@@ -223,6 +225,8 @@ class Training:
 
 def _check(config: TrainConfig) -> None:
     """InputError for values that cannot be meant."""
+    if config.images is not None and not (isinstance(config.crops, str) and Path(config.crops).is_file()):
+        raise InputError(f"crops: {config.crops}: with images= it must be the annotation file of those images")
     whole = {"batch.size": config.batch.size, "batch.micro": config.batch.micro, "epochs": config.epochs}
     for name, value in whole.items():
         if value is not None and value < 1:

@@ -105,6 +105,7 @@ class TrainConfig(WeightsConfig, RunConfig):
     """Settings of `siglip.train`."""
 
     crops: Any = MISSING  # crop set to train on, or a list of them: folder, published index, or a data set's hub name
+    images: str | None = None  # folder of images: crops is then their annotation file, and a warp sees around the boxes
     val_crops: Any = None  # crop set, or list, to rank after each epoch; null: none, as published
     candidates: str | None = None  # run of pipeline.export whose detected crops are ranked after each epoch as well
     candidate_crops: str | None = None  # with candidates: the same crops enlarged, see siglip.candidates; null: as cut
