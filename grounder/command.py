@@ -5,6 +5,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -23,6 +24,9 @@ _MACHINE_ERRORS = {
     errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EADDRINUSE, errno.EADDRNOTAVAIL,
     errno.EISDIR, errno.ENOTDIR, errno.EFBIG,
 }  # fmt: skip
+
+
+JOB = "${hydra.job.num}"
 
 
 def run_command(command: str, schema: type, run: Run, argv: Sequence[str] | None = None) -> None:
@@ -69,11 +73,13 @@ def _dispatch(command: str, schema: type, run: Run, words: list[str]) -> None:
     elif flags.multirun:
         compose_config(config_name, first_of_sweeps(flags.overrides), flags.config_dir)
         swept = sweep_words(config_name, flags.overrides, flags.config_dir)
-        folder = _multirun_folder(command, flags.overrides)
-        _hydra(
-            command, run, config_name, _multirun_words([w for w in words if w not in flags.overrides], swept, folder)
-        )
-        print_points(folder)
+        folder, each = _multirun_folders(command, flags.overrides)
+        began = time.time()
+        own = [w for w in words if w not in flags.overrides]
+        _hydra(command, run, config_name, _multirun_words(own, swept, folder, each))
+        if each != JOB:
+            (Path(folder) / "multirun.yaml").unlink(missing_ok=True)  # Hydra's, in a folder that is not the sweep's own
+        print_points(folder, each, began)
     elif flags.hydra_help or flags.info or flags.shell_completion or flags.cfg in {"hydra", "all"}:
         _hydra(command, run, config_name, words)
     else:
@@ -127,14 +133,21 @@ def execute(command: str, run: Run, config: DictConfig, words: Sequence[str]) ->
     return metrics
 
 
-def _multirun_folder(command: str, overrides: list[str]) -> str:
+def _multirun_folders(command: str, overrides: list[str]) -> tuple[str, str]:
+    """The folder of a multirun, and of each job below it: what a `${...}` of `run_dir` makes of its settings."""
     given = [w.partition("=")[2] for w in overrides if w.startswith("run_dir=")]
-    return given[-1] if given else f"runs/{command}/multirun/{time.strftime('%Y-%m-%d_%H-%M-%S')}"
+    if not given:
+        return f"runs/{command}/multirun/{time.strftime('%Y-%m-%d_%H-%M-%S')}", JOB
+    parts = given[-1].strip("'\"").split("/")
+    fixed = next((n for n, part in enumerate(parts) if "${" in part), len(parts))
+    if fixed == len(parts):
+        return given[-1], JOB
+    return "/".join(parts[:fixed]) or ".", "/".join([*parts[fixed:], JOB])
 
 
-def _multirun_words(flags: list[str], overrides: list[str], folder: str) -> list[str]:
-    """Hydra's words for a multirun, whose jobs become numbered run folders under one."""
-    own = [f"hydra.sweep.dir={folder}", "hydra.sweep.subdir=${hydra.job.num}", "hydra.output_subdir=null"]
+def _multirun_words(flags: list[str], overrides: list[str], folder: str, each: str) -> list[str]:
+    """Hydra's words for a multirun, whose jobs become numbered run folders."""
+    own = [f"hydra.sweep.dir={folder}", f"hydra.sweep.subdir='{each}'", "hydra.output_subdir=null"]
     rest = [w for w in overrides if not w.startswith("run_dir=")]
     return [*flags, *own, "hydra/job_logging=disabled", *rest]  # argparse wants all positional words together
 

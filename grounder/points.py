@@ -1,5 +1,6 @@
 """The table with which a multirun ends: what was varied, and what came of it."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -7,12 +8,19 @@ from core.errors import InputError
 from core.files import read_json
 from core.texts import on_terminal
 
+CLOCK_S = 1.0  # a file system's times may be whole seconds
 MOST_METRICS = 6  # columns; the rest stand in each point's metrics.json
 
 
-def print_points(folder: str) -> None:
-    """Print one line a point of the multirun in `folder`: its number, its own words, its state, its first metrics."""
-    points = [point for path in Path(folder).glob("*/run.json") if (point := _point(path)) is not None]
+def print_points(folder: str, each: str = "*", since: float = 0.0) -> None:
+    """Print one line a point of the multirun in `folder`: its number, its own words, its state, its first metrics.
+
+    each: the points' folders below it, with `${...}` for what differs. since: seconds of the epoch; older runs are not
+    of this multirun.
+    """
+    records = Path(folder).glob(re.sub(r"\$\{[^}]*\}", "*", each) + "/run.json")
+    found = [path for path in records if path.stat().st_mtime >= since - CLOCK_S]
+    points = [point for path in found if (point := _point(path)) is not None]
     if not points:
         return
     shared = set.intersection(*(set(words) for _, words, _, _ in points))

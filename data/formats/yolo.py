@@ -38,7 +38,7 @@ def recognises(source: Source) -> bool:
 
 def read(source: Source) -> Taken:
     """Every part; InputError for a broken YAML and for an image that is not there, faults for labels."""
-    tree = _tree(source.path)
+    tree = open_tree(source.path)
     taken = Taken()
     for part, places in tree.parts.items():
         if part == "train" or places != tree.parts.get("train"):
@@ -68,7 +68,8 @@ def _yaml(folder: Path) -> Path | None:
     return found[0] if len(found) == 1 else None
 
 
-def _tree(path: Path) -> DataYaml:
+def open_tree(path: Path) -> DataYaml:
+    """The parts and names of a data set, whichever of the three files says them."""
     if path.is_dir():
         if (path / "obj.data").is_file():
             return _darknet(path / "obj.data")

@@ -11,8 +11,8 @@ from core.errors import InputError
 from core.files import write_text
 from core.images import image_size
 from core.listing import list_images
+from data.formats.yolo import open_tree
 from data.labels import Label, label_path, read_labels
-from data.parts import read_data_yaml
 
 SHOWN = 3  # further files at fault that a message names
 
@@ -75,7 +75,7 @@ def read_tree(data: str) -> Tree:
 
     Raises InputError, which names the file and the line or field at fault, and how many more there are.
     """
-    given = read_data_yaml(Path(data).expanduser())
+    given = open_tree(Path(data).expanduser())
     given = replace(given, root=given.root.resolve())
     images: dict[str, list[Path]] = {}
     labels: dict[str, list[tuple[Label, ...]]] = {}

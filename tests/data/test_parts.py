@@ -165,3 +165,14 @@ def test_brackets_blanks_and_letters_beyond_ascii(tmp_path):
     root = tmp_path / "set [v1] (é ü)"
     put(root / "images/train/p 1.jpg", BOX)
     assert boxes(yaml(root)) == {"p 1.jpg": [PIXELS]}
+
+
+def test_a_folder_with_obj_data_is_trained_on_as_it_is_read(tmp_path):
+    """CVAT's YOLO 1.1: paths begin with data/, which is no folder of the archive."""
+    for n in range(3):
+        put(tmp_path / f"obj_train_data/d{n}.jpg", BOX, tmp_path / f"obj_train_data/d{n}.txt")
+    (tmp_path / "obj.names").write_text("drone\n")
+    (tmp_path / "train.txt").write_text("".join(f"data/obj_train_data/d{n}.jpg\n" for n in range(3)))
+    lines = ("classes = 1", "train = data/train.txt", "valid = data/train.txt", "names = data/obj.names")
+    (tmp_path / "obj.data").write_text("".join(f"{line}\n" for line in lines))
+    assert boxes(tmp_path) == {f"d{n}.jpg": [PIXELS] for n in range(3)}

@@ -177,6 +177,14 @@ def test_a_multirun_ends_with_a_table_of_its_points(capsys, tmp_path):
     assert told[-1] == f"results in {tmp_path}/many"
 
 
+def test_a_run_folder_named_by_what_varies_leaves_no_stray_one(capsys, tmp_path):
+    call("-m", "annotations=a.jsonl", "seed=3,4", f"run_dir={tmp_path}/many/x_${{seed}}")
+    assert sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.glob("many/*/*")) == [
+        "many/x_3/0", "many/x_4/1"]  # fmt: skip
+    assert sorted(path.name for path in (tmp_path / "many").iterdir()) == ["x_3", "x_4"]
+    assert "1      seed=4  done" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("typed", ["2025_11_28", "1e3", "true", "a=b", "[x]", "red, white", "it's x=3", "10"])
 def test_a_text_setting_is_what_was_typed(typed, capsys):
     call(f"annotations={typed}", "--cfg", "job")
