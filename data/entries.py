@@ -86,13 +86,13 @@ def parse_image_id(value: dict[str, Any], where: str) -> int | str | None:
 
 def parse_size(value: dict[str, Any], where: str) -> tuple[int, int] | None:
     """The image's `width` and `height` in pixels as the file says them; None where it does not say both."""
-    sides = value.get("width"), value.get("height")
-    if None in sides:
+    if value.get("width") is None or value.get("height") is None:
         return None
-    for name, side in zip(("width", "height"), sides, strict=True):
+    for name in ("width", "height"):
+        side = value[name]
         if isinstance(side, bool) or not isinstance(side, int | float) or side != side // 1 or side < 1:
             raise InputError(f"{where}: field '{name}': not a number of pixels but {_brief(side)}")
-    return int(sides[0]), int(sides[1])
+    return int(value["width"]), int(value["height"])
 
 
 def parse_list(value: dict[str, Any], where: str) -> list[Any]:

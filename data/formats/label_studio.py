@@ -81,7 +81,7 @@ def _type_of(value: Mapping[str, Any]) -> str:
 
 def _results(task: dict[str, Any], taken: Taken) -> list[dict[str, Any]]:
     """The results of the annotation of a task that counts."""
-    given = next((task[key] for key in SETS if isinstance(task.get(key), list)), [])
+    given: list[Any] = next((task[key] for key in SETS if isinstance(task.get(key), list)), [])
     said = [a for a in given if isinstance(a, dict) and not a.get("was_cancelled")]
     taken.note("cancelled annotations left out", len(given) - len(said))
     taken.note("further annotations of a task left out: one counts", max(0, len(said) - 1))
@@ -136,7 +136,7 @@ def _add(
             answers[str(result.get("from_name"))] = chosen[0]
         labels += [text for key, texts in value.items() if key.endswith("labels") for text in _texts(texts)]
         own += _texts((result.get("meta") or {}).get("text")) if isinstance(result.get("meta"), dict) else []
-    for category in labels or [None]:
+    for category in [*labels] or [""]:
         for caption in captions_of(source.captions, own, answers, category, where, taken):
             if gathering.caption(caption, where):
                 gathering.add(image, where, Annotation(caption, tuple(good)))

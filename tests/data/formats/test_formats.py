@@ -179,7 +179,7 @@ def changed(key, number, **fields):
 
 FAULTS = {
     "a box without area": (changed("annotations", 0, bbox=[1, 2, 0, 4]),
-                           "field 'annotations[0].bbox': [1, 2, 0, 4] has no area (1 fault in all, listed in out/faults.txt; faulty=skip"),
+                           "[0].bbox': [1, 2, 0, 4] has no area (1 fault in all, listed in out/faults.txt; "),
     "a box beyond the image": (changed("annotations", 0, bbox=[1400, 2, 9, 4]), "lies wholly outside the 1400 x 788"),
     "an unknown caption": (changed("annotations", 1, image_id=99), "field 'annotations[1].image_id': 99 is no caption"),
     "an id twice": (changed("images", 1, id=10), "field 'images.id': an id is missing or used twice"),
