@@ -18,6 +18,17 @@ from eval.sweep import ranked_rows, shown_columns
 from eval.tables import markdown, shown
 
 TOP_ROWS = 12  # of the sweep, before the fold
+SWEEP_EXTRAS = (
+    "chance",
+    "ceiling",
+    "AP",
+    "AP50",
+    "precision",
+    "recall",
+    "none_accuracy",
+    "target_accuracy",
+    "instance_f1",
+)
 SCRIPTS = ("data", "elements", "overlaps", "ways", "assignment", "answering", "figures", "views", "state", "selection",
            "card", "gallery", "enlarged", "sliders", "filters", "report")  # fmt: skip
 NEVER_OFFERED = "no target was offered"
@@ -172,6 +183,7 @@ def page(contents: Contents) -> str:
         measures=measures(contents),
         sweep_rows=ranked_rows(contents.sweep, contents.sweep_by),
         sweep_columns=shown_columns(contents.sweep, contents.sweep_by) if contents.sweep else [],
+        sweep_extras=set(SWEEP_EXTRAS),
         top_rows=TOP_ROWS,
         setting_link=lambda row: setting_link(row, contents.offers, answer="wrong"),
         made=time.strftime("%Y-%m-%d %H:%M"),
