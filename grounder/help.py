@@ -19,7 +19,8 @@ your own presets. Exit status: 0 done, 2 wrong use or bad input (one line says w
 
 def help_text(command: str, doc: str, schema: type, config: DictConfig, config_dir: str | None = None) -> str:
     """The whole help of one command; `config` holds the default values, `config_dir` a user's own presets."""
-    rows = list(settings_rows(schema, config))
+    everything = list(settings_rows(schema, config))
+    rows = [row for row in everything if not _is_anothers(command, row[0])]
     width = min(34, max((len(name) for name, _, _ in rows), default=0))
     usage = f"usage: python -m {command} key=value ..."
     same = f"       (grounder {command} is the same, also in a folder that has a {command.partition('.')[0]}/ of yours)"
@@ -30,9 +31,17 @@ def help_text(command: str, doc: str, schema: type, config: DictConfig, config_d
     groups += [
         f"  {group}=  {count} runs of the published log (docs/experiments.csv)" for group, count in _runs(command)
     ]
+    if len(rows) < len(everything):
+        lines.append(f"  ... and {len(everything) - len(rows)} that other commands are for; --cfg job shows them")
     if groups:
         lines += ["", "presets:", *groups]
     return "\n".join([*lines, "", _FOOT])
+
+
+def _is_anothers(command: str, setting: str) -> bool:
+    """Whether a setting that a shared preset brings along is of no use to this command."""
+    of_training = ".train." in f".{setting}" and not command.startswith("detector.train")
+    return of_training or setting.startswith("published.")
 
 
 def _comments(schema: type) -> dict[str, str]:

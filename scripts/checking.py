@@ -25,10 +25,10 @@ def check_chain(root: Path, steps: Sequence[Step], annotations: str | None, imag
 
 def _check_annotations(annotations: str, images: str | None) -> None:
     """Every entry, image and box, and that there is enough to hold some out."""
-    from data.captions import read_annotations
     from data.frames import frame_images, require_images
+    from data.sources import read_any
 
-    entries = read_annotations(annotations)
+    entries = read_any(annotations)
     if len(entries) < 2:
         raise InputError(f"{annotations}: {len(entries)} images; some must be held out, so two are the least")
     if not any(entry.targets for entry in entries):

@@ -37,8 +37,8 @@ from siglip.weights import find_scorer
 
 # Settings that change neither the weights nor the log, so that a run may go on with others.
 FREE = ("run_dir", "tracking", "allow_changes", "workers", "cache_gb", "save_every", "save_epochs", "probe",
-        "push_to_hub", "published", "device", "crops", "val_crops", "candidates", "candidate_crops", "images",
-        "weights_dir")  # fmt: skip
+        "push_to_hub", "published", "device", "decoding", "crops", "val_crops", "candidates", "candidate_crops",
+        "images", "weights_dir")  # fmt: skip
 OF_CROPS = (BestMetric.ranking_accuracy, BestMetric.retrieval_at_1)  # the others are of detected crops
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from omegaconf import MISSING
 
+from core.decoding import DecodingConfig
 from core.published import Published
 from core.runs import RunConfig
 from core.tracking import TrackingConfig
@@ -101,7 +102,7 @@ class LoraConfig:
 
 
 @dataclass
-class TrainConfig(WeightsConfig, RunConfig):
+class TrainConfig(DecodingConfig, WeightsConfig, RunConfig):
     """Settings of `siglip.train`."""
 
     crops: Any = MISSING  # crop set to train on, or a list of them: folder, published index, or a data set's hub name
