@@ -52,7 +52,7 @@ def _files(source: Source) -> dict[str, tuple[Path, Any]]:
 
 
 def _is_coco(value: Any) -> bool:
-    return isinstance(value, dict) and isinstance(value.get("images"), list) and "annotations" in value
+    return isinstance(value, dict) and {"images", "annotations"} <= value.keys()
 
 
 def _part(path: Path) -> str:
