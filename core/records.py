@@ -3,7 +3,7 @@
 import json
 import math
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -191,8 +191,9 @@ def _detection(value: Any, place: str) -> Detection:
     return Detection(image, box, value["score"])
 
 
-def write_detections(path: StrPath, detections: Iterable[Detection], image_ids: dict[str, int]) -> None:
-    """Write a COCO results file, a box a line; atomic. `image_ids` gives each file name its 1-based truth line.
+def write_detections(path: StrPath, detections: Iterable[Detection], image_ids: Mapping[str, int | str]) -> None:
+    """Write a COCO results file, a box a line; atomic. `image_ids` gives each file name the id that the truth
+    says, or its 1-based line there.
 
     An iterator of detections is never held whole: a large set's boxes at AP's confidence are a gigabyte of objects.
     """

@@ -91,6 +91,15 @@ class RunFolder:
                     self.parents.append(entry)
                 return
 
+    def restate(self, name: str, value: str) -> None:
+        """Write another value of a setting into `config.yaml`: what a file that was given has been read into."""
+        import yaml
+
+        path = self.path / "config.yaml"
+        if self.is_main and path.is_file():
+            settings = yaml.safe_load(path.read_text(encoding="utf-8")) | {name: value}
+            write_text(path, yaml.safe_dump(settings, sort_keys=False, allow_unicode=True))
+
     def close(self, metrics: dict[str, Any] | None) -> None:
         """Write `metrics.json` and the final `run.json`."""
         if self.is_main and metrics is not None:

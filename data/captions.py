@@ -95,8 +95,7 @@ def read_entries(path: StrPath) -> Iterator[tuple[int, Any]]:
         return
     coco = _coco_images(path)
     if coco is not None:
-        command = "data.read source" if coco and "caption" in coco[0] else "data.coco coco"
-        raise InputError(f"{path}: is a COCO file; {command}={path} makes an annotation file of it")
+        raise InputError(f"{path}: is a COCO file; data.read source={path} makes an annotation file of it")
     yield from read_jsonl(path)
 
 

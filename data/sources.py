@@ -3,21 +3,19 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from core.counting import count
 from core.errors import InputError
 from core.files import write_text
-from core.images import image_size
 from core.listing import image_path
 from core.runs import RunFolder
 from core.values import AnnotatedImage
 from data.captions import read_annotations, write_annotations
 from data.formats import described
-from data.formats.known import reader_of
 from data.formats.origins import check_captions
 from data.formats.source import Source
 from data.formats.taken import Taken
-from data.frames import sizes_differ
 from data.placing import spare_inputs
 
 SHOWN = 20  # faults that are printed; all of them stand in the run folder
@@ -37,6 +35,8 @@ def read_source(source: Source, wanted: str = "auto") -> Reading:
 
     Raises InputError for a source of no known form, and for one whose structure is broken.
     """
+    from data.formats.known import reader_of  # readers open images, which takes a moment to import
+
     check_captions(source.captions)
     form, reader = reader_of(source, wanted)
     taken: Taken = reader.read(source)
@@ -66,6 +66,9 @@ def _look(source: Source, taken: Taken) -> None:
 
 
 def _size_fault(image: AnnotatedImage, path: Path) -> str | None:
+    from core.images import image_size
+    from data.frames import sizes_differ
+
     try:
         size = image_size(path)
     except InputError as error:
@@ -119,39 +122,63 @@ def is_ours(path: str | Path) -> bool:
         return False
     if source.path.suffix.lower() == ".jsonl" or (source.is_text() and described.begins(source)):
         return True
+    from data.formats.known import reader_of
+
     try:
         return reader_of(source)[0] == "described"
     except InputError:
         return source.is_text() or source.path.stat().st_size == 0
 
 
-def annotation_file(given: str, folder: RunFolder, images: str | None = None, part: str | None = None) -> str:
-    """The annotation file that a source is, or the one that it becomes in the run folder: `annotations.jsonl`.
+def settle(config: Any, folder: RunFolder, faults: list[str] | None = None) -> None:
+    """Put annotation files in place of the sources that a command's settings name, and say so in its `config.yaml`.
 
-    part: which one is wanted of a source that has several; its file has that name. Raises InputError for faults, and
-    for several parts of which none is wanted.
+    The settings are `annotations` and `val`, or `truth`; a source of other tools is read into the run folder as
+    `annotations.jsonl` (`val_annotations.jsonl`). Of one with the parts `train` and `val` the settings of those names
+    take theirs. Folders of images that a source brings stand in for those that are not given. Raises InputError for
+    faults, unless they are collected, and for parts that no setting takes.
     """
-    if is_ours(given):
-        return given
-    reading = read_source(Source(Path(given), images=None if images is None else Path(images)))
-    refuse_faults(reading, folder.path, f"data.read source={given} faulty=skip leaves out what is at fault")
-    parts = reading.taken.parts
-    name = part if part in parts else next(iter(parts)) if len(parts) == 1 else None
-    if name is None:
-        raise InputError(f"{given}: has the parts {', '.join(parts)}; data.read source={given} makes one file of each")
-    path = folder.path / f"{name if part == name else 'annotations'}.jsonl"
+    has_val = hasattr(config, "val")
+    for name in [name for name in ("annotations", "truth", "val") if getattr(config, name, None) is not None]:
+        given = getattr(config, name)
+        if is_ours(given):
+            continue
+        where = "val_images" if name == "val" and getattr(config, "val_images", None) else "images"
+        images = getattr(config, where, None)
+        reading = read_source(Source(Path(given), images=None if images is None else Path(images)))
+        if faults is None:
+            refuse_faults(reading, folder.path, f"data.read source={given} faulty=skip leaves out what is at fault")
+        else:
+            faults += reading.taken.faults
+        wanted = ("val" if name == "val" else "train") if has_val else None
+        _put(config, folder, name, given, _part(given, reading.taken, wanted), reading)
+        if wanted == "train" and config.val is None and "val" in reading.taken.parts:
+            _put(config, folder, "val", given, "val", reading)
+        if folder.is_main:
+            tell(reading)
+
+
+def _part(given: str, taken: Taken, wanted: str | None) -> str:
+    """The part that is wanted, or the only one; InputError where there are others."""
+    if wanted in taken.parts:
+        return str(wanted)
+    if len(taken.parts) != 1:
+        raise InputError(f"{given}: has the parts {', '.join(taken.parts)}; data.read makes one file of each")
+    return next(iter(taken.parts))
+
+
+def _put(config: Any, folder: RunFolder, name: str, given: str, part: str, reading: Reading) -> None:
+    path = folder.path / ("val_annotations.jsonl" if name == "val" else "annotations.jsonl")
     spare_inputs(folder.path, [path.name], [given])
     folder.add_parent(given)
-    if folder.is_main:
-        tell(reading)
-        write_annotations(path, parts[name])
-        print(f"{given}: read into {path}")
-    return str(path)
-
-
-def parts_of(given: str) -> list[str]:
-    """The parts that a source other than ours has; none for an annotation file of ours."""
-    return [] if is_ours(given) else list(read_source(Source(Path(given))).taken.parts)
+    write_annotations(path, reading.taken.parts[part])  # by every process: each reads it next
+    places = {name: str(path)}
+    where = "val_images" if name == "val" else "images"
+    if part in reading.taken.folders and getattr(config, where, "") is None:
+        places[where] = str(reading.taken.folders[part])
+    for setting, value in places.items():
+        setattr(config, setting, value)
+        folder.restate(setting, value)
 
 
 def read_any(given: str | Path) -> list[AnnotatedImage]:
@@ -161,6 +188,4 @@ def read_any(given: str | Path) -> list[AnnotatedImage]:
     taken = read_source(Source(Path(given))).taken
     if taken.faults:
         raise InputError(taken.faults[0])
-    if len(taken.parts) != 1:
-        raise InputError(f"{given}: has the parts {', '.join(taken.parts)}; data.read makes one file of each")
-    return next(iter(taken.parts.values()))
+    return taken.parts[_part(str(given), taken, None)]

@@ -12,13 +12,14 @@ from core.files import sha256_file
 from core.runs import RunConfig, RunFolder
 from data.captions import read_annotations, read_lines, write_lines
 from data.placing import spare_inputs
+from data.sources import settle
 
 
 @dataclass
 class SplitConfig(RunConfig):
     """Settings of `data.split`."""
 
-    annotations: str = MISSING  # caption JSONL or JSON list
+    annotations: str = MISSING  # caption JSONL or JSON list, or labels of another tool
     val_fraction: float = 0.2  # int(fraction * images) go to validation; 0 trains on everything
     seed: int | None = None  # none: the last lines, as published; a number: images chosen by it
 
@@ -45,6 +46,7 @@ def run(config: SplitConfig, folder: RunFolder) -> dict[str, Any]:
     if not 0 <= config.val_fraction < 1:
         raise InputError(f"val_fraction: {config.val_fraction} is not at least 0 and below 1")
     spare_inputs(folder.path, ["train.jsonl", "val.jsonl"], [config.annotations])
+    settle(config, folder)
     images = read_annotations(config.annotations)
     lines = read_lines(config.annotations)
     chosen = set(val_places([image.image for image in images], config.val_fraction, config.seed))

@@ -11,6 +11,7 @@ from core.records import read_detections
 from core.runs import RunConfig, RunFolder
 from core.tracking import TrackingConfig
 from data.captions import read_annotations
+from data.sources import settle
 from eval.boxes.average_precision import Engine, twelve_numbers
 from eval.boxes.operating_point import (
     best_f1,
@@ -20,7 +21,7 @@ from eval.boxes.operating_point import (
     published_ratios,
     thinned,
 )
-from eval.boxes.table import BoxTable, detection_table, truth_table
+from eval.boxes.table import BoxTable, ImageIds, detection_table, truth_table
 from eval.tracked import tell
 
 
@@ -28,8 +29,9 @@ from eval.tracked import tell
 class CocoConfig(RunConfig):
     """Settings of `eval.coco`."""
 
-    truth: str = MISSING  # annotation file
+    truth: str = MISSING  # annotation file, or labels of another tool
     detections: str = MISSING  # COCO results file with every box, down to the lowest confidence
+    image_ids: ImageIds = ImageIds.auto  # what ids without file names are: id (of the truth), line, stem (file names')
     confidence: float = 0.25  # the operating point keeps boxes from this confidence on; AP uses all boxes
     nms_iou: float | None = None  # NMS at the operating point; null: none beyond what the file has been through
     match_iou: float = 0.5  # a box is right when it overlaps a free true one by at least this IoU
@@ -54,11 +56,12 @@ def judge_boxes(found: BoxTable, truth: BoxTable, config: CocoConfig) -> dict[st
 def run(config: CocoConfig, folder: RunFolder) -> dict[str, Any]:
     """Judge the file; `curves.json` holds precision, recall and F1 against confidence."""
     check_shares(config, ("confidence", "nms_iou", "match_iou"))
+    settle(config, folder)
     annotated = read_annotations(config.truth)
     truth = truth_table(annotated)
     if not len(truth):
         raise InputError(f"{config.truth}: holds no boxes, so there is nothing to find")
-    found = detection_table(read_detections(config.detections), annotated, config.detections)
+    found = detection_table(read_detections(config.detections), annotated, config.detections, config.image_ids)
     for path in (config.truth, config.detections):
         folder.add_parent(path)
     if not len(found):

@@ -5,7 +5,7 @@ import importlib.util
 from pathlib import Path
 
 COMMANDS = (
-    "data.read", "data.scenes", "data.split", "data.yolo", "data.coco", "data.crops", "data.merge", "data.noise",
+    "data.read", "data.scenes", "data.split", "data.yolo", "data.write", "data.crops", "data.merge", "data.noise",
     "data.check", "data.tfds",
     "detector.train", "detector.recipes", "detector.predict", "detector.export",
     "siglip.train", "siglip.evaluate", "siglip.candidates", "siglip.convert", "siglip.export", "siglip.bigvision",

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from chain_record import write_record  # beside this script, like the next
 from chain_steps import SIZES, Step, plan
-from checking import check_chain
+from checking import check_chain, read_labels
 from words import read_words, refuse
 
 from core.errors import InputError
@@ -34,9 +34,9 @@ def main() -> None:
     size = settings.pop("size", "demo")
     if size not in SIZES:
         refuse("chain", f"size: {size!r} is not one of {', '.join(SIZES)}")
-    given = settings.get("annotations"), settings.get("images")
-    steps = plan(SIZES[size], root, *given)
     try:
+        given = read_labels(root, settings.get("annotations"), settings.get("images")), settings.get("images")
+        steps = plan(SIZES[size], root, *given)
         check_chain(root, steps, *given)
     except InputError as error:
         refuse("chain", str(error))

@@ -1,6 +1,7 @@
 """What a chain's later steps would refuse, looked for before its first one begins."""
 
 import importlib
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,6 +9,23 @@ from chain_steps import Step  # beside this script
 
 from core.errors import InputError
 from core.files import write_text
+
+
+def read_labels(root: Path, annotations: str | None, images: str | None) -> str | None:
+    """The annotation file that the labels of another tool become, by `data.read`; a file of ours stays as it is."""
+    from data.read import main as read
+    from data.sources import is_ours
+
+    if annotations is None or is_ours(annotations):
+        return annotations
+    words = [f"source={annotations}", *([f"images={images}"] if images is not None else []), f"run_dir={root}/labels"]
+    print(f"read the labels\n    $ grounder data.read {shlex.join(words)}", flush=True)
+    read(words)
+    parts = sorted((root / "labels").glob("*.jsonl"))
+    if len(parts) != 1:
+        names = ", ".join(map(str, parts))
+        raise InputError(f"{annotations}: has several parts ({names}); annotations=FILE takes one of them")
+    return str(parts[0])
 
 
 def check_chain(root: Path, steps: Sequence[Step], annotations: str | None, images: str | None) -> None:

@@ -19,12 +19,17 @@ def run(config: CheckConfig, folder: RunFolder) -> dict[str, Any]:
     from core.files import write_json, write_text
     from data.check.findings import Findings, check_captions, check_entries, check_same_annotations, read_leniently
     from data.check.report import markdown
+    from data.sources import settle
 
     if not 0 <= config.near_bits <= 100:
         raise InputError(f"near_bits: {config.near_bits} is not between 0 and 100 (two unrelated images: about 128)")
     if config.workers < 1:
         raise InputError(f"workers: {config.workers} is not at least 1")
     findings = Findings()
+    faults: list[str] = []
+    settle(config, folder, faults)
+    for fault in faults:
+        findings.add("broken_entry", *fault.split(": ", 1))
     files = {"train": config.annotations, **({"val": config.val} if config.val is not None else {})}
     parts = {part: (path, read_leniently(path, findings)) for part, path in files.items()}
     for path, images in parts.values():

@@ -12,7 +12,7 @@ from core.runs import RunConfig
 class CheckConfig(DecodingConfig, RunConfig):
     """Settings of `data.check`."""
 
-    annotations: str = MISSING  # caption JSONL or JSON list; the training part when val is given
+    annotations: str = MISSING  # annotation file, or labels of another tool; the training part when val is given
     images: str | None = None  # folder of the images; without it only the annotation files are checked
     val: str | None = None  # annotation file of the validation part, to look for leaks
     val_images: str | None = None  # folder of the validation images; default the same as images

@@ -18,6 +18,7 @@ from data.cropset import INDEX, SET, Crop, crop_name, finish_set, write_index
 from data.frames import FramedImage, count_hanging, frame_images
 from data.journal import Done, open_journal, read_journal, work_through
 from data.placing import write_plain
+from data.sources import settle
 
 
 def plan_crops(images: Sequence[AnnotatedImage], suffix: str = ".png") -> list[Crop]:
@@ -50,6 +51,7 @@ def run(config: CropsConfig, folder: RunFolder) -> dict[str, Any]:
         raise InputError(f"quality: {config.quality} is not between 1 and 100")
     if config.workers < 1:
         raise InputError(f"workers: {config.workers} is not at least 1")
+    settle(config, folder)
     annotated = read_annotations(config.annotations)
     try:
         crops = plan_crops(annotated, config.format.value)

@@ -20,7 +20,7 @@ class Format(Enum):
 class CropsConfig(DecodingConfig, RunConfig):
     """Settings of `data.crops`."""
 
-    annotations: str = MISSING  # caption JSONL or JSON list
+    annotations: str = MISSING  # caption JSONL or JSON list, or labels of another tool
     images: str = MISSING  # folder of the images
     format: Format = Format.png  # png, exact; or jpeg, as published
     quality: int = 95  # of JPEG crops, 1 to 100

@@ -6,6 +6,7 @@ images' ids are kept, so that results which name images by them find their truth
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,7 @@ def _files(source: Source) -> dict[str, tuple[Path, Any]]:
 
 
 def _is_coco(value: Any) -> bool:
-    return isinstance(value, dict) and isinstance(value.get("images"), list) and "annotations" in value
+    return isinstance(value, dict) and {"images", "annotations"} <= value.keys()
 
 
 def _part(path: Path) -> str:
@@ -80,7 +81,10 @@ class _Reading:
             self._add(f"annotations[{number}]", entry)
         for number, entry in enumerate(self._images):
             self._add_absent(number, entry)
-        return self._gathering.images(str(self._path))
+        images = self._gathering.images(str(self._path))
+        if self._is_ours and all(image.id == image.line for image in images):
+            return [replace(image, id=None) for image in images]  # a file of ours without ids is so again
+        return images
 
     def _where(self, field: str) -> str:
         return f"{self._path}: field '{field}'"

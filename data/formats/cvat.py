@@ -11,12 +11,13 @@ from xml.etree import ElementTree
 
 from core.errors import InputError
 from core.values import Annotation
-from data.formats.origins import captions_of
+from data.formats.origins import CAPTION, captions_of
 from data.formats.source import Source
 from data.formats.taken import Gathering, Taken, size_of, whole
 
 ABOUT = "CVAT for images 1.1: an XML file of 'annotations' with 'image' elements"
 PARTS = {"train": "train", "valid": "val", "validation": "val", "val": "val", "test": "test"}
+ABSENT = "absent"  # the label of tags whose captions describe nothing in their image
 OTHERS = ("points", "cuboid", "skeleton", "tag")  # no boxes
 Corners = tuple[float, float, float, float]
 
@@ -66,10 +67,20 @@ def _add_image(gathering: Gathering, element: ElementTree.Element, where: str, s
         place = f"{where}.{shape.tag}[{number}]'"
         if image is None:
             taken.note("boxes left out with their images")
+        elif shape.tag == "tag" and shape.get("label") == ABSENT:
+            _add_absent(gathering, image, shape, place, taken)
         elif shape.tag in OTHERS:
             taken.note(f"shapes left out: {shape.tag} has no box")
         else:
             _add(gathering, image, shape, place, source, taken)
+
+
+def _add_absent(gathering: Gathering, image: str, tag: ElementTree.Element, where: str, taken: Taken) -> None:
+    """A caption that describes nothing in its image, as our own files say it."""
+    caption = next((a.text or "" for a in tag.findall("attribute") if a.get("name") == CAPTION), "")
+    if gathering.caption(caption, where):
+        gathering.add(image, where, Annotation(caption, ()))
+        taken.from_where(f"tags {ABSENT!r}")
 
 
 def _add(

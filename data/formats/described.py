@@ -1,5 +1,7 @@
 """Our own form, as described-flying-objects is published: a JSON list or JSON Lines of images with their captions."""
 
+import re
+
 from data.captions import read_annotations
 from data.formats.source import Source
 from data.formats.taken import Taken
@@ -20,7 +22,17 @@ def read(source: Source) -> Taken:
 
 
 def begins(source: Source) -> bool:
-    """Whether the beginning of a file is our form, without reading all of it."""
+    """Whether the first entry of a file is an image with annotations, by its beginning alone.
+
+    False also where the beginning does not tell: an entry whose `annotations` fill it before its `image` comes.
+    """
     with open(source.path, encoding="utf-8", errors="replace") as stream:
         head = stream.read(4096).lstrip("\ufeff \t\r\n[")
-    return head.startswith("{") and '"image"' in head.partition("}")[0].partition("[")[0]
+    keys, depth = set[str](), 0
+    for token in re.finditer(r'"((?:[^"\\]|\\.)*)"(\s*:)?|[\[{]|[\]}]', head):
+        if depth == 1 and token[2]:
+            keys.add(token[1])
+        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(token[0], 0)
+        if depth == 0:
+            break
+    return {"image", "annotations"} <= keys

@@ -21,6 +21,7 @@ from data.formats.taken import Gathering, Size, Taken, size_of, whole
 ABOUT = "Label Studio: JSON, a list of tasks with 'data' and 'annotations', or JSON-MIN"
 SHAPES = ("rectangle", "polygon", "ellipse")
 UPLOAD = re.compile(r"^[0-9a-f]{8}-")  # what it puts before the name of an uploaded file
+ABSENT = "absent"  # the text area whose captions describe nothing in their image
 SETS = ("annotations", "completions")
 
 
@@ -46,6 +47,10 @@ def read(source: Source) -> Taken:
         regions = _regions(results, taken)
         size = next((size for region in regions.values() if (size := _size(region))), None)
         image = gathering.image(name, f"{where}: field 'data'", size=size)
+        for caption in _absent(results) if image is not None else []:
+            if gathering.caption(caption, where):
+                gathering.add(str(image), where, Annotation(caption, ()))
+                taken.from_where(f"texts {ABSENT!r}")
         for key, region in regions.items():
             if image is None:
                 taken.note("boxes left out with their images")
@@ -53,6 +58,12 @@ def read(source: Source) -> Taken:
                 _add(gathering, image, region, f"{where}: field 'result {key}'", source, taken)
     taken.parts["annotations"] = gathering.images(str(source.path))
     return taken
+
+
+def _absent(results: Sequence[dict[str, Any]]) -> list[str]:
+    """The captions that describe nothing in their image, as our own files say it."""
+    values = [result.get("value") for result in results if result.get("from_name") == ABSENT]
+    return [text for value in values if isinstance(value, dict) for text in _texts(value.get("text"))]
 
 
 def _is_task(entry: Any) -> bool:
@@ -104,9 +115,9 @@ def _regions(results: Sequence[dict[str, Any]], taken: Taken) -> dict[str, list[
     for result in results:
         if not str(result.get("type")).startswith((*SHAPES, "brush", "keypoint", "video", "relation")):
             region = regions.get(str(result.get("id")))
-            if region is None:
+            if region is None and result.get("from_name") != ABSENT:
                 taken.note("answers about whole images left out: no box goes with them")
-            else:
+            elif region is not None:
                 region.append(result)
     return regions
 

@@ -8,6 +8,8 @@ from data.formats.taken import Taken
 # Attributes that hold captions in label tools, where nobody says which one does; letters of any case.
 ATTRIBUTES = ("caption", "description", "expression", "referring_expression", "sentence", "phrase", "text")
 ATTRIBUTE = "attributes."
+CAPTION = "caption"  # the attribute that we write
+STATE = ("occluded", "rotation", "track_id", "keyframe")  # what CVAT notes of every shape: no captions
 
 
 def check_captions(wanted: str) -> None:
@@ -39,7 +41,11 @@ def captions_of(
         origin, found = ATTRIBUTE + named, [attributes[named]]
     elif wanted in {"auto", "category"} and category is not None and category.strip():
         origin, found = "category", [category]
-        told = [name for name, text in attributes.items() if text.strip()] if wanted == "auto" else []
+        told = (
+            [name for name, text in attributes.items() if text.strip() and name not in STATE]
+            if wanted == "auto"
+            else []
+        )
         if told:
             names = ", ".join(sorted(told)[:5])
             taken.note(f"boxes have attributes that are not captions ({names}); captions=attributes.NAME takes one")

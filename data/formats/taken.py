@@ -114,17 +114,13 @@ class Gathering:
         return kept
 
     def images(self, where: str) -> list[AnnotatedImage]:
-        """The images with their captions; InputError for two ids alike in one image.
-
-        Images' ids that are their places in the file say nothing that the file does not, and are left out.
-        """
+        """The images with their captions; InputError for two ids alike in one image."""
         found = []
-        numbered = all(entry.id == line for line, entry in enumerate(self._images.values(), start=1))
         for line, (image, entry) in enumerate(self._images.items(), start=1):
             told = f"{where}, image {image}"
             refuse_equal_ids([annotation.id for annotation in entry.annotations], told)
             merged = merge_repeats(entry.annotations, told)
-            found.append(AnnotatedImage(image, merged, line, None if numbered else entry.id, entry.size))
+            found.append(AnnotatedImage(image, merged, line, entry.id, entry.size))
         return found
 
 

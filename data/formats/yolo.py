@@ -21,7 +21,7 @@ from data.formats.source import Source
 from data.formats.taken import Taken
 from data.frames import frame_image
 from data.labels import label_box, label_lines, label_path, parse_label
-from data.parts import DataYaml, read_data_yaml
+from data.parts import TARGET, DataYaml, read_data_yaml
 
 ABOUT = "YOLO: a folder with data.yaml (Ultralytics, Roboflow), obj.data (CVAT) or classes.txt (Label Studio)"
 YAML = (".yaml", ".yml")
@@ -120,7 +120,7 @@ def _read_labels(
         return AnnotatedImage(name, (), line)
     width, height = image_size(image)
     pending: dict[str, list[Box]] = {}
-    if recorded is not None:
+    if recorded is not None and list(names.values()) == [TARGET]:  # else the classes say the captions
         framed = frame_image(path, recorded, (width, height))
         texts = label_lines(np.asarray(framed.boxes_xyxy), width, height)
         for text, target in zip(texts, recorded.targets, strict=True):

@@ -10,6 +10,7 @@ from data.captions import read_annotations, write_annotations
 from data.formats.yolo import read_tree
 from data.frames import count_hanging, frame_images
 from data.placing import spare_inputs
+from data.sources import settle
 from data.yolo.settings import YoloConfig
 from data.yolo.tree import finish_tree, prepare_tree, refuse_shared_labels, write_part
 
@@ -21,6 +22,7 @@ def run(config: YoloConfig, folder: RunFolder) -> dict[str, Any]:
     """
     if config.tree is not None:
         return _read_back(Path(config.tree), folder)
+    settle(config, folder)
     if config.annotations is None or config.images is None:
         missing = "annotations" if config.annotations is None else "images"
         raise InputError(f"{missing}: must be given: {missing}=...")

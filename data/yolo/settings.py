@@ -11,7 +11,7 @@ from data.placing import Place
 class YoloConfig(DecodingConfig, RunConfig):
     """Settings of `data.yolo`."""
 
-    annotations: str | None = None  # caption JSONL or JSON list of the training images
+    annotations: str | None = None  # caption JSONL or JSON list, or another tool's labels, of the training images
     images: str | None = None  # folder of the images
     val: str | None = None  # annotation file of the validation images
     val_images: str | None = None  # folder of the validation images; default the same as images

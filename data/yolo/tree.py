@@ -9,6 +9,7 @@
 `data.formats.yolo` reads one back.
 """
 
+import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -40,8 +41,12 @@ def prepare_tree(tree: Path) -> None:
     write_json(tree / MARK, {"complete": False})
 
 
-def write_part(tree: Path, part: str, framed: Sequence[FramedImage], how: Place) -> None:
-    """Write one part (`train`, `val`): images, labels and its annotations."""
+def write_part(tree: Path, part: str, framed: Sequence[FramedImage], how: Place, classes: Sequence[str] = ()) -> None:
+    """Write one part (`train`, `val`): images, labels and its annotations.
+
+    classes: the captions that are classes, a line a caption and target; without them there is the one class `target`.
+    """
+    kinds = {caption: str(number) for number, caption in enumerate(classes)}
     for entry in progress(framed, f"writing {part}"):
         if entry.path is None:
             raise ValueError(f"{entry.annotated.image}: a YOLO tree needs the image")
@@ -49,6 +54,10 @@ def write_part(tree: Path, part: str, framed: Sequence[FramedImage], how: Place)
         label = label_path(image)
         put_file(entry.path, image, how)
         lines = label_lines(entry.boxes_xyxy, entry.width, entry.height)
+        if kinds:
+            numbers = [line.partition(" ")[2] for line in lines]
+            pairs = zip(entry.annotated.pairs, entry.pair_places(), strict=True)
+            lines = [f"{kinds[caption]} {numbers[place]}" for (caption, _), place in pairs]
         write_plain(label, "".join(f"{line}\n" for line in lines).encode())
     (tree / "images" / part).mkdir(parents=True, exist_ok=True)
     write_annotations(tree / f"{part}.jsonl", [entry.annotated for entry in framed])
@@ -66,8 +75,10 @@ def refuse_shared_labels(part: str, framed: Sequence[FramedImage]) -> None:
         seen[stem] = entry.annotated.image
 
 
-def finish_tree(tree: Path, has_val: bool, record: dict[str, Any]) -> None:
+def finish_tree(tree: Path, has_val: bool, record: dict[str, Any], classes: Sequence[str] = ()) -> None:
     """Write `data.yaml` (paths relative to itself, so that a tree can be moved) and the record, last."""
     val = "images/val" if has_val else "images/train  # no validation file was given: these are the training images"
-    write_text(tree / "data.yaml", f"train: images/train\nval: {val}\nnames:\n  0: {TARGET}\n")
+    names = [json.dumps(name, ensure_ascii=False) for name in classes] or [TARGET]  # quoted as JSON is YAML
+    listed = "".join(f"  {number}: {name}\n" for number, name in enumerate(names))
+    write_text(tree / "data.yaml", f"train: images/train\nval: {val}\nnames:\n{listed}")
     write_json(tree / MARK, {"complete": True, **record})

@@ -3,6 +3,8 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,21 +69,35 @@ def truth_table(truth: Sequence[AnnotatedImage]) -> BoxTable:
     return make_table(image, boxes, np.ones(len(boxes)), len(truth))
 
 
+class ImageIds(Enum):
+    """What the image ids of detections without file names are."""
+
+    auto = "auto"
+    id = "id"
+    line = "line"
+    stem = "stem"
+
+
 def detection_table(
-    detections: Sequence[Detection], truth: Sequence[AnnotatedImage], path: str | os.PathLike[str]
+    detections: Sequence[Detection],
+    truth: Sequence[AnnotatedImage],
+    path: str | os.PathLike[str],
+    image_ids: ImageIds = ImageIds.auto,
 ) -> BoxTable:
     """Every found box, by its image's place in the truth.
 
-    A detection names its image, or gives the truth line where the file has no names. Raises InputError when it names
-    one that the truth does not have, with the count and the first names.
+    A detection names its image, or gives an id where the file has no names: the id that the truth carries, and where it
+    carries none, its line or the number in the file's name. Raises InputError for an id that can be read in two ways,
+    and when one is not of the truth, with the count and the first names.
     """
-    places: dict[str | int, int] = {entry.line or number: number - 1 for number, entry in enumerate(truth, start=1)}
-    places |= {entry.image: place for place, entry in enumerate(truth)}
+    names: dict[str | int, int] = {entry.image: place for place, entry in enumerate(truth)}
+    ids = list(dict.fromkeys(d.image for d in detections if d.image not in names))
+    places = names | (_places_of(ids, truth, path, image_ids) if ids else {})
     strangers = [d.image for d in detections if d.image not in places]
     if strangers:
-        names = list(dict.fromkeys(map(str, strangers)))
-        shown = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
-        what = f"{count(len(strangers), 'detection')} of {count(len(names), 'image')}"
+        unknown = list(dict.fromkeys(map(str, strangers)))
+        shown = ", ".join(unknown[:3]) + (", ..." if len(unknown) > 3 else "")
+        what = f"{count(len(strangers), 'detection')} of {count(len(unknown), 'image')}"
         raise InputError(f"{path}: {what} {'is' if len(strangers) == 1 else 'are'} not in the truth: {shown}")
     return make_table(
         [places[d.image] for d in detections],
@@ -89,3 +105,47 @@ def detection_table(
         [d.score for d in detections],
         len(truth),
     )
+
+
+def _places_of(
+    ids: Sequence[str | int], truth: Sequence[AnnotatedImage], path: str | os.PathLike[str], wanted: ImageIds
+) -> dict[str | int, int]:
+    """The places in the truth of images that are called by ids, by the one reading that all of the ids allow."""
+    keys: dict[ImageIds, list[str | int | None]] = {
+        ImageIds.id: [entry.id for entry in truth],
+        ImageIds.line: [entry.line or number for number, entry in enumerate(truth, start=1)],
+        ImageIds.stem: [_stem(entry.image) for entry in truth],
+    }
+    if wanted is ImageIds.auto and any(key is not None for key in keys[ImageIds.id]):
+        wanted = ImageIds.id  # the truth says what its images are called
+    if wanted is not ImageIds.auto:
+        return _by_key(keys[wanted], truth, path)
+    line, stem = ({key: place for place, key in enumerate(keys[which])} for which in (ImageIds.line, ImageIds.stem))
+    fitting = [reading for reading in (line, stem) if all(key in reading for key in ids)]
+    other = next((key for key in ids if len(fitting) > 1 and line[key] != stem[key]), None)
+    if other is not None:
+        raise InputError(
+            f"{path}: field 'image_id': {other} can be line {other} of the truth ({truth[line[other]].image}) or the "
+            f"number in a file name ({truth[stem[other]].image}); image_ids=line or image_ids=stem says which"
+        )
+    if fitting and fitting[0] is stem:
+        return _by_key(keys[ImageIds.stem], truth, path)
+    return {key: place for key, place in line.items() if key is not None}
+
+
+def _by_key(
+    keys: Sequence[str | int | None], truth: Sequence[AnnotatedImage], path: str | os.PathLike[str]
+) -> dict[str | int, int]:
+    """The places by their keys; InputError for one that two images have."""
+    places: dict[str | int, int] = {}
+    for place, key in enumerate(keys):
+        if key is not None and places.setdefault(key, place) != place:
+            first, second = truth[places[key]].image, truth[place].image
+            raise InputError(f"{path}: field 'image_id': {key} is the id of {first} and of {second} in the truth")
+    return places
+
+
+def _stem(name: str) -> str | int:
+    """The name of a file without its folders and suffix; a number where it is one, as YOLO's validation writes ids."""
+    stem = Path(name).stem
+    return int(stem) if stem.isdecimal() and stem.isascii() else stem

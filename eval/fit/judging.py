@@ -12,7 +12,7 @@ from core.cuts import CutConfig
 from core.errors import InputError
 from core.posterior import PosteriorWeights, posterior_features
 from core.store import CandidateStore
-from data.captions import read_annotations
+from data.sources import read_any
 from eval.fit.logit import Choices, fit_weights, gather
 from eval.fit.settings import FitConfig
 from eval.statistics import paired_difference
@@ -72,7 +72,7 @@ def _open(folder: str, truth: str, config: FitConfig) -> Tuning:
         raise InputError(f"{folder}: holds no scorer's embeddings, so there is nothing to weigh")
     detector = find_key(list(store.known("proposals")), config.detectors, "detectors")
     scorer = find_key(scorers, config.scorers, "scorers")
-    return Tuning(Sweeper(Replay(store, read_annotations(truth))), detector, scorer)
+    return Tuning(Sweeper(Replay(store, read_any(truth))), detector, scorer)
 
 
 def listed_truths(config: FitConfig) -> list[str]:

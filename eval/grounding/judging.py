@@ -8,6 +8,7 @@ from core.records import PredictedImage, read_predictions
 from core.runs import RunFolder
 from core.values import AnnotatedImage
 from data.captions import read_annotations
+from data.sources import settle
 from eval.answers.joining import score_keyed, score_positional
 from eval.answers.measures import grounding_metrics
 from eval.answers.outcomes import Outcome, outcome_row, write_outcomes
@@ -29,6 +30,8 @@ PROTOCOLS: dict[Protocol, Any] = {
 
 def judge(config: GroundingConfig, folder: RunFolder) -> dict[str, Any]:
     """Score the file and write `outcomes.jsonl`, one line a caption, beside the metrics."""
+    looked_at = config.truth
+    settle(config, folder)
     truth = read_annotations(config.truth)
     entries = read_predictions(config.predictions, config.box_format.value)
     for path in (config.truth, config.predictions):
@@ -36,7 +39,7 @@ def judge(config: GroundingConfig, folder: RunFolder) -> dict[str, Any]:
     outcomes = _scored(config, truth, entries)
     by_protocol = _by_protocol(config, outcomes)
     digests = {"truth_sha256": sha256_file(config.truth), "predictions_sha256": sha256_file(config.predictions)}
-    told = count_look(config.truth, digests["predictions_sha256"], folder.command, config.looks)
+    told = count_look(looked_at, digests["predictions_sha256"], folder.command, config.looks)
     if told:
         print(told)
     _tell_missing(outcomes)

@@ -39,7 +39,7 @@ class Protocol(Enum):
 class GroundingConfig(RunConfig):
     """Settings of `eval.grounding`."""
 
-    truth: str = MISSING  # annotation file; its captions are the denominator
+    truth: str = MISSING  # annotation file, or labels of another tool; its captions are the denominator
     predictions: str = MISSING  # prediction file, JSON Lines or a JSON list
     box_format: BoxFormat = BoxFormat.ltwh  # how the prediction file writes boxes
     duplicates: Duplicates = Duplicates.error  # a second prediction for an image's caption: refuse, or take one

@@ -11,6 +11,7 @@ from eval.report.settings import ReportConfig
 
 def run(config: ReportConfig, folder: RunFolder) -> dict[str, Any]:
     """Write `report.html`, `report.md`, `report.json` and `charts/*.png`, all from the same contents."""
+    from data.sources import settle
     from eval.answers.measures import FIGURES
     from eval.report.contents import Wanted, gather
     from eval.report.page import page, plain_text, summary
@@ -19,6 +20,7 @@ def run(config: ReportConfig, folder: RunFolder) -> dict[str, Any]:
     for found in {r.path for own in systems.values() for r in own}:
         folder.add_parent(found)
     title = config.title or " and ".join(systems)
+    settle(config, folder)
     wanted = Wanted(title, folder.path, config.images, config.truth, config.thumbnails, config.crops)
     contents = gather(systems, wanted)
     if config.png:

@@ -13,7 +13,7 @@ class ReportConfig(RunConfig):
     run: str | None = None  # run folder, or a folder of run folders, that the page is about
     runs: list[str] = field(default_factory=list)  # beside run: more of its folders; alone: systems to be compared
     images: str | None = None  # folder of the images; null: the export's
-    truth: str | None = None  # annotation file; null: the one that eval.grounding used
+    truth: str | None = None  # annotation file, or labels of another tool; null: the one that eval.grounding used
     title: str | None = None  # heading; null: the folder's name
     thumbnails: int = 2000  # images shown in the page, evenly over the set; of the others the boxes alone
     crops: int = 15  # candidates of an image that have a crop of their own in the page, the most confident

@@ -18,6 +18,7 @@ from core.progress import progress
 from core.runs import RunFolder
 from core.store import CandidateStore
 from data.captions import read_annotations
+from data.sources import settle
 from eval.answers.measures import CURVES, FIGURES
 from eval.ledger import count_look, ledger_path
 from eval.sweep.belonging import doubts
@@ -192,6 +193,7 @@ def published_table(rows: Sequence[dict[str, Any]]) -> str:
 def run(config: SweepConfig, folder: RunFolder) -> dict[str, Any]:
     """Write `sweep.json`, `sweep.csv`, `sweep.md` and `published.md`; heat maps and curves are the report's."""
     looks = _count_looks(config)
+    settle(config, folder)
     if config.by is not None and config.by not in FIGURES:
         raise InputError(f"by: {config.by!r} is not one of {', '.join(FIGURES)}")
     rows, sweeper = sweep(config)

@@ -17,7 +17,7 @@ class SweepConfig(RunConfig):
     """Settings of `eval.sweep`: each list is one axis, and every combination is tried."""
 
     candidates: str = MISSING  # folder candidates/ of pipeline.export
-    truth: str = MISSING  # annotation file with boxes
+    truth: str = MISSING  # annotation file with boxes, or labels of another tool
     confidence: list[float] = field(default_factory=lambda: [0.25])  # candidates below it go
     nms_iou: list[float] = field(default_factory=lambda: [0.5])  # of two boxes overlapping more, one goes
     max_det: list[int] = field(default_factory=lambda: [20])  # most candidates per view

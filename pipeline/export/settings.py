@@ -31,7 +31,7 @@ class SweepLists:
 class ExportConfig(PipelineConfig, WeightsConfig, RunConfig):
     """Settings of `pipeline.export`."""
 
-    annotations: str = MISSING  # caption file: its images and captions are asked; boxes may be absent
+    annotations: str = MISSING  # caption file, or labels of another tool; its captions are asked, boxes may be absent
     images: str = MISSING  # folder of the images
     candidates: str | None = None  # store to extend; null: candidates/ in the run folder
     sweep: SweepLists = field(default_factory=SweepLists)

@@ -20,6 +20,7 @@ from core.stages import Image
 from core.store import CandidateStore, image_digest
 from data.captions import CaptionedImage, read_annotations, read_captions
 from data.frames import frame_images, require_images
+from data.sources import settle
 from eval.answers.joining import score_keyed
 from eval.answers.measures import grounding_metrics
 from eval.tracked import tell
@@ -41,6 +42,7 @@ AP_CONFIDENCE, AP_MAX_DET = 0.001, 300
 
 def export(config: ExportConfig, folder: RunFolder) -> dict[str, Any]:
     """Fill the store, then write answers and detections from it; returns the metrics."""
+    settle(config, folder)
     captioned = read_captions(config.annotations)
     _check(config, captioned)
     share = Share.of_this_process(config.device)
@@ -70,7 +72,7 @@ def export(config: ExportConfig, folder: RunFolder) -> dict[str, Any]:
     store.write_set(digests, sizes)
     answers = Answers(store, pipeline, grounding, reranker, Path(config.images), digests, sizes, on_stage)
     write_predictions(folder.path / "predictions.jsonl", answers.all(captioned))
-    image_ids = {entry.image: entry.line for entry in captioned}
+    image_ids = {entry.image: entry.line if entry.id is None else entry.id for entry in captioned}
     write_detections(folder.path / "detections.json", _detections(store, pipeline, captioned, digests), image_ids)
     metrics = _metrics(captioned, folder, config)
     metrics |= {"stages": {stage: stage_times(times) for stage, times in spent.items()}}

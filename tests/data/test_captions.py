@@ -8,7 +8,7 @@ import pytest
 
 from core.errors import InputError
 from data.captions import read_annotations, read_captions, write_annotations
-from data.coco import main as coco_main
+from data.read import main as read_main
 from data.split import main as split_main
 
 ENTRY = {"image": "a.jpg", "annotations": [{"caption": "red drone", "bbox": [1, 2, 3, 4]}]}
@@ -183,14 +183,15 @@ def test_a_file_that_is_no_text_or_no_json(tmp_path, complaint, content, message
 
 def test_a_missing_file_and_a_folder_in_its_place(tmp_path, complaint):
     assert "none.jsonl: cannot be read: No such file" in complaint(split_main, "annotations=none.jsonl")
-    assert "cannot be read: Is a directory" in complaint(split_main, f"annotations={tmp_path}")
+    assert "has none of the forms that are read" in complaint(split_main, f"annotations={tmp_path}")
 
 
-def test_a_coco_file_is_pointed_to_its_command(tmp_path, complaint):
+def test_a_coco_file_is_pointed_to_its_command(tmp_path):
     coco = {"images": [], "annotations": [], "categories": []}
     (tmp_path / "a.json").write_text(json.dumps(coco, indent=1))
-    assert "data.coco coco=a.json" in complaint(split_main, "annotations=a.json")
-    coco_main(["coco=a.json", "run_dir=out"])
+    with pytest.raises(InputError, match="data.read source=.*a.json makes an annotation file"):
+        read_annotations(tmp_path / "a.json")
+    read_main(["source=a.json", "run_dir=out"])
     assert (tmp_path / "out" / "annotations.jsonl").read_text() == ""
 
 

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from data import coco, merge, noise, split, yolo
+from data import merge, noise, split, write, yolo
 
 CASES = {
     "train.jsonl": (split.main, ["annotations=d/train.jsonl"]),
     "val.jsonl": (yolo.main, ["annotations=a.jsonl", "val=d/val.jsonl", "images=images"]),
-    "coco.json": (coco.main, ["coco=d/coco.json"]),
+    "coco.json": (write.main, ["format=coco", "size=[9,9]", "annotations=d/coco.json"]),
     "annotations.jsonl": (noise.main, ["annotations=d/annotations.jsonl", "images=images", "grade=blur3"]),
     "./annotations.jsonl": (merge.main, ["sets=[a.jsonl,d/../d/annotations.jsonl]"]),
 }

@@ -13,13 +13,16 @@ from PIL import Image
 from core.images import write_image
 from core.values import AnnotatedImage, Annotation
 from data.captions import read_annotations, write_annotations
-from data.coco import coco_of, read_coco
 from data.crops import main as crops_main
 from data.cropset import Crop, CropSet, finish_set, read_crop_set
 from data.formats.yolo import read_tree
 from data.frames import frame_image, frame_images
 from data.noise import main as noise_main
 from data.placing import Place
+from data.sources import read_any
+from data.write.coco import coco_of
+from data.write.cvat import UNWRITABLE, cvat_of
+from data.write.label_studio import tasks_of
 from data.yolo import main as yolo_main
 from data.yolo.tree import finish_tree, prepare_tree, write_part
 
@@ -67,12 +70,34 @@ def test_caption_files(tmp_path, images, name):
     assert (tmp_path / name).read_bytes() == first
 
 
+@given(annotated, st.booleans())
+@same_folder
+def test_label_tools(tmp_path, images, by_caption):
+    """Label Studio's percents and CVAT's corners come back as the numbers they were, to nine decimals."""
+    framed = [frame_image("x", image, (WIDTH, HEIGHT)) for image in images]
+    (tmp_path / "tasks.json").write_text(json.dumps(tasks_of(framed, "/data/local-files/?d=", by_caption)))
+    sources = [tmp_path / "tasks.json"] if images else []
+    if images and not any(UNWRITABLE.search(a.caption) for image in images for a in image.annotations):
+        (tmp_path / "cvat.xml").write_text(cvat_of(framed, by_caption), encoding="utf-8")
+        sources.append(tmp_path / "cvat.xml")
+    for source in sources:
+        again = read_any(source)
+        assert [image.image for image in again] == [image.image for image in images]
+        for one, other in zip(again, images, strict=True):
+            found = {a.caption: a.boxes_ltwh for a in one.annotations}
+            assert found.keys() == {a.caption for a in other.annotations}
+            for annotation in other.annotations:
+                boxes = found[annotation.caption]
+                assert len(boxes) == len(annotation.boxes_ltwh)
+                assert np.allclose(boxes, annotation.boxes_ltwh, rtol=0, atol=1e-6)
+
+
 @given(annotated)
 @same_folder
 def test_coco(tmp_path, images):
     framed = [frame_image("x", image, (WIDTH, HEIGHT)) for image in images]
     (tmp_path / "coco.json").write_text(json.dumps(coco_of(framed)))
-    again = read_coco(tmp_path / "coco.json")
+    again = read_any(tmp_path / "coco.json")
     if all(len(a.boxes_ltwh) == 1 for image in images for a in image.annotations) and no_box_twice(images):
         assert again == images
         assert numbers(again) == numbers(images)

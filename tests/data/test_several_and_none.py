@@ -10,13 +10,14 @@ from core.images import read_image
 from core.pixels import crop_box
 from data.captions import read_annotations
 from data.check import main as check
-from data.coco import main as coco
 from data.crops import main as crops
 from data.cropset import read_crop_set
 from data.merge import main as merge
 from data.noise import main as noise
+from data.read import main as read
 from data.scenes import main as scenes
 from data.split import main as split
+from data.write import main as write
 from data.yolo import main as yolo
 from eval.boxes.table import truth_table
 
@@ -82,10 +83,10 @@ def test_labels_coco_and_counts_are_of_targets_and_come_back(drawn):
     assert [len(rows) for rows in labels] == [len(image.targets) for image in drawn]
     yolo(["tree=tree", "run_dir=back"])
     assert read_annotations("back/train.jsonl") == drawn
-    coco(["annotations=scenes/annotations.jsonl", "size=[320,200]", "run_dir=coco"])
+    write(["format=coco", "annotations=scenes/annotations.jsonl", "size=[320,200]", "run_dir=coco"])
     value = json.loads(Path("coco/coco.json").read_text())
     assert len(value["annotations"]) == targets == len(truth_table(drawn))
-    coco(["coco=coco/coco.json", "run_dir=again"])
+    read(["source=coco/coco.json", "run_dir=again"])
     for image, other in zip(read_annotations("again/annotations.jsonl"), drawn, strict=True):
         assert {(a.caption, *a.boxes_ltwh) for a in image.annotations} == {
             (a.caption, *a.boxes_ltwh) for a in other.annotations

@@ -62,7 +62,7 @@ def checked(tmp_path, write_jsonl):
         tmp_path / "val.jsonl",
         [
             line("p9.png", ("red drone", [90, 10, 50, 40])),
-            line("p10.png", ("green drone", [10, 10, 50, 40])),
+            line("p10.png", ("green drone", [10, 10, 50, 40])) | {"width": 800, "height": 480},
             line("p11.png", ("red drone", [7, 7, 50, 40])),
             line("p4.png", ("red drone", [99, 10, 88, 40])),
         ],
@@ -75,6 +75,7 @@ EXPECTED = {
     "broken_entry": ["train.jsonl line 4", "train.jsonl line 6", "train.jsonl line 12"],
     "missing_image": ["train.jsonl line 8"],
     "unreadable_image": ["train.jsonl line 9"],
+    "other_size": ["val.jsonl line 2"],
     "lost_levels": ["val.jsonl line 3 (p11.png)"],
     "unlisted_image": ["images", "images"],
     "repeated_image": ["train.jsonl line 7"],
@@ -107,6 +108,7 @@ def test_every_fault_is_found_and_nothing_else(checked):
     assert what["leak_content"] == "p9.png and p1.png (train.jsonl line 2)"
     assert what["missing_image"] == "images/none.png does not exist"
     assert "truncated" in what["unreadable_image"]
+    assert what["other_size"].startswith("labelled at 800 x 480, but p10.png is ")
     assert what["lost_levels"] == "uses 0.39 % of its range: 256 levels become 2"
     assert what["caption_only_in_val"] == "'green drone': 1 boxes"
     assert sorted(i["what"] for i in checked["findings"]["unlisted_image"]) == ["p5.png", "p7.png"]

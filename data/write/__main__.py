@@ -1,0 +1,3 @@
+from data.write import main
+
+main()
