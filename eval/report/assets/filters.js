@@ -34,15 +34,23 @@ const filters = (() => {
       `${name} ${Number.isFinite(low) ? fixed(low, 3) : "…"} to ${Number.isFinite(high) ? fixed(high, 3) : "…"} ✕`));
   }
 
-  function show(captions, now, before) {
+  let timer = 0;
+
+  function showFacets(now, before) {
+    clearTimeout(timer);
     const had = document.activeElement?.form === form ? document.activeElement.name : null;
     document.getElementById("facets").replaceChildren(...FACETS.map((name) => facet(name, now, before)).filter(Boolean), ...rangeChips());
+    if (had && form.elements[had]) form.elements[had].focus();
+  }
+
+  function show(captions, now, before, is_moving) {
+    clearTimeout(timer);
+    if (is_moving) timer = setTimeout(() => showFacets(now, before), 200); else showFacets(now, before);
     form.elements.sort.value = state.sort;
     form.elements.down.checked = state.down;
     if (document.activeElement !== form.elements.words) form.elements.words.value = state.words;
     document.getElementById("count").textContent = `${captions.length} of ${numCaptions} captions`;
     document.getElementById("clear").hidden = !(Object.keys(state.facets).length || Object.keys(state.ranges).length || state.words);
-    if (had && form.elements[had]) form.elements[had].focus();
   }
 
   async function copy() {
@@ -56,7 +64,7 @@ const filters = (() => {
 
   if (form) {
     form.addEventListener("submit", (event) => event.preventDefault());
-    form.elements.words.addEventListener("input", () => { state.words = form.elements.words.value; history.replaceState(null, "", addressOf({})); refresh(); });
+    form.elements.words.addEventListener("input", () => { state.words = form.elements.words.value; history.replaceState(null, "", addressOf({})); refresh(true); });
     form.elements.sort.addEventListener("change", () => go({ sort: form.elements.sort.value }));
     form.elements.down.addEventListener("change", () => go({ down: form.elements.down.checked }));
     document.getElementById("clear").addEventListener("click", () => go({ facets: {}, ranges: {}, words: "" }));

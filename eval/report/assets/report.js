@@ -16,7 +16,8 @@ function ownFigures(run) {
   return knownFigures.get(run);
 }
 
-function refresh() {
+// is_moving: a slider is under a hand, so that the counts of the filters may follow a little later.
+function refresh(is_moving = false) {
   const run = store.runs[state.run], setting = movedSetting(run);
   const own = offersOf(run) ? ownFigures(run) : null, began = performance.now();
   const now = viewOf(run, setting), figures = setting ? figuresOf(now.told, offersOf(run)) : null, spent_ms = performance.now() - began;
@@ -24,10 +25,11 @@ function refresh() {
   const captions = selected(now, before), titles = setting ? ["as it was", "what if"] : before ? [store.runs[0].name, run.name] : [null];
   sliders.show(run, own, figures, spent_ms);
   gallery.show(captions, before ? [before, now] : [now], titles);
-  filters.show(captions, now, before);
+  filters.show(captions, now, before, is_moving);
   const whose = document.getElementById("whose");
   if (whose) whose.value = String(state.run);
   enlarged.follow();
+  document.documentElement.dataset.shownMs = (performance.now() - began).toFixed(2);
 }
 
 if (store && document.getElementById("cards")) {

@@ -11,7 +11,7 @@ const sliders = (() => {
     if (value === ownSetting(store.runs[state.run])[name]) delete setting[name];
     state.setting = setting;
     soon(() => history.replaceState(null, "", addressOf({})));
-    refresh();
+    refresh(true);
   }
 
   let timer = 0;

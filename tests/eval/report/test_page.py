@@ -1,12 +1,14 @@
 """The report's page in headless Chromium: every caption in reach, every number a link, sliders against sweeps."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from core.choosing import ChoosingConfig, ChoosingMethod, Combining, Select
-from core.cuts import CutConfig
+from core.cuts import CutConfig, candidates_of
+from core.pixels import pixel_boxes
 from core.store import CandidateStore
 from data.captions import read_annotations
 from eval.report import main
@@ -143,3 +145,57 @@ def test_cards_follow_the_settings(made, report):
     assert broken > 0
     number = sum(len(entry.annotations) for entry in read_annotations(made / "truth.jsonl"))
     assert round((figures["exact_share"] - report.figures()["exact_share"]) * number) == fixed - broken
+
+
+@pytest.mark.parametrize(
+    ("made_with", "cut", "settings"),
+    [
+        ({"num_views": 2}, CutConfig(0.3, 0.5, 20), [{"weight": 0.3}, {"above": 0.4, "select": "above"}]),  # fused
+        ({}, CutConfig(0.3, 0.5, 20, vote_iou=0.6), [{"weight": 0.3, "combine": "posterior"}]),  # boxes moved by votes
+        ({"sigmoid": False}, CutConfig(0.3, 0.5, 20), [
+            {"confidence": 0.61, "combine": "product", "weight": 0.4}, {"confidence": 0.5, "absent_below": 2.5},
+            {"select": "above", "above": -1.5}]),
+    ],
+)  # fmt: skip
+def test_other_kinds_of_stores_answer_as_the_sweep_does(made_up, runs, page, tmp_path, made_with, cut, settings):
+    """Several views and votes keep the run's own cuts; raw logits are compared in single precision, as numpy does."""
+    store, truth = made_up.store(tmp_path, num_images=20, **made_with)
+    runs.draw_images(read_annotations(truth)[:2], tmp_path / "images", made_up.size)
+    embed_moved(made_up, store, truth, cut)
+    more = "" if cut.vote_iou is None else f"vote_iou: {cut.vote_iou}\n"
+    runs.export(made_up, store, truth, tmp_path / "run", tmp_path / "images", cut, more=more)
+    main([f"run={tmp_path}/run", f"run_dir={tmp_path}/report", "png=false"])
+    page.visit(tmp_path / "report/report.html")
+    is_fixed = bool(cut.vote_iou) or "num_views" in made_with
+    assert page.ask("!document.querySelector('#settings').elements.confidence") == is_fixed
+    sweeper = Sweeper(Replay(store, read_annotations(truth)))
+    for moved in [{}, *settings]:
+        page.ask("document.querySelector('#settings [type=reset]').click()")
+        for name, value in moved.items():
+            if name == "absent_below":
+                page.put("absent", True)
+            page.put(name, value)
+        choosing = ChoosingConfig(
+            confidence_weight=moved.get("weight", 0.0), combine=Combining[moved.get("combine", "sum")],
+            select=Select[moved.get("select", "best")], above=moved.get("above", 0.5),
+            absent_below=moved.get("absent_below"))  # fmt: skip
+        own = replace(cut, confidence=moved.get("confidence", cut.confidence))
+        row, told = sweeper.figures(SystemPoint("*", own, "detectorkey", "none-scorerkey", choosing)), page.figures()
+        assert told == {name: row[name] for name in told}, moved
+        assert "accuracy" in told
+    assert page.complaints() == []
+
+
+def embed_moved(made_up, store, truth, cut):
+    """Score the crops of boxes that no proposal has: those that votes moved."""
+    draw, annotated = np.random.default_rng(3), read_annotations(truth)
+    digests = store.find_digests([entry.image for entry in annotated])
+    for entry in annotated:
+        found = candidates_of(store.read_views("detectorkey", digests[entry.image]), cut)
+        pixels = pixel_boxes(found.boxes_xyxy, *made_up.size)
+        known, vectors = store.read_embeddings("none-scorerkey", digests[entry.image])
+        fresh = [box for box in pixels.tolist() if box not in known.tolist()]
+        if fresh:
+            drawn = draw.normal(size=(len(fresh), vectors.shape[1])).astype(np.float32)
+            drawn /= np.linalg.norm(drawn, axis=1, keepdims=True)
+            store.add_embeddings("none-scorerkey", digests[entry.image], np.asarray(fresh, np.int32), drawn)
