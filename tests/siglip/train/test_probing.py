@@ -84,7 +84,7 @@ def test_every_published_list_passes_and_is_told(name, begin):
 def test_broken_images_stop_before_the_first_step(name, begin):
     recipe, spoil, told = BROKEN[name]
     training = begin(recipe)
-    training.images._augment = Spoilt(training.images.recipe, spoil)
+    training.images._augment = Spoilt(training.images.rest, spoil)
     with pytest.raises(RecipeNotLiveError, match=told):
         training.run()
     assert training.step == 0
