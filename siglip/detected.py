@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.cuts import CutConfig
+from core.decoding import DecodingConfig, use_decoding
 from core.errors import InputError
 from core.images import read_image
 from core.listing import image_path
@@ -69,6 +70,7 @@ def read_detected(path: str, annotations: str | None = None, images: str | None 
     key = find_key(list(store.known("proposals")), detectors, "detectors")
     replayed = Replay(store, truth).images(key)
     cuts = typed(settings, CutConfig, run)
+    use_decoding(typed(settings, DecodingConfig, run).decoding, override=False)  # as the detector saw the images
     boxes = [image.candidates(cuts).boxes_xyxy for image in replayed]
     if not any(len(b) for b in boxes):
         raise InputError(f"{path}: holds no candidate in any image of {truth_file}")

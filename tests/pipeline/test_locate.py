@@ -95,3 +95,26 @@ def test_a_caption_wider_than_the_image_takes_more_lines():
     assert three.shape == (134, 200, 3)
     assert (three[84:, :, 0] > 200).any(axis=1).sum() > 20  # written in the further lines too
     assert not (three[50:, -3:] > 30).any()  # and nowhere over the edge
+
+
+def test_a_run_remembers_how_its_images_were_decoded(exported, tmp_path, monkeypatch):
+    """A system of thermal images that were stretched is served, packed and located with so."""
+    import os
+    import shutil
+
+    from pipeline.opening import open_pipeline, stored_config
+
+    monkeypatch.setenv("GROUNDER_DEPTH", "high_byte")  # so that what is set here is put back
+    monkeypatch.delenv("GROUNDER_DEPTH")
+    run = tmp_path / "run"
+    shutil.copytree(exported, run, ignore=shutil.ignore_patterns("candidates"))
+    settings = (run / "config.yaml").read_text()
+    assert "  depth: null\n" in settings
+    (run / "config.yaml").write_text(settings.replace("  depth: null\n", "  depth: stretch\n"))
+    assert stored_config(str(run)).decoding.depth.value == "stretch"
+    monkeypatch.setattr("pipeline.opening.build_pipeline", lambda config: config)
+    open_pipeline(str(run))
+    assert os.environ["GROUNDER_DEPTH"] == "stretch"
+    monkeypatch.setenv("GROUNDER_DEPTH", "high_byte")  # a command's own setting goes before
+    open_pipeline(str(run))
+    assert os.environ["GROUNDER_DEPTH"] == "high_byte"
