@@ -64,7 +64,7 @@ STAGES = {  # an epoch's megapixels through the network: 123 at 640x384, 471 at 
 RATES = ("1e-3", "2e-3")  # each scorer takes the one that ranks the tuning scenes' own crops better
 LISTS = {"confidence": [0.05, 0.1, 0.25, 0.5], "nms_iou": [0.1, 0.3, 0.5, 0.7], "max_det": [10, 20]}
 CHOICES: dict[str, list[Any]] = {"method": list(ChoosingMethod), "confidence_weight": [0.0, 0.1, 0.3, 0.5],
-                                 "combine": list(Combining)}  # fmt: skip
+                                 "combine": [Combining.sum, Combining.product]}  # fmt: skip
 PUBLISHED_CUTS = CutConfig(confidence=0.1, nms_iou=0.1, max_det=10)
 TUNE_PARTS, VAL_PARTS = [f"tune_{grade}" for grade in TUNE_GRADES], [f"val_{grade}" for grade in GRADES]
 STEPS = (*SCORERS, "settings", "choosing")

@@ -177,7 +177,7 @@ def test_captions_without_boxes_are_answered_and_not_scored(export, system, tmp_
         ),
         (["detector=nowhere.pt"], "nowhere.pt"),
         (["scorer=nowhere/x"], "scorer: nowhere/x: not here"),
-        (["images=nowhere"], "image_0.jpg: cannot be read"),
+        (["images=nowhere"], "image_0.jpg does not exist"),
         (["confidense=0.1"], "the nearest is 'confidence'"),
         (["confidence=25"], "confidence: 25.0 is not within 0..1"),
         (["fusion.wbf_iou=-1"], "fusion.wbf_iou: -1.0 is not within 0..1"),
