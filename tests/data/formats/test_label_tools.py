@@ -201,7 +201,8 @@ def test_json_min_uploads_polygons_and_turned_boxes_of_label_studio():
     Path("l.json").write_text(json.dumps(tasks))
     read(["source=l.json", "images=flat", "run_dir=out"])
     found = written("out/annotations.jsonl")
-    assert list(found) == ["a.png", "b.png", "empty.png"]
+    assert list(found) == ["a.png", "b.png"]  # the third was cancelled: nobody says that nothing is there
+    assert json.loads(Path("out/metrics.json").read_text())["notes"]["tasks left out: nobody has labelled them"] == 1
     assert found["b.png"] == {"the jet that lands": [(20, 10, 20, 20)], "jet": [(8, 10, 32, 50)]}
     value = {"x": 25, "y": 50, "width": 50, "height": 25, "rectanglelabels": ["jet"], "original_width": 80,
              "original_height": 100}  # fmt: skip
@@ -287,6 +288,17 @@ def test_a_size_that_disagrees_is_found_by_what_reads_the_file_later(complaint):
     assert "line 1: field 'width': labelled at 256 x 192, but batch 1/a.png is 128 x 96" in said
     check(["annotations=out/annotations.jsonl", "images=images", "run_dir=check"])
     assert json.loads(Path("check/metrics.json").read_text())["other_size"] == 1
+
+
+def test_labels_of_an_image_that_exif_turns_and_boxes_beyond_it(complaint):
+    value = coco("plain")
+    value["images"][0] |= {"width": 96, "height": 128}
+    value["annotations"][2]["bbox"] = [80, 10, 5, 5]
+    Path("c.json").write_text(json.dumps(value))
+    complaint(read, "source=c.json", "images=images", "run_dir=out")
+    beyond, turned = Path("out/faults.txt").read_text().splitlines()
+    assert "field 'annotations[2].bbox': [80, 10, 5, 5] lies wholly outside the 80 x 100 image" in beyond
+    assert turned.endswith("(its EXIF turns it, and the labels were drawn on it unturned)")
 
 
 def test_captions_come_from_where_they_are_said_to(complaint):
