@@ -1,6 +1,6 @@
 """Annotations of any form that is known, for every command: read, checked against the images, and written as ours."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,8 +30,8 @@ class Reading:
     taken: Taken
 
 
-def read_source(source: Source, wanted: str = "auto") -> Reading:
-    """Read a source of any known form and look at its images where their folder is known.
+def read_source(source: Source, wanted: str = "auto", look: bool = True) -> Reading:
+    """Read a source of any known form and, if wanted, look at its images where their folder is known.
 
     Raises InputError for a source of no known form, and for one whose structure is broken.
     """
@@ -40,29 +40,48 @@ def read_source(source: Source, wanted: str = "auto") -> Reading:
     check_captions(source.captions)
     form, reader = reader_of(source, wanted)
     taken: Taken = reader.read(source)
-    if source.images is not None:
-        _look(source, taken)
+    for part in taken.parts:
+        if part not in taken.folders and (folder := _folder_of(source, part, taken.parts[part])) is not None:
+            taken.folders[part] = folder
+        if look:
+            _look(source, part, taken)
     taken.faults = list(dict.fromkeys(taken.faults))
     return Reading(form, taken)
 
 
-def _look(source: Source, taken: Taken) -> None:
-    """Count images that are not there, and leave out those that are not of the size they were labelled at."""
-    folder = Path(str(source.images))
+def _folder_of(source: Source, part: str, images: Sequence[AnnotatedImage]) -> Path | None:
+    """Where a part's images lie in or beside its source: the first usual place that has the first of them."""
+    root = source.path if source.path.is_dir() else source.path.parent
+    roots = [root, root.parent] if root.name.lower() == "annotations" else [root]
+    inner = (".", "images", f"images/{part}", part, f"{part}/images", "JPEGImages", "images/default")
+    places = [root / name for root in roots for name in inner] if images else []
+    return next((place for place in places if image_path(place, images[0].image).is_file()), None)
+
+
+def _look(source: Source, part: str, taken: Taken) -> None:
+    """Count a part's images that are not there, and leave out those that are not of the size they were labelled at."""
+    folder = source.images or taken.folders.get(part)
+    if folder is None:
+        return
     missing: list[str] = []
-    for part, images in taken.parts.items():
-        kept = []
-        for image in images:
-            path = image_path(folder, image.image)
-            if not path.is_file():
-                missing.append(image.image)
-            elif image.size is not None and (fault := _size_fault(image, path)):
-                taken.faults.append(f"{source.path}: image {image.image}: field 'width': {fault}")
-                continue
-            kept.append(image)
-        taken.parts[part] = kept
+    kept = []
+    for image in taken.parts[part]:
+        path = _path_of(image.image, folder, taken.folders.get(part))
+        if not path.is_file():
+            missing.append(image.image)
+        elif image.size is not None and (fault := _size_fault(image, path)):
+            taken.faults.append(f"{source.path}: image {image.image}: field 'width': {fault}")
+            continue
+        kept.append(image)
+    taken.parts[part] = kept
     names = sorted(dict.fromkeys(missing))
     taken.note(f"images are not in {folder}, first {names[0] if names else ''}", len(names))
+
+
+def _path_of(image: str, folder: Path, other: Path | None) -> Path:
+    """An image's place in the folder that was given, or else in its part's own."""
+    path = image_path(folder, image)
+    return path if path.is_file() or other is None else image_path(other, image)
 
 
 def _size_fault(image: AnnotatedImage, path: Path) -> str | None:
@@ -145,7 +164,8 @@ def settle(config: Any, folder: RunFolder, faults: list[str] | None = None) -> N
             continue
         where = "val_images" if name == "val" and getattr(config, "val_images", None) else "images"
         images = getattr(config, where, None)
-        reading = read_source(Source(Path(given), images=None if images is None else Path(images)))
+        folder_of_images = None if images is None else Path(images)
+        reading = read_source(Source(Path(given), images=folder_of_images), look=images is not None)
         if faults is None:
             refuse_faults(reading, folder.path, f"data.read source={given} faulty=skip leaves out what is at fault")
         else:
@@ -156,6 +176,10 @@ def settle(config: Any, folder: RunFolder, faults: list[str] | None = None) -> N
             _put(config, folder, "val", given, "val", reading)
         if folder.is_main:
             tell(reading)
+            used = {wanted, "val" if wanted == "train" else wanted}
+            others = [part for part in reading.taken.parts if part not in used and len(reading.taken.parts) > 1]
+            if others:
+                print(f"{given}: left out here: {', '.join(others)}; data.read makes a file of each part")
 
 
 def _part(given: str, taken: Taken, wanted: str | None) -> str:
@@ -185,7 +209,7 @@ def read_any(given: str | Path) -> list[AnnotatedImage]:
     """The images of a source of any known form, without writing anything; InputError for faults and several parts."""
     if is_ours(given):
         return read_annotations(given)
-    taken = read_source(Source(Path(given))).taken
+    taken = read_source(Source(Path(given)), look=False).taken
     if taken.faults:
         raise InputError(taken.faults[0])
     return taken.parts[_part(str(given), taken, None)]

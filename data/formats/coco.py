@@ -117,7 +117,7 @@ class _Reading:
         except (TypeError, ValueError, KeyError) as error:
             self._taken.faults.append(f"{self._where(f'{field}.segmentation')}: cannot be read ({error})")
             return
-        good = self._gathering.good([box], [where], None)
+        good = self._gathering.good([box], [where], self._gathering.size(image))
         category = self._categories.get(str(entry.get("category_id")))
         said = [*_texts(entry.get("caption")), *_texts(entry.get("captions"))]
         attributes = texts(entry.get("attributes"))

@@ -93,7 +93,9 @@ def _add(
         return
     if shape.tag != "box" or float(shape.get("rotation") or 0):
         taken.note("boxes drawn round polygons, masks, ellipses or turned boxes")
-    good = gathering.good([(whole(left), whole(top), whole(right - left), whole(bottom - top))], [where], None)
+    good = gathering.good(
+        [(whole(left), whole(top), whole(right - left), whole(bottom - top))], [where], gathering.size(image)
+    )
     attributes = {str(a.get("name")): a.text or "" for a in shape.findall("attribute")}
     if good:
         for caption in captions_of(source.captions, (), attributes, shape.get("label"), where, taken):

@@ -3,6 +3,7 @@
 from types import ModuleType
 
 from core.errors import InputError
+from core.files import read_json, read_jsonl
 from data.formats import coco, cvat, described, dior_rsvg, label_studio, mdetr, voc, vrsbench, yolo
 from data.formats.source import Source
 
@@ -40,9 +41,18 @@ def reader_of(source: Source, wanted: str = "auto") -> tuple[str, ModuleType]:
         return wanted, READERS[wanted]
     found = next((name for name, reader in READERS.items() if reader.recognises(source)), None)
     if found is None:
+        _refuse_broken(source)
         told = "; ".join(f"{name}: {reader.ABOUT}" for name, reader in READERS.items())
         raise InputError(f"{source.path}: has none of the forms that are read by content. {told}")
     return found, READERS[found]
+
+
+def _refuse_broken(source: Source) -> None:
+    """Raise InputError, which names the line, for a file that begins as JSON does and is none."""
+    if source.is_text() and source.value is None and not source.rows:
+        if source.path.suffix.lower() == ".jsonl":
+            list(read_jsonl(source.path))
+        read_json(source.path)
 
 
 def _pickle(source: Source) -> str | None:

@@ -41,7 +41,12 @@ def read(source: Source) -> Taken:
             taken.faults.append(f"{where}: not an object")
             continue
         data = task.get("data") if _is_task(task) else task
-        results = _results(task, taken) if _is_task(task) else _minimal(task) or []
+        results = _results(task, taken) if _is_task(task) else _minimal(task)
+        if results is None:
+            taken.note(
+                "tasks left out: nobody has labelled them" if _is_task(task) else "entries of another form left out"
+            )
+            continue
         address = _address(data if isinstance(data, dict) else {})
         name = None if address is None else _name(address, source.images)
         regions = _regions(results, taken)
@@ -90,15 +95,15 @@ def _type_of(value: Mapping[str, Any]) -> str:
     return next((kind for kind, field in kinds.items() if field in value), "other")
 
 
-def _results(task: dict[str, Any], taken: Taken) -> list[dict[str, Any]]:
-    """The results of the annotation of a task that counts."""
+def _results(task: dict[str, Any], taken: Taken) -> list[dict[str, Any]] | None:
+    """The results of the annotation of a task that counts, None where there is none."""
     given: list[Any] = next((task[key] for key in SETS if isinstance(task.get(key), list)), [])
     said = [a for a in given if isinstance(a, dict) and not a.get("was_cancelled")]
     taken.note("cancelled annotations left out", len(given) - len(said))
     taken.note("further annotations of a task left out: one counts", max(0, len(said) - 1))
     if not said:
         taken.note("predictions left out: nobody has looked at them", len(task.get("predictions") or []))
-        return []
+        return None
     chosen = next((a for a in said if a.get("ground_truth")), said[-1])
     return [result for result in chosen.get("result") or [] if isinstance(result, dict)]
 
@@ -134,7 +139,7 @@ def _add(
     except (TypeError, ValueError, KeyError) as error:
         taken.faults.append(f"{where}: is no region that can be read ({error})")
         return
-    good = gathering.good([box], [where], None)
+    good = gathering.good([box], [where], gathering.size(image))
     if not good:
         return
     own, answers, labels = [], dict[str, str](), list[str]()

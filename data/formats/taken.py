@@ -38,12 +38,13 @@ class Taken:
         self.origins[origin] = self.origins.get(origin, 0) + 1
 
     def rows(self) -> list[dict[str, Any]]:
-        """A line of the table for each part: images, captions with one, several and no box, targets."""
+        """A line of the table for each part: images, those without captions, captions by their boxes, targets."""
         rows = []
         for part, images in self.parts.items():
             numbers = [len(a.boxes_ltwh) for image in images for a in image.annotations]
             one, none = numbers.count(1), numbers.count(0)
-            rows.append({"part": part, "images": len(images), "captions": len(numbers), "one box": one,
+            empty = sum(not image.annotations for image in images)
+            rows.append({"part": part, "images": len(images), "empty": empty, "captions": len(numbers), "one box": one,
                          "several": len(numbers) - one - none, "none": none,
                          "targets": sum(len(image.targets) for image in images)})  # fmt: skip
         return rows
@@ -84,6 +85,10 @@ class Gathering:
         gathered.id = key if gathered.id is None else gathered.id
         gathered.size = size if gathered.size is None else gathered.size
         return str(name)
+
+    def size(self, image: str) -> Size | None:
+        """The size that the file says an image of it has."""
+        return self._images[image].size
 
     def add(self, image: str, where: str, annotation: Annotation) -> None:
         """Add a caption to its image; InputError, naming `where`, for a name that leads out of the images' folder."""

@@ -124,7 +124,9 @@ def _add(
         taken.faults.append(f"{where}: not four numbers but {[element.findtext(f'bndbox/{side}') for side in SIDES]}")
         return
     left, top, right, bottom = numbers[0] - first, numbers[1] - first, numbers[2], numbers[3]
-    good = gathering.good([(whole(left), whole(top), whole(right - left), whole(bottom - top))], [where], None)
+    good = gathering.good(
+        [(whole(left), whole(top), whole(right - left), whole(bottom - top))], [where], gathering.size(image)
+    )
     said = [text for name in TEXTS if (text := element.findtext(name))]
     attributes = {a.findtext("name") or "": a.findtext("value") or "" for a in element.iterfind("attributes/attribute")}
     if good:

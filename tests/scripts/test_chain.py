@@ -186,3 +186,30 @@ def test_what_later_steps_would_refuse_is_refused_before_the_first(words, messag
     assert ended.value.code == 2
     assert message in said
     assert said.count("\n") == 1
+
+
+def test_labels_of_another_tool_are_read_first(tmp_path, monkeypatch, capsys):
+    import numpy as np
+
+    from core.images import write_image
+
+    monkeypatch.chdir(tmp_path)
+    began = []
+    monkeypatch.setattr(chain.Chain, "run", lambda self, steps: began.append(steps))
+    for name in "ab":
+        write_image(tmp_path / f"here/{name}.png", np.zeros((30, 40, 3), np.uint8))
+    boxes = [{"id": n + 1, "image_id": n, "category_id": 1, "bbox": [1, 2, 8, 9]} for n in range(2)]
+    images = [{"id": n, "file_name": f"{name}.png", "width": 40, "height": 30} for n, name in enumerate("ab")]
+    value = {"images": images, "annotations": boxes, "categories": [{"id": 1, "name": "drone"}]}
+    Path("coco.json").write_text(json.dumps(value))
+    monkeypatch.setattr(sys, "argv", ["chain.py", "size=small", "annotations=coco.json", "images=here", "run_dir=run"])
+    chain.main()
+    assert "annotations=run/labels/annotations.jsonl" in began[0][0].settings
+    assert "captions: 2 from category" in capsys.readouterr().out
+    value["annotations"][1]["bbox"] = [1, 2, 0, 9]
+    Path("coco.json").write_text(json.dumps(value))
+    with pytest.raises(SystemExit) as ended:
+        chain.main()
+    assert ended.value.code == 2
+    assert "coco.json: field 'annotations[1].bbox': [1, 2, 0, 9] has no area" in capsys.readouterr().err
+    assert len(began) == 1

@@ -132,7 +132,7 @@ def test_refdrone_has_one_several_and_none_with_the_captions_own_ids(capsys):
     out = capsys.readouterr().out
     assert "2 images are not in ., first 0000001_02999_d_0000005.jpg" in out
     assert next(line.split() for line in out.splitlines() if line.startswith("annotations")) == [
-        "annotations", "2", "5", "3", "1", "1", "5"]  # fmt: skip
+        "annotations", "2", "0", "5", "3", "1", "1", "5"]  # fmt: skip
 
 
 def test_dior_rsvg_numbers_objects_over_the_sorted_files_and_its_parts_share_images():
@@ -220,6 +220,8 @@ def test_a_source_of_no_known_form_is_told_all_forms(complaint):
     Path("a.json").write_text("{}")
     said = complaint(read, "source=a.json", "run_dir=out")
     assert all(f"{name}: " in said for name in CASES)
+    Path("c.json").write_text('{"images": [],\n"annotations": [}')
+    assert "c.json line 2: not valid JSON" in complaint(read, "source=c.json", "run_dir=out")
     assert "source: b.json does not exist" in complaint(read, "source=b.json", "run_dir=out")
     assert "format: 'coco2' is not one of auto, mdetr" in complaint(
         read, "source=a.json", "format=coco2", "run_dir=out"

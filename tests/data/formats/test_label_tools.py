@@ -13,6 +13,7 @@ from data.captions import read_annotations
 from data.check import main as check
 from data.crops import main as crops
 from data.read import main as read
+from data.yolo import main as yolo_main
 
 # name, size (width, height), boxes: class, caption, left, top, width, height
 SET = [
@@ -201,7 +202,8 @@ def test_json_min_uploads_polygons_and_turned_boxes_of_label_studio():
     Path("l.json").write_text(json.dumps(tasks))
     read(["source=l.json", "images=flat", "run_dir=out"])
     found = written("out/annotations.jsonl")
-    assert list(found) == ["a.png", "b.png", "empty.png"]
+    assert list(found) == ["a.png", "b.png"]  # the third was cancelled: nobody says that nothing is there
+    assert json.loads(Path("out/metrics.json").read_text())["notes"]["tasks left out: nobody has labelled them"] == 1
     assert found["b.png"] == {"the jet that lands": [(20, 10, 20, 20)], "jet": [(8, 10, 32, 50)]}
     value = {"x": 25, "y": 50, "width": 50, "height": 25, "rectanglelabels": ["jet"], "original_width": 80,
              "original_height": 100}  # fmt: skip
@@ -281,12 +283,48 @@ def test_all_faults_are_told_at_once_and_can_be_skipped(complaint, capsys):
 def test_a_size_that_disagrees_is_found_by_what_reads_the_file_later(complaint):
     value = coco("caption")
     value["images"][0] |= {"width": 256, "height": 192}
-    Path("c.json").write_text(json.dumps(value))
-    read(["source=c.json", "run_dir=out"])
+    Path("labels").mkdir()
+    Path("labels/c.json").write_text(json.dumps(value))
+    read(["source=labels/c.json", "run_dir=out"])
     said = complaint(crops, "annotations=out/annotations.jsonl", "images=images", "run_dir=crops")
     assert "line 1: field 'width': labelled at 256 x 192, but batch 1/a.png is 128 x 96" in said
     check(["annotations=out/annotations.jsonl", "images=images", "run_dir=check"])
     assert json.loads(Path("check/metrics.json").read_text())["other_size"] == 1
+
+
+def test_an_export_with_parts_brings_its_images(complaint):
+    """Roboflow's COCO and Pascal VOC: a folder a part, labels beside the images."""
+    for number, (part, (name, size, _)) in enumerate(zip(("train", "valid", "test"), SET, strict=True)):
+        write_image(f"flow/{part}/{Path(name).name}", np.zeros((size[1], size[0], 3), np.uint8))
+        value = coco("plain")
+        value["images"] = [value["images"][number] | {"file_name": Path(name).name}]
+        kept = value["images"][0]["id"]
+        value["annotations"] = [a for a in value["annotations"] if a["image_id"] == kept]
+        Path(f"flow/{part}/_annotations.coco.json").write_text(json.dumps(value))
+    read(["source=flow", "run_dir=out"])
+    assert sorted(p.stem for p in Path("out").glob("*.jsonl")) == ["test", "train", "val"]
+    yolo_main(["annotations=flow", "run_dir=tree"])
+    assert [p.name for p in sorted(Path("tree/images").rglob("*.png"))] == ["a.png", "b.png"]
+    value["images"][0] |= {"width": 12}
+    Path("flow/test/_annotations.coco.json").write_text(json.dumps(value))
+    assert "labelled at 12 x 64" in complaint(read, "source=flow", "run_dir=faulty")
+    voc(Path("v"), 1, False)
+    Path("v/JPEGImages").symlink_to(Path("images").resolve())
+    check(["annotations=v", "run_dir=check"])
+    told = json.loads(Path("check/metrics.json").read_text())
+    assert told.get("missing_image", 0) == 0
+    assert json.loads(Path("check/check.json").read_text())["parts"]["train"]["sizes"]["80 x 100"] == 1
+
+
+def test_labels_of_an_image_that_exif_turns_and_boxes_beyond_it(complaint):
+    value = coco("plain")
+    value["images"][0] |= {"width": 96, "height": 128}
+    value["annotations"][2]["bbox"] = [80, 10, 5, 5]
+    Path("c.json").write_text(json.dumps(value))
+    complaint(read, "source=c.json", "images=images", "run_dir=out")
+    beyond, turned = Path("out/faults.txt").read_text().splitlines()
+    assert "field 'annotations[2].bbox': [80, 10, 5, 5] lies wholly outside the 80 x 100 image" in beyond
+    assert turned.endswith("(its EXIF turns it, and the labels were drawn on it unturned)")
 
 
 def test_captions_come_from_where_they_are_said_to(complaint):

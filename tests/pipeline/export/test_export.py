@@ -87,6 +87,20 @@ def test_a_second_export_asks_no_model_and_a_wider_one_only_for_what_is_new(expo
     assert (first / "predictions.jsonl").read_bytes() == (wider / "predictions.jsonl").read_bytes()
 
 
+def test_an_export_takes_the_labels_of_another_tool(export, system, tmp_path):
+    from data.write import main as write
+
+    first = export("plain")
+    truth = f"annotations={system}/scenes/annotations.jsonl"
+    for form, file in (("coco", "coco.json"), ("label_studio", "label_studio.json")):
+        write([truth, f"images={system}/scenes/images", f"format={form}", f"run_dir={tmp_path}/{form}"])
+        other = export(f"of_{form}", f"annotations={tmp_path}/{form}/{file}", f"candidates={tmp_path}/plain/candidates")
+        assert answers(other) == answers(first)
+        assert json.loads((other / "metrics.json").read_text())["accuracy"] == json.loads(
+            (first / "metrics.json").read_text())["accuracy"]  # fmt: skip
+        assert (other / "annotations.jsonl").is_file()
+
+
 def test_an_export_refuses_before_a_model_is_loaded(export_words, system, tmp_path, refused, monkeypatch):
     monkeypatch.setattr("pipeline.export.work.build_pipeline", lambda *_: pytest.fail("loaded"))
     lines = (system / "scenes/annotations.jsonl").read_text().splitlines(keepends=True)
