@@ -147,6 +147,30 @@ def test_cards_follow_the_settings(made, report):
     assert round((figures["exact_share"] - report.figures()["exact_share"]) * number) == fixed - broken
 
 
+def test_on_paper_stand_the_first_cards_and_narrow_windows_do_not_scroll_sideways(made, report):
+    number = report.count()
+    report.ask("dispatchEvent(new Event('beforeprint'))")
+    assert len(report.cards()) == min(60, number)
+    report.ask("dispatchEvent(new Event('afterprint'))")
+    assert len(report.cards()) < 60
+    assert (
+        report.ask(
+            "document.querySelectorAll('[aria-label=\"\"], img:not([alt]), svg[role=img]:not([aria-label])').length"
+        )
+        == 0
+    )
+    fields = "[...document.querySelectorAll('button, input, select, textarea')]"
+    assert report.ask(f"{fields}.filter((e) => !e.labels?.length && !e.ariaLabel && !e.textContent).length") == 0
+    for width in (390, 1280):
+        report.call(
+            "Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=width < 500
+        )
+        report.ask("new Promise((r) => setTimeout(r, 100))")
+        assert report.ask("document.documentElement.scrollWidth") <= width
+        wide = "[...document.querySelectorAll('.scroll')].filter((e) => e.scrollWidth > e.clientWidth + 1).length"
+        assert report.ask(wide) == 0, width
+
+
 @pytest.mark.parametrize(
     ("made_with", "cut", "settings"),
     [
