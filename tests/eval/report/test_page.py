@@ -1,7 +1,10 @@
 """The report's page in headless Chromium: every caption in reach, every number a link, sliders against sweeps."""
 
 import json
+import re
 from dataclasses import replace
+from html import unescape
+from urllib.parse import parse_qs
 
 import numpy as np
 import pytest
@@ -12,6 +15,7 @@ from core.pixels import pixel_boxes
 from core.store import CandidateStore
 from data.captions import read_annotations
 from eval.report import main
+from eval.sweep import main as sweep
 from eval.sweep.points import Sweeper, SystemPoint
 from eval.sweep.replay import Replay
 
@@ -27,6 +31,8 @@ def made(made_up, runs, tmp_path_factory):
     choosing = ChoosingConfig(confidence_weight=0.2, absent_below=0.05)
     cut = CutConfig(0.3, 0.5, 20)
     runs.export(made_up, store, truth, root / "run", root / "images", cut, choosing, lists)
+    sweep([f"candidates={store.folder}", f"truth={truth}", "confidence=[0.1,0.4]", "nms_iou=[0.3,0.5]",
+           "confidence_weight=[0,0.3]", f"run_dir={root}/run/sweep"])  # fmt: skip
     main([f"run={root}/run", f"run_dir={root}/report", "png=false"])
     return root
 
@@ -106,6 +112,21 @@ def test_the_selection_comes_back_as_annotations(made, report, tmp_path):
     assert len(captions) == report.count()
     assert captions
     assert set(captions) <= {"red jet", "blue jet"}
+
+
+def test_cells_of_the_sweep_lead_to_what_is_wrong_at_their_setting(made, report):
+    rows = json.loads((made / "run/sweep/sweep.json").read_text())
+    html = (made / "report/report.html").read_text()
+    links = re.findall(r'<a href="(#/w[^"]*)"', html.split('id="sweep"')[1].split("<table")[0])
+    assert len(links) >= 8  # two maps and more of four cells each
+    asked = {unescape(link) for link in links}
+    for link in asked:
+        told = {name: value[0] for name, value in parse_qs(link[2:]).items()}
+        (row,) = [r for r in rows if all(str(r[name]) == told[f"w.{name}"] for name in ("confidence", "nms_iou"))
+                  and str(r["confidence_weight"]) == told["w.weight"]]  # fmt: skip
+        report.go(link)
+        assert report.count() == round((1 - row["exact_share"]) * row["num_captions"]), link
+        assert report.figures()["accuracy"] == row["accuracy"]
 
 
 def test_order_keys_and_links(made, report):
