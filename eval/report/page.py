@@ -21,6 +21,7 @@ TOP_ROWS = 12  # of the sweep, before the fold
 SWEEP_EXTRAS = (
     "chance",
     "ceiling",
+    "f1",
     "AP",
     "AP50",
     "precision",
