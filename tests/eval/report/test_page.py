@@ -4,6 +4,7 @@ import json
 import re
 from dataclasses import replace
 from html import unescape
+from shutil import copytree, ignore_patterns
 from urllib.parse import parse_qs
 
 import numpy as np
@@ -86,6 +87,25 @@ def test_the_page_answers_as_the_sweep_does(made, report):
     assert {name: report.figures()[name] for name in ("accuracy", "num_hits", "exact_share")} == {
         name: own[name] for name in ("accuracy", "num_hits", "exact_share")
     }
+
+
+def test_answers_that_are_not_the_settings_are_told(made, page, tmp_path):
+    """As a re-ranker's: the page says how many, and its cards still show what the run answered."""
+    copy = tmp_path / "run"
+    copytree(made / "run", copy, ignore=ignore_patterns("grounding", "sweep"))
+    lines = [json.loads(line) for line in (copy / "predictions.jsonl").read_text().splitlines()]
+    right = [line["hit"] for line in map(json.loads, (made / "run/grounding/outcomes.jsonl").read_text().splitlines())]
+    answers = [answer for line in lines for answer in line["annotations"]]
+    first = next(m for m, hit in enumerate(right) if hit and answers[m].get("bbox"))
+    answers[first]["bbox"] = [0, 0, 3, 3]
+    (copy / "predictions.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    main([f"run={copy}", f"run_dir={tmp_path}/report", "png=false"])
+    page.visit(made / "report/report.html")
+    assert page.ask("document.querySelector('#differs').hidden")
+    page.visit(tmp_path / "report/report.html")
+    assert "answered 1 of " in page.ask("document.querySelector('#differs').textContent")
+    page.go(f"#/caption={first}")
+    assert page.ask("document.querySelector('#enlarged .tag').textContent") != "right"
 
 
 def test_every_caption_is_in_reach(made, report):
