@@ -19,7 +19,7 @@ def link(**shown: Any) -> str:
         if isinstance(value, tuple):
             value = "..".join("" if end is None else repr(float(end)) for end in value)
         told[name.replace("look_alikes", "look-alikes")] = value
-    return "#/" + urlencode(told)
+    return "#/" + urlencode(told, errors="replace")
 
 
 def setting_link(row: Mapping[str, Any], offers: Mapping[str, Any] | None, **shown: Any) -> str | None:
@@ -36,7 +36,7 @@ def setting_link(row: Mapping[str, Any], offers: Mapping[str, Any] | None, **sho
     ):
         if is_idle:
             moved.pop(f"w.{page}", None)
-    return "#/" + urlencode(moved | shown)
+    return "#/" + urlencode(moved | shown, errors="replace")
 
 
 def _is_reached(row: Mapping[str, Any], offers: Mapping[str, Any]) -> bool:

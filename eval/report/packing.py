@@ -32,7 +32,7 @@ def codes(values: Sequence[str]) -> dict[str, Any]:
     found, number = np.unique(np.asarray(values, object).astype(str), return_counts=True)
     names = [str(name) for name in found[np.argsort(-number, kind="stable")]]
     place = {name: n for n, name in enumerate(names)}
-    return {"names": names, "of": packed([place[str(v)] for v in values], "u2")}
+    return {"names": names, "of": packed([place[str(v)] for v in values], "u4")}
 
 
 def script_json(value: Any) -> str:

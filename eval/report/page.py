@@ -21,6 +21,7 @@ TOP_ROWS = 12  # of the sweep, before the fold
 SWEEP_EXTRAS = (
     "chance",
     "ceiling",
+    "f1",
     "AP",
     "AP50",
     "precision",
@@ -166,7 +167,7 @@ def page(contents: Contents) -> str:
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, loader=FunctionLoader(_part)
     )
-    environment.filters |= {"shown": shown, "percent": percent, "slug": slug}
+    environment.filters |= {"shown": shown, "percent": percent, "slug": slug, "breakable": _breakable}
     environment.globals |= {"svg": svg}
     script = _script()
     return environment.get_template("report.html.j2").render(
@@ -189,6 +190,13 @@ def page(contents: Contents) -> str:
         made=time.strftime("%Y-%m-%d %H:%M"),
         commit=next((str(r.record.get("commit") or "")[:10] for r in reversed(contents.runs)), ""),
     )
+
+
+def _breakable(name: str) -> Any:
+    """A name that may go on in the next line after an underscore."""
+    from markupsafe import Markup, escape
+
+    return Markup("_<wbr>").join(escape(part) for part in name.split("_"))
 
 
 def _script() -> str:

@@ -14,6 +14,8 @@ function openedOffers(told) {
   for (let g = 0; g < groups; g++) {
     pairs_first[g + 1] = pairs_first[g] + (boxes_at[g + 1] - boxes_at[g]) * (captions_at[g + 1] - captions_at[g]);
   }
+  let most = 0;
+  for (let g = 0; g < groups; g++) most = Math.max(most, boxes_at[g + 1] - boxes_at[g]);
   const sureness = Float64Array.from(confidence), length = pairs_first[groups];
   let scores = null;
   if (grounded && logits.length === 0) scores = sureness;
@@ -21,7 +23,7 @@ function openedOffers(told) {
   const ltwh = Float64Array.from(told.boxes);
   for (let n = 0; n < ltwh.length; n += 4) { ltwh[n + 2] -= ltwh[n]; ltwh[n + 3] -= ltwh[n + 1]; }
   const capped = sureness.map((c) => Math.min(c, 1)); // beside a scorer's it is a probability
-  const offers = { ...told, groups, pairs_first, sureness, capped, scores, ltwh, sigmoid, prepared: {},
+  const offers = { ...told, groups, most, pairs_first, sureness, capped, scores, ltwh, sigmoid, prepared: {},
     alone: grounded && logits.length === 0 };
   offers.own_iou = ownOverlaps(offers, length);
   offers.hits = hitsOf(offers, length);
@@ -71,9 +73,12 @@ function candidatesAt(o, g, setting, kept) {
   return { passed, num: passed || Math.min(1, count), bit };
 }
 
+// Room for the places of any group's candidates.
+function roomFor(o) { return new Int32Array(Math.max(1, o.most)); }
+
 // What every caption of a run gets at a setting. chosen: the place of its best box within its group, -1 for none.
 function answersAt(run, setting) {
-  const o = offersOf(run), kept = new Int32Array(4096);
+  const o = offersOf(run), kept = roomFor(o);
   const told = { setting, chosen: new Int32Array(numCaptions).fill(-1), num_boxes: new Int32Array(numCaptions),
     num_matched: new Int32Array(numCaptions), hit: new Uint8Array(numCaptions), reachable: new Uint8Array(numCaptions),
     best_iou: new Float32Array(numCaptions), num_tp: 0, num_predictions: 0 };

@@ -1,5 +1,5 @@
 // The cards of a selection: however many there are, only those in sight are made.
-const CARD_WIDTH = 264, GAP = 22;
+const CARD_WIDTH = 264, GAP = 22, MOST_PRINTED = 60;
 
 const gallery = (() => {
   const list = document.getElementById("cards");
@@ -30,6 +30,14 @@ const gallery = (() => {
     const shown = captions.slice(from * columns, to * columns);
     list.replaceChildren(...shown.map((m, k) => cardOf(m, from * columns + k, captions.length, views, titles)));
     if (focused !== undefined) focus(Number(focused));
+  }
+
+  // On paper there is no scrolling: the first cards of the selection, and every part that can be unfolded.
+  function print(is_on) {
+    if (!is_on) { for (const part of document.querySelectorAll("details[data-folded]")) { part.open = false; delete part.dataset.folded; } render(true); return; }
+    for (const part of document.querySelectorAll("section details:not([open]):not(.lines)")) { part.open = true; part.dataset.folded = ""; }
+    list.style.paddingTop = list.style.paddingBottom = "0";
+    list.replaceChildren(...captions.slice(0, MOST_PRINTED).map((m, k) => cardOf(m, k, captions.length, views, titles)));
   }
 
   function focus(m) {
@@ -66,6 +74,8 @@ const gallery = (() => {
     addEventListener("scroll", () => render(false), { passive: true });
     addEventListener("resize", () => { measure(); render(false); });
     list.addEventListener("keydown", move);
+    addEventListener("beforeprint", () => print(true));
+    addEventListener("afterprint", () => print(false));
   }
   return { show, reveal, captions: () => captions, views: () => views, titles: () => titles };
 })();

@@ -12,8 +12,18 @@ function viewOf(run, setting) {
 
 const knownFigures = new Map();
 function ownFigures(run) {
-  if (!knownFigures.has(run)) knownFigures.set(run, figuresOf(answersAt(run, ownSetting(run)), offersOf(run)));
+  if (!knownFigures.has(run)) {
+    const told = answersAt(run, ownSetting(run));
+    knownFigures.set(run, { ...figuresOf(told, offersOf(run)), num_other: { value: numOthers(run, told) } });
+  }
   return knownFigures.get(run);
+}
+
+// How many captions the run answered otherwise than these rules do at its own setting: a re-ranker chose, or a hand.
+function numOthers(run, told) {
+  let found = 0;
+  for (let m = 0; m < numCaptions; m++) if ((run.fate[m] === FATE.right) !== (told.hit[m] === 1)) found++;
+  return found;
 }
 
 // is_moving: a slider is under a hand, so that the counts of the filters may follow a little later.

@@ -105,6 +105,9 @@ const sliders = (() => {
     fill(o);
     figures.replaceChildren(...Object.keys(LABELS).filter((name) => own[name].value !== null).map((name) => row(name, own, now)));
     figures.parentElement.dataset.ms = spent_ms.toFixed(2);
+    const differs = document.getElementById("differs"), num = own.num_other.value;
+    differs.hidden = num === 0;
+    differs.textContent = `The run itself answered ${num} of ${numCaptions} captions otherwise than its setting does here: a re-ranker or other rules chose. “As it was” is what the setting gives here.`;
   }
 
   if (form) {

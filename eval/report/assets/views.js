@@ -62,7 +62,7 @@ function sureAt(o, told, name, m) {
 // The best right candidate's score minus the best other's, in log-odds of probabilities, as eval.report.margins has it.
 function marginAt(o, m, setting) {
   if (o.scores === null) return NaN;
-  const g = groupOf(o, m), kept = new Int32Array(4096), { num } = candidatesAt(o, g, setting, kept);
+  const g = groupOf(o, m), kept = roomFor(o), { num } = candidatesAt(o, g, setting, kept);
   let right = -Infinity, other = -Infinity;
   for (let k = 0; k < num; k++) {
     const pair = pairOf(o, g, m, kept[k]), score = logOdds(o, o.scores[pair]);
@@ -81,7 +81,7 @@ function logOdds(o, score) {
 function candidatesOf(run, m, setting) {
   const o = offersOf(run);
   if (!o) return [];
-  const at = setting || o.own, g = groupOf(o, m), kept = new Int32Array(4096), { num } = candidatesAt(o, g, at, kept);
+  const at = setting || o.own, g = groupOf(o, m), kept = roomFor(o), { num } = candidatesAt(o, g, at, kept);
   const found = setting ? choiceOf(o, g, m, at, kept, num) : null, answers = setting ? [] : answersOf(run, m);
   const chosen = found === null ? null : new Set(found.boxes || (found.best < 0 ? [] : [found.best]));
   const told = Array.from(kept.subarray(0, num)).map((n) => {

@@ -1,7 +1,11 @@
 """The report's page in headless Chromium: every caption in reach, every number a link, sliders against sweeps."""
 
 import json
+import re
 from dataclasses import replace
+from html import unescape
+from shutil import copytree, ignore_patterns
+from urllib.parse import parse_qs
 
 import numpy as np
 import pytest
@@ -12,6 +16,7 @@ from core.pixels import pixel_boxes
 from core.store import CandidateStore
 from data.captions import read_annotations
 from eval.report import main
+from eval.sweep import main as sweep
 from eval.sweep.points import Sweeper, SystemPoint
 from eval.sweep.replay import Replay
 
@@ -27,6 +32,8 @@ def made(made_up, runs, tmp_path_factory):
     choosing = ChoosingConfig(confidence_weight=0.2, absent_below=0.05)
     cut = CutConfig(0.3, 0.5, 20)
     runs.export(made_up, store, truth, root / "run", root / "images", cut, choosing, lists)
+    sweep([f"candidates={store.folder}", f"truth={truth}", "confidence=[0.1,0.4]", "nms_iou=[0.3,0.5]",
+           "confidence_weight=[0,0.3]", f"run_dir={root}/run/sweep"])  # fmt: skip
     main([f"run={root}/run", f"run_dir={root}/report", "png=false"])
     return root
 
@@ -82,6 +89,25 @@ def test_the_page_answers_as_the_sweep_does(made, report):
     }
 
 
+def test_answers_that_are_not_the_settings_are_told(made, page, tmp_path):
+    """As a re-ranker's: the page says how many, and its cards still show what the run answered."""
+    copy = tmp_path / "run"
+    copytree(made / "run", copy, ignore=ignore_patterns("grounding", "sweep"))
+    lines = [json.loads(line) for line in (copy / "predictions.jsonl").read_text().splitlines()]
+    right = [line["hit"] for line in map(json.loads, (made / "run/grounding/outcomes.jsonl").read_text().splitlines())]
+    answers = [answer for line in lines for answer in line["annotations"]]
+    first = next(m for m, hit in enumerate(right) if hit and answers[m].get("bbox"))
+    answers[first]["bbox"] = [0, 0, 3, 3]
+    (copy / "predictions.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    main([f"run={copy}", f"run_dir={tmp_path}/report", "png=false"])
+    page.visit(made / "report/report.html")
+    assert page.ask("document.querySelector('#differs').hidden")
+    page.visit(tmp_path / "report/report.html")
+    assert "answered 1 of " in page.ask("document.querySelector('#differs').textContent")
+    page.go(f"#/caption={first}")
+    assert page.ask("document.querySelector('#enlarged .tag').textContent") != "right"
+
+
 def test_every_caption_is_in_reach(made, report):
     truth = read_annotations(made / "truth.jsonl")
     number = sum(len(entry.annotations) for entry in truth)
@@ -106,6 +132,21 @@ def test_the_selection_comes_back_as_annotations(made, report, tmp_path):
     assert len(captions) == report.count()
     assert captions
     assert set(captions) <= {"red jet", "blue jet"}
+
+
+def test_cells_of_the_sweep_lead_to_what_is_wrong_at_their_setting(made, report):
+    rows = json.loads((made / "run/sweep/sweep.json").read_text())
+    html = (made / "report/report.html").read_text()
+    links = re.findall(r'<a href="(#/w[^"]*)"', html.split('id="sweep"')[1].split("<table")[0])
+    assert len(links) >= 8  # two maps and more of four cells each
+    asked = {unescape(link) for link in links}
+    for link in asked:
+        told = {name: value[0] for name, value in parse_qs(link[2:]).items()}
+        (row,) = [r for r in rows if all(str(r[name]) == told[f"w.{name}"] for name in ("confidence", "nms_iou"))
+                  and str(r["confidence_weight"]) == told["w.weight"]]  # fmt: skip
+        report.go(link)
+        assert report.count() == round((1 - row["exact_share"]) * row["num_captions"]), link
+        assert report.figures()["accuracy"] == row["accuracy"]
 
 
 def test_order_keys_and_links(made, report):
@@ -145,6 +186,30 @@ def test_cards_follow_the_settings(made, report):
     assert broken > 0
     number = sum(len(entry.annotations) for entry in read_annotations(made / "truth.jsonl"))
     assert round((figures["exact_share"] - report.figures()["exact_share"]) * number) == fixed - broken
+
+
+def test_on_paper_stand_the_first_cards_and_narrow_windows_do_not_scroll_sideways(made, report):
+    number = report.count()
+    report.ask("dispatchEvent(new Event('beforeprint'))")
+    assert len(report.cards()) == min(60, number)
+    report.ask("dispatchEvent(new Event('afterprint'))")
+    assert len(report.cards()) < 60
+    assert (
+        report.ask(
+            "document.querySelectorAll('[aria-label=\"\"], img:not([alt]), svg[role=img]:not([aria-label])').length"
+        )
+        == 0
+    )
+    fields = "[...document.querySelectorAll('button, input, select, textarea')]"
+    assert report.ask(f"{fields}.filter((e) => !e.labels?.length && !e.ariaLabel && !e.textContent).length") == 0
+    for width in (390, 1280):
+        report.call(
+            "Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=width < 500
+        )
+        report.ask("new Promise((r) => setTimeout(r, 100))")
+        assert report.ask("document.documentElement.scrollWidth") <= width
+        wide = "[...document.querySelectorAll('.scroll')].filter((e) => e.scrollWidth > e.clientWidth + 1)"
+        assert report.ask(f"{wide}.map((e) => [e.textContent.slice(0, 60), e.scrollWidth, e.clientWidth])") == [], width
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ class Links(HTMLParser):
 
     def handle_starttag(self, tag, attrs):
         self.references += [v for k, v in attrs if k in {"href", "src", "xlink:href", "action"} and v]
-        if tag not in {"meta", "img", "input", "br", "link", "hr"}:
+        if tag not in {"meta", "img", "input", "br", "link", "hr", "wbr"}:
             self.open.append(tag)
 
     def handle_startendtag(self, tag, attrs):
