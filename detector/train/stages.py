@@ -3,6 +3,7 @@
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -21,6 +22,7 @@ from detector.train.plan import StagePlan
 from detector.train.settings import TrainConfig
 from detector.train.start import find_start, is_loop_start
 from detector.train.tree import Tree, read_tree
+from eval.live.page import LivePage
 from eval.tracked import artifact_name
 
 DONE = "done.json"
@@ -49,11 +51,12 @@ def train_stages(config: TrainConfig, folder: RunFolder) -> dict[str, object]:
     tracker = start_tracker(config.tracking, folder, "detector.train", settings) if alone else None
     began, metrics = time.monotonic(), {}
     try:
-        for plan, made in zip(plans, made_by, strict=True):
-            path = _stage_folder(folder.path, plan.index)
-            work = partial(trainer.train, path, plan, data_yaml, start, tracker)
-            metrics = _train_stage(trainer, path, plan, work, made, tracker)
-            start = trainer.best(path)
+        with LivePage(folder.path, "detector.train").lasting() if folder.is_main else nullcontext():
+            for plan, made in zip(plans, made_by, strict=True):
+                path = _stage_folder(folder.path, plan.index)
+                work = partial(trainer.train, path, plan, data_yaml, start, tracker)
+                metrics = _train_stage(trainer, path, plan, work, made, tracker)
+                start = trainer.best(path)
         if tracker is not None:
             tracker.log_artifact(Path(start), artifact_name(folder.id, "detector.train"), "detector")
     finally:

@@ -25,6 +25,8 @@ from detector.train.dataset import LabelledSet, TrainingSet, require_live_recipe
 from detector.train.plan import METRICS, StagePlan
 from detector.train.sheets import batch_sheet
 from detector.train.states import StateFolder, capture, restore
+from detector.train.validator import KeepingValidator
+from eval.live.page import ANSWERS, AUGMENTED, LivePage, Shown
 
 SHOWN = 3  # batches a stage is shown by
 
@@ -55,6 +57,7 @@ class StageTrainer(DetectionTrainer):
             self.args.workers = (overrides or {}).get("workers", 0)
             cores = int(os.environ["OMP_NUM_THREADS"].split(",")[0])  # threads that outnumber them spin: 8 times slower
             torch.set_num_threads(max(1, cores - self.args.workers))
+        self.live, self.sheets = LivePage(folder.parent, "detector.train"), list[Shown]()
         self.last_step = -1  # number of the batch after which the optimizer last stepped
         self.batch_number = -1
         self.pending: list[torch.Tensor | None] | None = None  # gradients to put back once the loop has zeroed them
@@ -165,10 +168,17 @@ class StageTrainer(DetectionTrainer):
     def _on_fit_epoch_end(self) -> None:
         if self.epoch + 1 >= self.end_epoch:
             self.stop = True
-        if RANK in {-1, 0} and self.tracker is not None and self.epoch < self.end_epoch:
-            self._track()
-            if self.stop and RANK == 0:
+        if RANK in {-1, 0} and self.epoch < self.end_epoch:
+            if self.tracker is not None:
+                self._track()
+            self._show()
+            if self.stop and RANK == 0 and self.tracker is not None:
                 self.tracker.finish()
+
+    def get_validator(self) -> Any:
+        """Ultralytics' own, which keeps a few images with their answers."""
+        own = super().get_validator()  # names the losses
+        return KeepingValidator(own.dataloader, save_dir=own.save_dir, args=own.args, _callbacks=self.callbacks)
 
     def validate(self) -> tuple[Any, Any]:
         """Ultralytics' validation, with the fitness that the plan asks for."""
@@ -237,6 +247,8 @@ class StageTrainer(DetectionTrainer):
         if RANK in {-1, 0} and number < SHOWN:
             sheet = batch_sheet(batch)
             write_image(self.save_dir / f"sample_{number}.jpg", sheet)
+            self.sheets.append(Shown(sheet, f"stage {self.plan.index}, batch {number + 1}"))
+            self.live.show(AUGMENTED, self.sheets)
             if self.tracker is not None:
                 self.tracker.log_images(f"stage_{self.plan.index}/augmented", [sheet])
         batch = super().preprocess_batch(batch)
@@ -250,6 +262,13 @@ class StageTrainer(DetectionTrainer):
         named = {name: self.metrics[key] for name, key in METRICS.items() if key in self.metrics}
         values = {**named, **losses, **self.metrics, **self.lr}
         self.tracker.log({"stage": self.plan.index, "epoch": self.epoch + 1, **values})
+
+    def _show(self) -> None:
+        """The page with this epoch's curves and, where it was validated, images."""
+        kept = getattr(self.validator, "kept", [])
+        if kept:
+            self.live.show(ANSWERS, kept)
+        self.live.write()
 
     def _open_tracker(self) -> None:
         """Rank 0 of several processes tracks by itself: the process that started them does not see the epochs."""

@@ -6,7 +6,6 @@ from typing import Any
 from core.files import read_json
 from eval.answers.measures import CURVES
 from eval.charts.kinds import Bars, Chart, HeatMap, Line, LineChart
-from eval.figures import DETECTOR_LOSSES, DETECTOR_VALIDATION, SCORER_LOSS, SCORER_VALIDATION
 from eval.report.links import link, setting_link
 from eval.runs import FoundRun
 
@@ -81,49 +80,6 @@ def sweep_charts(
         key, names = f"sweep-{figure.replace('_', '-')}", ([f"{i:g}" for i in ious], [f"{c:g}" for c in confidences])
         charts.append(HeatMap(key, title, "NMS IoU", "confidence", *names, values, note, links))
     return charts
-
-
-def training_charts(runs: Sequence[FoundRun]) -> list[Chart]:
-    """Losses and validation figures of every training run that kept a history."""
-    charts: list[Chart] = []
-    for run in runs:
-        history = run.history()
-        if run.command == "detector.train":
-            epochs = [entry for entry in history if "epoch" in entry]
-            epochs = [{**entry, "step": place} for place, entry in enumerate(epochs, start=1)]  # stages in one row
-            charts += _curves(run, "Detector: losses", "epoch", epochs, DETECTOR_LOSSES)
-            judged = [entry for entry in epochs if entry.get("val/box_loss") != 0]  # 0: this epoch was not validated
-            charts += _curves(run, "Detector: validation", "epoch", judged, _as_they_are(DETECTOR_VALIDATION), SHARE)
-        elif run.command == "siglip.train":
-            charts += _curves(run, "Scorer: loss", "step", history, _as_they_are(SCORER_LOSS))
-            charts += _curves(run, "Scorer: validation", "step", history, SCORER_VALIDATION, SHARE)
-    return charts
-
-
-def _as_they_are(names: Sequence[str]) -> dict[str, str]:
-    return {name: name for name in names}
-
-
-def _curves(
-    run: FoundRun,
-    title: str,
-    x_label: str,
-    entries: Sequence[Mapping[str, Any]],
-    wanted: Mapping[str, str],
-    y_range: tuple[float, float] | None = None,
-) -> list[Chart]:
-    """A chart of the wanted figures, by the names that a line's legend gives them; none where none was kept."""
-    lines = []
-    for name, title_of_line in wanted.items():
-        kept = [(entry.get("step") or place, entry[name]) for place, entry in enumerate(entries, start=1)
-                if isinstance(entry.get(name), int | float)]  # fmt: skip
-        if len(kept) > 1 and any(value for _, value in kept):
-            lines.append(Line(title_of_line, [float(x) for x, _ in kept], [float(y) for _, y in kept]))
-    if not lines:
-        return []
-    whole = f"{title} ({run.path.name})"
-    key = "training-" + "".join(c if c.isalnum() else "-" for c in whole.lower())
-    return [LineChart(key, whole, x_label, "", lines, y_range=y_range)]
 
 
 def breakdown_charts(breakdowns: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Chart]:

@@ -17,7 +17,8 @@ from eval.boxes.operating_point import cut_table
 from eval.boxes.table import detection_table, truth_table
 from eval.charts.kinds import Chart
 from eval.charts.pareto import pareto_charts
-from eval.report.charts import breakdown_charts, curve_charts, sweep_charts, training_charts
+from eval.charts.training import training_charts
+from eval.report.charts import breakdown_charts, curve_charts, sweep_charts
 from eval.report.curves import deciding_charts
 from eval.report.gallery import Images
 from eval.report.matrix import Matrix, matrix_of

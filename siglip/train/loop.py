@@ -1,8 +1,8 @@
 """The training loop of the scorer: epochs of steps, states to go on from, validation, and the folders left behind."""
 
 import time
+from contextlib import nullcontext
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,21 +14,23 @@ from core.settings import plain, refuse_changes
 from core.stages import require_policy
 from core.tracking import start_tracker
 from core.warping import WARP
+from eval.live.page import ANSWERS, AUGMENTED, LivePage, Shown
 from siglip.annotated import read_annotated
 from siglip.crops import read_crops
 from siglip.detected import DetectedCrops, read_detected
 from siglip.loss.gathering import num_processes, rank
 from siglip.loss.vocabulary import word_table
 from siglip.model import choose_template, load_parts, make_model, text_length, tokens
-from siglip.objective import Form
 from siglip.train.advice import advice
+from siglip.train.answers import answers
+from siglip.train.checks import check
 from siglip.train.freezing import add_lora, count_weights, freeze
 from siglip.train.images import Images, Step, split_recipe
 from siglip.train.launching import Stopped, StopSignal, make_accelerator
 from siglip.train.probing import probe, sheet
 from siglip.train.publish.finishing import Finisher
 from siglip.train.schedule import parameter_groups, rate_factor
-from siglip.train.settings import BestMetric, DecayOn, LossConfig, Negatives, SameCaption, TrainConfig
+from siglip.train.settings import DecayOn, TrainConfig
 from siglip.train.states import StateFolder
 from siglip.train.steps import NotFiniteError, Stepper
 from siglip.train.towers import add_word_head, bind_pair_forward
@@ -39,17 +41,17 @@ from siglip.weights import find_scorer
 FREE = ("run_dir", "tracking", "allow_changes", "workers", "cache_gb", "save_every", "save_epochs", "probe",
         "push_to_hub", "published", "device", "decoding", "crops", "val_crops", "candidates", "candidate_crops",
         "images", "weights_dir")  # fmt: skip
-OF_CROPS = (BestMetric.ranking_accuracy, BestMetric.retrieval_at_1)  # the others are of detected crops
 
 
 def train(config: TrainConfig, folder: RunFolder) -> dict[str, Any]:
     """Train from a checkpoint, or from scratch when the scorer has an architecture; returns the last figures."""
-    _check(config)
+    check(config)
     if config.scorer.weights:
         find_scorer(config.scorer.weights)  # before crops are read and images decoded
     training = Training(config, folder)
     try:
-        return training.run()
+        with training.live.lasting() if folder.is_main else nullcontext():
+            return training.run()
     finally:
         training.tracker.finish()
 
@@ -79,6 +81,7 @@ class Training:
         self.states = StateFolder(folder.path / "state")
         self._take_up()
         self.tracker = start_tracker(config.tracking, folder, "siglip.train", plain(asdict(config)))
+        self.live = LivePage(folder.path, "siglip.train")
         self._prepare_steps()
 
     def _remembered(self) -> dict[str, Any]:
@@ -172,6 +175,8 @@ class Training:
             self.tracker.summary({f"probe/{name}": value for name, value in seen.items()})
         made = sheet(images, self.folder.path / f"sample_{self.step}.jpg")
         self.tracker.log_images("augmented", [made], step=self.step)
+        self.live.show(AUGMENTED, [Shown(made)])
+        self.live.write()
 
     def _rate(self, group: dict[str, Any]) -> float:
         factor = rate_factor(self.step, self.num_steps, self.config.warmup)
@@ -195,8 +200,11 @@ class Training:
         if self._is_judged:
             judged = validate(self.scorer, self.val_crops, self.detected, self.model)
             figures |= judged
+        answered = answers(self.scorer, self.val_crops, self.detected, self.model)
         self.tracker.log(figures, step=self.step)
         if self.folder.is_main:
+            self.live.show(ANSWERS, answered)
+            self.live.write()
             shown = ", ".join(f"{k} {v:.4g}" for k, v in figures.items() if k != "epoch")
             print(f"epoch {epoch}/{self.config.epochs}: {shown}", flush=True)
         if judged and self.best.beaten_by(judged, self.config.best_metric.name, epoch):
@@ -221,40 +229,6 @@ class Training:
             "history_bytes": history.stat().st_size if history.is_file() else 0,
         }  # fmt: skip
         self.states.save(self.model, self.optimizer.optimizer, progress)
-
-
-def _check(config: TrainConfig) -> None:
-    """InputError for values that cannot be meant."""
-    if config.images is not None and not (isinstance(config.crops, str) and Path(config.crops).is_file()):
-        raise InputError(f"crops: {config.crops}: with images= it must be the annotation file of those images")
-    whole = {"batch.size": config.batch.size, "batch.micro": config.batch.micro, "epochs": config.epochs}
-    for name, value in whole.items():
-        if value is not None and value < 1:
-            raise InputError(f"{name}: {value} is not at least 1")
-    if config.patience and config.val_crops is None and config.candidates is None:
-        raise InputError("patience: needs val_crops or candidates to judge the epochs by")
-    if len(config.betas) != 2:
-        raise InputError(f"betas: {config.betas} are not two numbers")
-    best, is_of_crops = config.best_metric.name, config.best_metric in OF_CROPS
-    if config.candidates is not None and config.val_crops is None and is_of_crops:
-        raise InputError(f"best_metric: {best} needs val_crops; candidates alone give detected_accuracy")
-    if config.candidates is None and not is_of_crops:
-        raise InputError(f"best_metric: {best} needs candidates")
-    _check_loss(config.loss)
-
-
-def _check_loss(loss: LossConfig) -> None:
-    if not loss.words >= 0:
-        raise InputError(f"loss.words: {loss.words} is no weight")
-    if loss.form is Form.sigmoid:
-        if loss.none:
-            raise InputError("loss.none: goes with loss.form=vocabulary; pairs need no such answer")
-        return
-    of_pairs = {"loss.same_caption": loss.same_caption is SameCaption.positive,
-                "loss.negatives": loss.negatives is Negatives.batch}  # fmt: skip
-    for name, is_default in of_pairs.items():
-        if not is_default:
-            raise InputError(f"{name}: is of pairs; loss.form=vocabulary has none")
 
 
 def _detected(config: TrainConfig, policy: str) -> DetectedCrops | None:

@@ -13,16 +13,23 @@ from detector.inference.letterbox import input_shape, letterbox
 from detector.inference.network import above
 from detector.models.model import Model
 from detector.train.loop.samples import Labelled
+from detector.train.sheets import ANSWERED, answered
 from eval.boxes.average_precision import twelve_numbers
 from eval.boxes.operating_point import best_f1, confidence_curves
 from eval.boxes.table import make_table
+from eval.live.page import Shown
 
 CONFIDENCE, NMS_IOU, MOST = 0.001, 0.7, 300  # as detector.predict cuts for AP
 
 
 @torch.inference_mode()
-def judge(model: Model, images: Sequence[Labelled], imgsz: int, device: torch.device) -> dict[str, float]:
-    """`AP`, `AP50`, and precision and recall where F1 is best, of a model in evaluation mode."""
+def judge(
+    model: Model, images: Sequence[Labelled], imgsz: int, device: torch.device, shown: list[Shown] | None = None
+) -> dict[str, float]:
+    """`AP`, `AP50`, and precision and recall where F1 is best, of a model in evaluation mode.
+
+    shown: takes the first images with their answers.
+    """
     found: list[tuple[int, Candidates]] = []
     truth_image: list[int] = []
     truth_ltwh: list[list[float]] = []
@@ -38,6 +45,9 @@ def judge(model: Model, images: Sequence[Labelled], imgsz: int, device: torch.de
         x, y, w, h = (labelled.centres * [width, height, width, height]).T
         truth_image += [number] * len(labelled.centres)
         truth_ltwh += np.stack([x - w / 2, y - h / 2, w, h], 1).tolist()
+        if shown is not None and number < ANSWERED:
+            targets = np.stack([x - w / 2, y - h / 2, x + w / 2, y + h / 2], 1)
+            shown.append(answered(image, targets, found[-1][1], f"{labelled.path.name}: "))
     truth = make_table(truth_image, truth_ltwh, np.ones(len(truth_image)), len(images))
     kept = [c for _, c in found]
     ltwh = np.concatenate([xyxy_to_ltwh(c.boxes_xyxy) for c in kept]) if kept else np.zeros((0, 4))

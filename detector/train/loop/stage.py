@@ -33,6 +33,7 @@ from detector.train.loop.steps import Average, accumulation, make_optimizer, set
 from detector.train.plan import METRICS, StagePlan
 from detector.train.sheets import batch_sheet
 from detector.train.states import StateFolder
+from eval.live.page import ANSWERS, AUGMENTED, LivePage, Shown
 
 SHOWN = 3  # batches a stage is shown by
 
@@ -68,6 +69,9 @@ class LoopStage:
         self._model, self._optimizer = accelerator.prepare(model, optimizer)
         self._epoch, self._best, self._best_epoch = 0, -1.0, -1
         self._rows: list[dict[str, Any]] = []
+        self._live = LivePage(path.parent, "detector.train")
+        self._sheets: list[Shown] = []
+        self._answered: list[Shown] = []
 
     def run(self) -> dict[str, float]:
         """Train to the stage's end; returns the figures of the epoch whose weights are the best."""
@@ -159,6 +163,8 @@ class LoopStage:
         places = torch.tensor([i for i, b in enumerate(batch["boxes"]) for _ in range(len(b))])
         sheet = batch_sheet({"img": batch["images"], "bboxes": centres, "batch_idx": places})
         write_image(self._path / f"sample_{number}.jpg", sheet)
+        self._sheets.append(Shown(sheet, f"stage {self._plan.index}, batch {number + 1}"))
+        self._live.show(AUGMENTED, self._sheets)
 
     def _judge(self) -> dict[str, float]:
         """The averaged weights' figures, by the main process, told to all."""
@@ -166,7 +172,9 @@ class LoopStage:
         if self._accelerator.is_main_process:
             training = {name: tensor.clone() for name, tensor in self._bare.state_dict().items()}
             self._bare.load_state_dict(self._average.values)
-            told[0] = judge(self._bare.eval(), self._data.val, self._data.imgsz, self._accelerator.device)
+            self._answered.clear()
+            judged_by = self._data.val, self._data.imgsz, self._accelerator.device
+            told[0] = judge(self._bare.eval(), *judged_by, self._answered)
             self._bare.load_state_dict(training)
         if self._accelerator.num_processes > 1:
             torch.distributed.broadcast_object_list(told, src=0)
@@ -193,6 +201,9 @@ class LoopStage:
             self._states.save(self._state(), text.encode())
             if self._tracker is not None:
                 self._tracker.log({**{k: v for k, v in row.items() if v == v}, **judged})
+            if judged:
+                self._live.show(ANSWERS, self._answered)
+            self._live.write()
         self._accelerator.wait_for_everyone()
         self._epoch += 1
 

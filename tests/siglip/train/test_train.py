@@ -5,8 +5,8 @@ import json
 import pytest
 from safetensors.torch import load_file
 
+from eval.charts.training import training_charts
 from eval.figures import HEADLINES, SCORER_LOSS, SCORER_STEPS, SCORER_VALIDATION
-from eval.report.charts import training_charts
 from eval.runs import find_runs
 from siglip import evaluate, train
 
