@@ -19,7 +19,7 @@ def read_labels(root: Path, annotations: str | None, images: str | None) -> str 
     if annotations is None or is_ours(annotations):
         return annotations
     words = [f"source={annotations}", *([f"images={images}"] if images is not None else []), f"run_dir={root}/labels"]
-    print(f"read the labels\n    $ {shlex.join(['python', '-m', 'data.read', *words])}", flush=True)
+    print(f"read the labels\n    $ {shlex.join(['grounder', 'data.read', *words])}", flush=True)
     read(words)
     parts = sorted((root / "labels").glob("*.jsonl"))
     if len(parts) != 1:
