@@ -12,7 +12,7 @@ COMMANDS = (
     "upscale.crops", "upscale.fetch", "upscale.standin",
     "pipeline.export", "pipeline.locate", "pipeline.pack", "pipeline.server",
     "eval.coco", "eval.grounding", "eval.sweep", "eval.fit", "eval.compare", "eval.robustness", "eval.correlation",
-    "eval.speed", "eval.report",
+    "eval.speed", "eval.suspects", "eval.report",
 )  # fmt: skip
 
 ALIASES = {"locate": "pipeline.locate"}

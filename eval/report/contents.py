@@ -18,10 +18,12 @@ from eval.boxes.table import detection_table, truth_table
 from eval.charts.kinds import Chart
 from eval.charts.pareto import pareto_charts
 from eval.charts.training import training_charts
+from eval.labels.words import label_words
 from eval.report.charts import breakdown_charts, curve_charts, sweep_charts
 from eval.report.curves import deciding_charts
 from eval.report.gallery import Images
 from eval.report.matrix import Matrix, matrix_of
+from eval.report.packing import codes
 from eval.report.pairs import compare_pairs
 from eval.report.payload import Payload, payload_of
 from eval.runs import FoundRun, latest
@@ -144,6 +146,7 @@ def _shown(contents: Contents, at: str | None, wanted: Wanted) -> None:
     contents.payload = payload_of(
         contents.answered, contents.sweep, images, wanted.crops, wanted.thumbnails, wanted.folder
     )  # fmt: skip
+    contents.payload.records["captions"]["facets"]["label"] = codes(label_words(contents.answered))
     contents.offers = contents.payload.records["runs"][-1]["offers"]
     if at and images.folder is None:
         contents.notes.append(f"{at}: no such folder of images, so the report shows none.")

@@ -2,7 +2,7 @@
 const filters = (() => {
   const form = document.getElementById("filters");
   const LABELS = { answer: "answer", fate: "what became of it", stage: "lost by", kind: "kind asked", answered: "kind answered", colour: "colour", size: "size",
-    "look-alikes": "look-alikes", versus: "against the other", decided: "decided by" };
+    "look-alikes": "look-alikes", versus: "against the other", decided: "decided by", label: "label suspects" };
 
   function go(changes) { history.pushState(null, "", addressOf({ caption: null, ...changes })); readAddress(); refresh(); }
 

@@ -1,5 +1,5 @@
 // What the page shows stands in its address, so that every number is a link and every view can be sent on.
-const FACETS = ["answer", "fate", "stage", "kind", "answered", "colour", "size", "look-alikes", "versus", "decided"];
+const FACETS = ["answer", "fate", "stage", "kind", "answered", "colour", "size", "look-alikes", "versus", "decided", "label"];
 const RANGES = ["score", "confidence", "iou", "margin"];
 const SORTS = { order: "file order", margin: "margin", iou: "IoU", area: "size", confidence: "confidence", score: "score" };
 const SETTINGS = ["confidence", "nms_iou", "max_det", "weight", "combine", "absent_below", "select", "above", "method"];

@@ -1,0 +1,3 @@
+from eval.suspects import main
+
+main()
