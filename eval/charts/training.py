@@ -23,9 +23,17 @@ def training_charts(runs: Sequence[FoundRun]) -> list[Chart]:
             judged = [entry for entry in epochs if entry.get("val/box_loss") != 0]  # 0: this epoch was not validated
             charts += _curves(run, "Detector: validation", "epoch", judged, _as_they_are(DETECTOR_VALIDATION), SHARE)
         elif run.command == "siglip.train":
-            charts += _curves(run, "Scorer: loss", "step", history, _as_they_are(SCORER_LOSS))
+            charts += _curves(run, "Scorer: loss", "step", *_of_steps_and_epochs(history))
             charts += _curves(run, "Scorer: validation", "step", history, SCORER_VALIDATION, SHARE)
     return charts
+
+
+def _of_steps_and_epochs(history: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """The log with an epoch's mean loss under a name of its own, and the names of both curves."""
+    means = {name: f"mean_{name}" for name in SCORER_LOSS}
+    told = [{means.get(name, name) if "epoch" in entry else name: value for name, value in entry.items()}
+            for entry in history]  # fmt: skip
+    return told, {name: "a step" for name in SCORER_LOSS} | {name: "mean of the epoch" for name in means.values()}
 
 
 def _losses(epochs: Sequence[Mapping[str, Any]]) -> dict[str, str]:

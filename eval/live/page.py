@@ -106,9 +106,9 @@ class _Quietly:
 def _figures(run: FoundRun) -> list[tuple[str, str]]:
     """The figures of the last epoch, by name, as short text."""
     epochs = [entry for entry in run.history() if "epoch" in entry]
-    last = {name: value for name, value in (epochs[-1] if epochs else {}).items() if "/" not in name}
+    last = epochs[-1] if epochs else {}
     return [(name.replace("_", " "), number(float(f"{value:.4g}"))) for name, value in last.items()
-            if isinstance(value, int | float) and not isinstance(value, bool)]  # fmt: skip
+            if isinstance(value, int | float) and "/" not in name and not name.startswith("num_")]  # fmt: skip
 
 
 def _jpeg(image: Image) -> str:

@@ -12,6 +12,7 @@ from core.store import CandidateStore, image_digest
 from core.values import Candidates
 from data.crops import main as cut_crops
 from eval.figures import HEADLINES, SCORER_VALIDATION
+from eval.live.page import ANSWERS
 from siglip.evaluate import main
 from siglip.ranking import Opened
 
@@ -90,6 +91,8 @@ def test_training_validates_on_detected_crops(make_crops, scenes, architecture_w
     assert metrics["best_detected_ceiling"] == 1.0
     assert "detected_accuracy" in {*HEADLINES["siglip.train"]} & {*SCORER_VALIDATION} & metrics.keys()
     assert metrics["best_detected_accuracy"] >= metrics["detected_accuracy"]
+    shown = json.loads((tmp_path / "trained/live_images.json").read_text())[ANSWERS]
+    assert {type(one["is_right"]) for one in shown} == {bool}  # the page has detected crops with answers
     best = evaluate(f"scorer={tmp_path / 'trained/best'}", f"candidates={run}")
     assert best["detected_accuracy"] == metrics["best_detected_accuracy"]
 
