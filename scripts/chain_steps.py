@@ -49,6 +49,7 @@ class Size:
     upscaler: str
     scorer: tuple[str, ...]
     export: tuple[str, ...] = ()
+    choices: tuple[str, ...] = ("combine=[product]", "confidence_weight=[0,0.5]")  # swept; weight 0 is published
     accelerate: tuple[str, ...] = field(default=("accelerate", "launch"))
     small: bool = False  # models that leave a core free for the other part of the chain
 
@@ -61,6 +62,10 @@ CAPTIONS = ",".join(f"{colour} {kind}" for kind in KINDS for colour in COLOURS)
 # it needs of detector and scorer. None of it is as published.
 CHOOSING = ("confidence=0.02", "vote_iou=0.6", "detector.denoise=auto", "scorer.views=[plain,flip_lr]",
             "choosing.combine=posterior", "choosing.method=assignment", "choosing.refusal=0.3")  # fmt: skip
+
+# What is swept of it beside the cuts: with and without the confidence, the posterior and the assignment.
+CHOICES = ("vote_iou=[0.6]", "combine=[product,posterior]", "confidence_weight=[0,0.5]", "method=[best,assignment]",
+           "refusal=[0.3]")  # fmt: skip
 
 # A small scorer of our own, trained from nothing to tell the whole vocabulary apart.
 SCORER = ("scorer=small", "recipe=small", "loss.form=vocabulary", "loss.none=true", "loss.words=1", "batch.size=32",
@@ -76,6 +81,7 @@ DEMO = Size(
     upscaler="none",
     scorer=(*SCORER, "epochs=24"),
     export=CHOOSING,
+    choices=CHOICES,
     accelerate=("accelerate", "launch", "--num_processes=1", "--num_machines=1", "--mixed_precision=no",
                 "--dynamo_backend=no", "--num_cpu_threads_per_process=1", "--cpu"),
     small=True,
@@ -90,6 +96,7 @@ SMALL = Size(
     upscaler="none",
     scorer=(*SCORER, "epochs=40"),
     export=CHOOSING,
+    choices=CHOICES,
     accelerate=DEMO.accelerate,
     small=True,
 )  # fmt: skip
@@ -103,7 +110,6 @@ PUBLISHED = Size(
 )
 
 NOISE = "gauss2000"  # the grade of the held-out scenes' noisy copies
-WITH_AND_WITHOUT = ("combine=[product,posterior]", "confidence_weight=[0,0.5]", "method=[best,assignment]")
 SWEEP = ("confidence=[0.02,0.05,0.1,0.25]", "nms_iou=[0.1,0.3,0.5,0.7]")  # the export scores every crop these need
 
 SIZES = {"demo": DEMO, "small": SMALL, "published": PUBLISHED}
@@ -147,17 +153,19 @@ def plan(size: Size, root: Path, annotations: str | None, images: str | None) ->
                         joins=True)  # fmt: skip
     export = step("run them over the held-out scenes", "pipeline.export", "export", f"annotations={val}",
                   f"images={images}", *system, *(f"sweep.{axis}" for axis in SWEEP), joins=True)  # fmt: skip
-    _judge(step, root, val, str(images), export, export_noisy)
+    _judge(step, root, val, str(images), export, export_noisy, size.choices)
     return steps
 
 
-def _judge(step, root: Path, val: str, images: str, export: Path, noisy: Path) -> None:  # type: ignore[no-untyped-def]
+def _judge(  # type: ignore[no-untyped-def]
+    step, root: Path, val: str, images: str, export: Path, noisy: Path, choices: tuple[str, ...]
+) -> None:
     step("judge the detector", "eval.coco", "coco", f"truth={val}", f"detections={export}/detections.json",
          in_process=True)  # fmt: skip
     step("judge the answers", "eval.grounding", "grounding", f"truth={val}", f"predictions={export}/predictions.jsonl",
          in_process=True)  # fmt: skip
     step("sweep confidence and IoU", "eval.sweep", "sweep", f"candidates={export}/candidates", f"truth={val}",
-         *SWEEP, *WITH_AND_WITHOUT, in_process=True)  # fmt: skip
+         *SWEEP, *choices, in_process=True)  # fmt: skip
     step("set clean and noisy side by side", "eval.robustness", "robustness", f"runs=[{export},{noisy}]",
          in_process=True)  # fmt: skip
     step("write the report", "eval.report", "report", f"run={root}", f"truth={val}", f"images={images}",
