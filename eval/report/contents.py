@@ -44,6 +44,7 @@ class Contents:
     stages: dict[str, Any] = field(default_factory=dict)  # attribution
     stage_times: dict[str, Any] = field(default_factory=dict)
     box_errors: dict[str, int] = field(default_factory=dict)  # of the boxes at the operating point, by kind
+    grades: list[dict[str, Any]] = field(default_factory=list)  # accuracy at every grade of noise, by eval.robustness
     systems: list[dict[str, Any]] = field(default_factory=list)  # every export with its accuracy and its time an image
     sweep: list[dict[str, Any]] = field(default_factory=list)
     sweep_by: str = "accuracy"  # the figure that the sweep's points are ranked by
@@ -90,6 +91,8 @@ def gather(systems: Mapping[str, Sequence[FoundRun]], wanted: Wanted) -> Content
     if sweep is not None:
         contents.sweep = read_json(sweep.path / "sweep.json")
         contents.sweep_by = str(sweep.metrics.get("best_by", "accuracy"))
+    if (noise := latest(runs, "eval.robustness")) is not None:
+        contents.grades = read_json(noise.path / "robustness.json")
     at = wanted.images or (export.setting("images") if export is not None else None)
     _answers(contents, systems, at, wanted)
     if coco is not None:

@@ -45,6 +45,7 @@ def summary(contents: Contents) -> dict[str, Any]:
         "stages": contents.stages,
         "stage_times": contents.stage_times,
         "box_errors": contents.box_errors,
+        "grades": contents.grades,
         "systems": contents.systems,
         "breakdowns": contents.breakdowns,
         "pairs": contents.pairs,
@@ -218,6 +219,8 @@ def plain_text(contents: Contents, has_charts: bool) -> str:
         ]
         parts += ["## Where the errors are made\n", markdown(rows, ["fate", "stage", "captions", "share"], 3)]
     parts += [_pairs_text(contents)] if contents.pairs else []
+    if contents.grades:
+        parts += ["## Noise\n", markdown(contents.grades, ["grade", "accuracy", "ci95_low", "ci95_high", "system"])]
     if contents.sweep:
         columns = shown_columns(contents.sweep, contents.sweep_by)
         ranked = ranked_rows(contents.sweep, contents.sweep_by)

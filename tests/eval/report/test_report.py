@@ -203,3 +203,17 @@ def test_a_full_disk_is_one_line_that_names_the_file(chain, tmp_path):
     assert len(done.stderr.splitlines()) == 1
     assert re.search(r"report/charts/[\w-]+\.png: cannot be written: File too large", done.stderr), done.stderr
     assert json.loads((tmp_path / "report/run.json").read_text())["state"] == "failed"
+
+
+def test_clean_and_noisy_stand_side_by_side(chain, tmp_path):
+    rows = [{"system": "ours", "grade": grade, "accuracy": accuracy, "ci95_low": 0.1, "ci95_high": 0.9, "lost": 0.0}
+            for grade, accuracy in (("clean", 0.75), ("gauss2000", 0.5))]  # fmt: skip
+    (chain / "robustness").mkdir()
+    run = {"command": "eval.robustness", "state": "done", "started": "2026-01-02T00:00:00"}
+    (chain / "robustness/run.json").write_text(json.dumps(run))
+    (chain / "robustness/robustness.json").write_text(json.dumps(rows))
+    main([f"run={chain}", f"run_dir={tmp_path}/report", "png=false"])
+    text, page = ((tmp_path / f"report/report.{kind}").read_text() for kind in ("md", "html"))
+    assert "| gauss2000 | 0.5000 | 0.1000 | 0.9000 | ours |" in text
+    assert re.search(r"gauss2000</td><td class=\"n\">50.0", page)
+    assert json.loads((tmp_path / "report/report.json").read_text())["grades"] == rows
