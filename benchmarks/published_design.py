@@ -37,7 +37,7 @@ from core.files import write_json
 from core.store import CandidateStore
 from core.values import AnnotatedImage
 from data.captions import read_annotations, write_annotations
-from eval.statistics import paired_difference
+from eval.statistics import Resamples, paired_difference
 from eval.sweep import best_row, points_of
 from eval.sweep.points import Sweeper, SystemPoint
 from eval.sweep.replay import Replay
@@ -248,13 +248,11 @@ def judge(bench: Bench) -> tuple[dict[str, np.ndarray], list[str], dict[str, Any
     return {step: np.concatenate(parts) for step, parts in hits.items()}, images, about
 
 
-def error_ratio(a: np.ndarray, b: np.ndarray, images: list[str], resamples: int = 4000) -> list[float]:
+def error_ratio(a: np.ndarray, b: np.ndarray, images: list[str]) -> list[float]:
     """Errors of b over errors of a, with a 95 % interval that resamples images."""
-    _, group = np.unique(np.asarray(images), return_inverse=True)
-    wrong_a, wrong_b = np.bincount(group, weights=~a), np.bincount(group, weights=~b)
-    draw = np.random.default_rng(0).multinomial(len(wrong_a), np.full(len(wrong_a), 1 / len(wrong_a)), size=resamples)
-    low, high = np.quantile((draw @ wrong_b) / (draw @ wrong_a), [0.025, 0.975])
-    return [float(wrong_b.sum() / wrong_a.sum()), float(low), float(high)]
+    wrong_a, wrong_b = (~hit[:, None].astype(bool) for hit in (a, b))
+    low, high = Resamples(images).intervals(wrong_b.astype(float), wrong_a.astype(float))[0]
+    return [float(wrong_b.sum() / wrong_a.sum()), low, high]
 
 
 def result_of(hits: dict[str, np.ndarray], images: list[str], about: dict[str, Any]) -> dict[str, Any]:
