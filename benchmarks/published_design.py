@@ -2,9 +2,8 @@
 
     python benchmarks/published_design.py ANNOTATIONS WORK_FOLDER [RESULT.json]     # about 130 CPU minutes
 
-ANNOTATIONS is a caption file with boxes such as the published one; scenes are drawn into its boxes. Its first images
-train, the following ones choose our settings, its last ones judge. Nothing of the published system's weights is used:
-both sides start from the same random weights. A killed run goes on.
+ANNOTATIONS is a caption file with boxes such as the published one; scenes are drawn into its boxes. The first train,
+the next choose our settings, the last judge. Both sides start from the same random weights. A killed run goes on.
 
     published      detector on whole images, first small, then large; scorer's loss over micro-batches of 12, where a
                    repeated caption is a negative, recipe augv2; its cuts, plain argmax
