@@ -87,7 +87,7 @@ def test_points_over_checkpoints_fusion_weights_pads_and_scorers_equal_exports_a
            "run_dir=swept"])  # fmt: skip
     rows = json.loads((tmp_path / "swept/sweep.json").read_text())
     assert len(rows) == 2 * 2 * 2 * 2 * 2
-    assert len({row["num_hits"] for row in rows}) > 3
+    assert len({row["num_hits"] for row in rows}) > 2
     alone = [("first", "none", 0.1, 0.4, [1, 0.2]), ("other", "ten", 0.3, 0.7, [1, 1]),
              ("other", "none", 0.1, 0.7, [1, 0.2])]  # fmt: skip
     for number, (scorer, pad, confidence, iou, weights) in enumerate(alone):

@@ -119,7 +119,7 @@ def test_lora_trains_beside_still_weights_and_is_merged_at_the_end(frozen, finis
     ids = training.stepper._input_ids_ML
     pixels = torch.rand(3, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
     with torch.no_grad():
-        image, text, scale, bias = training.model.eval()(input_ids=ids, pixel_values=pixels)
+        image, text, scale, bias, _ = training.model.eval()(input_ids=ids, pixel_values=pixels)
         logits = merged.eval()(input_ids=ids, pixel_values=pixels).logits_per_image
     torch.testing.assert_close(logits, image @ text.T * scale + bias, rtol=1e-5, atol=1e-5)
     assert training.counts["num_trained_weights"] == sum(live[name].numel() for name in trained)
