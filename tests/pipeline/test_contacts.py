@@ -94,6 +94,13 @@ def test_importing_asks_nobody(contacts, module):
     assert contacts("-c", f"import importlib; importlib.import_module({module!r})") == []
 
 
+def test_a_detectors_training_fetches_no_font(contacts):
+    """Ultralytics would ask github.com for one where none lies in its folder below a fresh user's home."""
+    code = "import detector.environment, ultralytics.data.utils as u, ultralytics.utils.plotting as p;" \
+           "assert u.check_font('Arial.ttf') is None and p.check_font() is None"  # fmt: skip
+    assert contacts("-c", code) == []
+
+
 def test_the_commands_ask_nobody(contacts, system, export_words, tmp_path):
     """The demo's own steps on the tiny system, tracking kept offline as nobody has a key."""
     truth, images, exported = system / "scenes/annotations.jsonl", system / "scenes/images", tmp_path / "exported"
