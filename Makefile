@@ -29,7 +29,7 @@ demo: $(READY)  ## the whole system on drawn scenes: train, export, judge, repor
 figures: $(READY)  ## bring README and handbook to the demo's figures and to docs/results/ (after make demo)
 	$(RUN) scripts/figures.py demo=runs/demo
 
-test: $(READY)  ## the test suite, with short fault tests (under 12 minutes on 2 cores)
+test: $(READY)  ## the test suite, with short fault tests (under 15 minutes on 2 cores)
 	$(RUN) -m pytest -n 2 --dist worksteal
 
 $(EXTRAS)/.ready: requirements-extras.lock $(READY)

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.recording import record, take_json
+from core.counting import count
 from core.files import read_json
 from eval.compare import read_run
 from eval.grounding import main as judge
@@ -49,7 +50,7 @@ def main() -> None:
     (low, high) = Resamples(images).intervals(after[:, None], before[:, None])[0]
     ratio = float(after.sum() / before.sum())
     print(f"errors, now over earlier: {ratio:.3f} ({low:.3f} to {high:.3f}), {len(set(images))} scenes, "
-          f"{len(judged['now'])} trainings against {len(judged['earlier'])}")  # fmt: skip
+          f"{count(len(judged['now']), 'training')} against {len(judged['earlier'])}")  # fmt: skip
     record(file, "demo_errors", {"scenes": len(set(images)), "ratio": ratio, "ci95": [low, high], **figures})
     raise SystemExit(0 if ratio <= GOAL and high <= GOAL_HIGH else 1)
 

@@ -84,6 +84,6 @@ def _check_upscaler(config: object) -> None:
     from core.weights import fetched
 
     weights = config.upscaler.weights  # type: ignore[attr-defined]
-    if weights and not str(weights).endswith("standin.safetensors") and not fetched(str(weights)).exists():
+    if weights and not fetched(str(weights)).exists():
         raise InputError(f"upscaler.weights: {weights}: no such file, neither here nor as {fetched(str(weights))}; "
                          "scripts/fetch_weights.sh gets it")  # fmt: skip

@@ -46,7 +46,7 @@ def test_an_export_refuses_before_a_model_is_loaded(export_words, system, tmp_pa
 
 
 def test_an_export_without_a_candidate_says_what_to_try(export_words, system, tmp_path):
-    YOLO = pytest.importorskip("ultralytics").YOLO
+    YOLO = pytest.importorskip("ultralytics", reason="not run: ultralytics absent").YOLO
     model = YOLO(str(system / "detector.yaml"), verbose=False)
     for branch in model.model.model[-1].cv3:  # a constant 0.12
         torch.nn.init.zeros_(branch[-1].weight)
