@@ -200,6 +200,7 @@ class Round:
     worst_health_s: float
     answers: int
     median_s: float
+    worst_s: float
     large_s: float = 0.0
 
 
@@ -230,11 +231,11 @@ def round_of(name: str, seconds: float, attack: Callable[[int, Stop], None] | No
         if attacker:
             os.kill(attacker, signal.SIGKILL)
             os.waitpid(attacker, 0)
-    median_s = statistics.median(spent or [float("nan")])
+    median_s, worst_s = statistics.median(spent or [float("nan")]), max(spent, default=float("nan"))
     print(f"{name:<10} /health worst {1000 * max(health):6.1f} ms, median {1000 * statistics.median(health):5.1f} ms; "
-          f"honest {number:4} answers, median {1000 * median_s:6.1f} ms; "
+          f"honest {number:4} answers, median {1000 * median_s:6.1f} ms, worst {1000 * worst_s:6.1f} ms; "
           f"{rss:5.0f} MiB", flush=True)  # fmt: skip
-    return Round(max(health), number, median_s, large_s)
+    return Round(max(health), number, median_s, worst_s, large_s)
 
 
 def main() -> None:
@@ -257,10 +258,11 @@ def main() -> None:
             met &= seen.worst_health_s <= HEALTH_S and goodput >= GOAL
             found[name] = {"worst_health_ms": 1000 * seen.worst_health_s, "goodput": goodput}
             if name == "floods":  # clients take turns
-                print(f"{'':<10} {1000 * seen.median_s:.1f} ms, of three times that alone and one large image: "
+                print(f"{'':<10} worst {1000 * seen.worst_s:.1f} ms; three times the median alone and one large image: "
                       f"{1000 * turn_s:.1f} ms", flush=True)  # fmt: skip
-                met &= seen.median_s <= turn_s
-                found[name] |= {"median_ms": 1000 * seen.median_s, "allowed_ms": 1000 * turn_s}
+                met &= seen.worst_s <= turn_s
+                found[name] |= {"median_ms": 1000 * seen.median_s, "worst_ms": 1000 * seen.worst_s,
+                                "allowed_ms": 1000 * turn_s}  # fmt: skip
     record(file, "hostile", found)
     raise SystemExit(0 if met else 1)
 

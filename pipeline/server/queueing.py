@@ -122,6 +122,7 @@ class Queue:
             answers = await loop.run_in_executor(self._thread, self._answer, [p.instances for p in batch])
             spent = time.monotonic() - started
             self._seconds_each += 0.2 * (spent / max(1, size) - self._seconds_each)
+            self._turns.charge(batch, spent)
             self.on_batch(size, spent)
             for part, answer in zip(batch, answers, strict=True):
                 if part.job.future.done():

@@ -1,7 +1,7 @@
 """What waits for the models, by client and request, and whose turn is next.
 
 Requests are taken apart by image, so that a large one is never between a small one and the models for longer than one
-image. Cost is counted in pixels: what decoding and detecting take.
+image. What waits is counted in pixels, what was answered in seconds of the models.
 """
 
 import asyncio
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 IMAGE_COST = 2**21  # what an image costs beside its own pixels: the detector sees all of one size
 SLACK = 1.5  # how much more than the first in a batch others may cost in it
+BESIDE_LARGER = 2  # images in a batch while a larger one waits: nobody is answered only at the end of many
 
 
 @dataclass(eq=False)
@@ -29,7 +30,7 @@ class Job:
     parts: "deque[Part]" = field(default_factory=deque)  # that nobody works on yet
     boxes: "Boxes" = field(default_factory=list)
     missing: int = 0  # parts without an answer
-    spent: int = 0  # cost of the parts that were begun
+    spent_s: float = 0.0  # of the models, by its parts
     cost: int = 0  # of all its parts
 
     def __post_init__(self) -> None:
@@ -76,15 +77,15 @@ class Turns:
 
     def __init__(self) -> None:
         self._jobs: dict[str, list[Job]] = {}
-        self._spent: dict[str, int] = {}
-        self._now = 0  # what the client in turn had had
+        self._spent_s: dict[str, float] = {}
+        self._now_s = 0.0  # what the client in turn had had
 
     def add(self, job: Job) -> None:
         """Let a request wait."""
         others = self._jobs.setdefault(job.client, [])
         if not others:
-            self._spent[job.client] = max(self._spent.get(job.client, 0), self._now)
-        job.spent = min((other.spent for other in others), default=0)
+            self._spent_s[job.client] = max(self._spent_s.get(job.client, 0.0), self._now_s)
+        job.spent_s = min((other.spent_s for other in others), default=0.0)
         others.append(job)
 
     def remove(self, job: Job) -> None:
@@ -94,23 +95,30 @@ class Turns:
             jobs.remove(job)
             if not jobs:
                 del self._jobs[job.client]
-                self._spent = {c: spent for c, spent in self._spent.items() if spent > self._now or c in self._jobs}
+                self._spent_s = {c: s for c, s in self._spent_s.items() if s > self._now_s or c in self._jobs}
 
     def next_batch(self, instances: int, pixels: int) -> list[Part]:
         """Parts to work on together: at least one where any waits, and further ones within both limits.
 
         Other clients and other requests have at most 1.5 times as much in a batch as those of its first part: who has
-        little to ask has little to wait for.
+        little to ask has little to wait for. Say with `charge` how long a batch took before the next is asked for.
         """
         batch: list[Part] = []
         while (part := self._fitting(batch, instances, pixels)) is not None:
             if not batch:
-                self._now = max(self._now, self._spent[part.job.client])
+                self._now_s = max(self._now_s, self._spent_s[part.job.client])
             batch.append(part)
             part.job.parts.popleft()
-            part.job.spent += part.cost
-            self._spent[part.job.client] += part.cost
         return batch
+
+    def charge(self, batch: list[Part], seconds: float) -> None:
+        """Note that the models worked so long on a batch; each part's share is that of its cost."""
+        whole = sum(part.cost for part in batch)
+        for part in batch:
+            share_s = seconds * part.cost / whole
+            part.job.spent_s += share_s
+            client = part.job.client  # also of one that gave up meanwhile, or it would come back as one who had nothing
+            self._spent_s[client] = self._spent_s.get(client, self._now_s) + share_s
 
     def _fitting(self, batch: list[Part], instances: int, pixels: int) -> Part | None:
         instances -= sum(len(part.instances) for part in batch)
@@ -119,7 +127,10 @@ class Turns:
         for part in batch:
             had[part.job] += part.cost
             had[part.job.client] += part.cost
-        for job in self._in_turn():
+        waiting = list(self._in_turn())
+        if len(batch) >= BESIDE_LARGER and any(job.parts[0].cost > SLACK * batch[0].cost for job in waiting):
+            return None
+        for job in waiting:
             part = job.parts[0]
             if not batch:
                 return part
@@ -134,8 +145,8 @@ class Turns:
 
     def _in_turn(self) -> Iterator[Job]:
         """Requests with a part to begin, next first."""
-        for client in sorted(self._jobs, key=lambda c: (self._spent[c], self.load(c))):
-            yield from sorted((job for job in self._jobs[client] if job.parts), key=lambda job: (job.spent, job.cost))
+        for client in sorted(self._jobs, key=lambda c: (self._spent_s[c], self.load(c))):
+            yield from sorted((job for job in self._jobs[client] if job.parts), key=lambda job: (job.spent_s, job.cost))
 
     def ready(self) -> int:
         """Instances that nobody works on yet."""

@@ -21,9 +21,10 @@ def job(client, images, pixels, each=1):
 
 
 def served(turns, most=1000):
-    """The clients and pixels of each batch until nothing waits."""
+    """The clients and pixels of each batch until nothing waits; the models take a second for 10 Mpx."""
     batches = []
     while len(batches) < most and (batch := turns.next_batch(**BATCH)):
+        turns.charge(batch, sum(p.pixels for p in batch) / 10e6)
         batches.append([(p.job.client, p.pixels) for p in batch])
         for part in batch:
             if not part.job.parts:
@@ -39,7 +40,9 @@ def test_a_small_request_is_next_beside_three_floods_and_alone_in_its_batch(hone
     for _ in range(3):
         turns.add(job("flood", 64, LARGE))
     for _ in range(begun):
-        assert len(turns.next_batch(**BATCH)) == 1
+        batch = turns.next_batch(**BATCH)
+        assert len(batch) == 1
+        turns.charge(batch, 1.0)
     turns.add(job(honest, 1, SMALL))
     coming = [turns.next_batch(**BATCH)[0].pixels for _ in range(3)]
     assert coming[0] == SMALL
@@ -62,22 +65,56 @@ def test_equal_requests_of_many_clients_or_of_one_fill_a_batch():
         assert [len(batch) for batch in served(turns)] == [19]
 
 
-def test_clients_get_equal_pixels_over_time_and_nobody_saves_turns_up():
+def test_clients_get_equal_time_of_the_models_and_nobody_saves_turns_up():
     turns = Turns()
     turns.add(job("large", 40, LARGE))
     turns.add(job("small", 1000, SMALL))
     had = {"large": 0, "small": 0}
     for batch in served(turns, 40):
         for client, pixels in batch:
-            had[client] += pixels + 2**21
+            had[client] += pixels
     assert 0.6 < had["large"] / had["small"] < 1.7
     turns = Turns()
     turns.add(job("busy", 100, LARGE))
     for _ in range(50):
-        turns.next_batch(**BATCH)
+        turns.charge(turns.next_batch(**BATCH), 1.0)
     turns.add(job("idle", 50, LARGE))
     clients = [batch[0][0] for batch in served(turns, 10)]
     assert 4 <= clients.count("idle") <= 6
+
+
+def test_small_requests_that_gathered_behind_a_large_image_are_not_answered_at_the_end_of_one_long_batch():
+    """A client that asks for 40 % of the models' time: whoever comes waits for a flood's image and little more."""
+    now_s, came, waited = 0.0, 0, []
+    turns, arrivals = Turns(), {}
+    turns.add(job("flood", 64, LARGE))
+    while now_s < 100:
+        batch = turns.next_batch(**BATCH)
+        spent_s = sum(p.pixels for p in batch) / 10e6
+        now_s += spent_s
+        turns.charge(batch, spent_s)
+        for part in batch:
+            if not part.job.parts:
+                turns.remove(part.job)
+            if part.job in arrivals:
+                waited.append(now_s - arrivals.pop(part.job))
+        while came * SMALL / 10e6 / 0.4 <= now_s:
+            turns.add(new := job("honest", 1, SMALL))
+            arrivals[new], came = came * SMALL / 10e6 / 0.4, came + 1
+    assert len(waited) > 250
+    assert max(waited) <= (LARGE + 3 * SMALL) / 10e6
+
+
+def test_who_gives_up_while_the_models_work_has_had_that_time_all_the_same():
+    turns, seen = Turns(), []
+    turns.add(job("waits", 20, SMALL))
+    for _ in range(20):
+        turns.add(rude := job("rude", 1, LARGE))
+        batch = turns.next_batch(**BATCH)
+        seen += [part.job.client for part in batch]
+        turns.remove(rude)
+        turns.charge(batch, sum(p.pixels for p in batch) / 10e6)
+    assert seen.count("waits") == 20
 
 
 def test_a_client_that_comes_and_goes_does_not_starve_one_that_waits():
