@@ -4,22 +4,27 @@
 
 `chain` is a finished `make demo`, whose labels, scorer and choosing are used. The demo's detector is trained anew with
 this share of its epochs, to know what processor time they take. The others are trained in the same two stages, with its
-batch, augmentation and optimizer, for as many epochs of crops and of whole images, in its proportion, as spend that
-time; how long an epoch of theirs takes, a short training tells. Its learning rate was found for it long before; theirs
-were not searched: YOLOv6 takes the same, D-FINE a third of it, since transformers are trained at lower rates.
+batch, augmentation and optimizer, with as many epochs of whole images, and for as many epochs of crops as spend that
+time; how long an epoch of theirs takes, a short training tells, watched from outside. Its learning rate was found for
+it long before; theirs were not searched: YOLOv6 takes the same, D-FINE a third of it, since transformers are trained at
+lower rates.
+
 All are asked about the held-out scenes and their noisy copies. Each step is a public command; a finished one is not run
 again, so a killed benchmark goes on with the next. Prints paired differences from the demo's YOLO with intervals by
-scene, and writes `results.json`. Cost: about 17 minutes of one core with half of the epochs.
+scene, and writes `results.json`. Two processes at a time. Cost: about 17 minutes of one core with half of the epochs.
 """
 
-import csv
 import json
 import os
 import runpy
 import shutil
 import subprocess
 import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +47,8 @@ PRESET = OmegaConf.to_container(OmegaConf.load(ROOT / "configs" / "detector" / "
 MODELS = {"yolo": None, "yolov6": "yolov6_tiny.yaml", "d_fine": "d_fine_tiny.yaml"}
 RATES = {"yolo": 0.003, "yolov6": 0.003, "d_fine": 0.001}
 LAST_SHARE = 1 / 3  # of the rate: what the demo's second stage begins with
-PROBE = (1, 1)  # epochs of crops and of whole images in a short training
+PROBE = 3  # epochs of crops in a short training
+PIXELS = 4  # an epoch of whole images, 640x384, for one of crops, 320x192
 MARGIN, MAX_DET = 0.01, 100
 THREAD = {"OMP_NUM_THREADS": "1"}
 
@@ -70,62 +76,84 @@ class Bench:
             with open(f"{path}.log", "ab") as log:
                 argv = [sys.executable, "-m", command, *words]
                 process = subprocess.Popen(argv, stdout=log, stderr=log, env=os.environ | THREAD)
-                _, status, used = os.wait4(process.pid, 0)
+                status, used, epochs = _watch(process.pid, path / "stage_1" / "results.csv")
             if status:
                 raise SystemExit(f"{path}.log: {command} failed; the same command goes on here")
-            write_json(path / "cost.json", {"cpu_s": used.ru_utime + used.ru_stime})
+            write_json(path / "cost.json", {"cpu_s": used.ru_utime + used.ru_stime, "after_epochs_cpu_s": epochs})
             print(f"    {used.ru_utime + used.ru_stime:.0f} s of processor time", flush=True)
         return path
 
-    def train(self, name: str, folder: str, epochs: tuple[int, int]) -> Path:
-        """A training in the demo's two stages."""
+    def train(self, name: str, folder: str, epochs: Sequence[int]) -> Path:
+        """A training in the demo's two stages, or in as many of them as there are epochs for."""
         stages = [dict(stage) for stage in PRESET["train"]["stages"]]
-        for stage, number, rate in zip(stages, epochs, (RATES[name], RATES[name] * LAST_SHARE), strict=True):
+        for stage, number, rate in zip(stages, epochs, (RATES[name], RATES[name] * LAST_SHARE), strict=False):
             stage |= {"epochs": number, "args": {**stage["args"], "lr0": round(rate, 6)}}
-        told = json.dumps(stages).replace('"', "").replace(" ", "")
+        told = json.dumps(stages[: len(epochs)]).replace('"', "").replace(" ", "")
         model = [f"detector.train.model={MODELS[name]}"] if MODELS[name] else []
         return self.step(folder, "detector.train", f"data={self.chain}/yolo", *DEMO.detector, *model,
                          f"stages={told}", "detector.train.args.workers=0", "tracking.mode=disabled")  # fmt: skip
 
+    def probe(self, name: str) -> Path:
+        """The short training of one of the others."""
+        return self.train(name, f"probe/{name}", (PROBE,))
+
     def plan(self, name: str, budget_s: float) -> None:
-        """Epochs of one of the others, from a short training."""
-        path = self.train(name, f"probe/{name}", PROBE)
-        spent_s = read_json(path / "cost.json")["cpu_s"]
-        got = spent_s / read_json(path / "run.json")["wall_s"]  # of a core
-        crop_s, whole_s = (got * float(_rows(path / f"stage_{n}")[-1]["time"]) for n in (1, 2))
-        once_s = max(0.0, spent_s - PROBE[0] * crop_s - PROBE[1] * whole_s)
-        crops, whole = self.trainings["yolo"]["epochs"]
-        passes = (budget_s - once_s) / (crops * crop_s + whole * whole_s)
-        whole = max(1, round(passes * whole))
-        crops = max(1, round((budget_s - once_s - whole * whole_s) / crop_s))
-        self.trainings[name] = {"epochs": (crops, whole), "epoch_s": [crop_s, whole_s], "once_s": once_s}
+        """Epochs of one of the others: its short training's processor time and what more epochs of that take."""
+        told = read_json(self.probe(name) / "cost.json")
+        after_s = told["after_epochs_cpu_s"]
+        crop_s = (after_s[-2] - after_s[0]) / (PROBE - 2)  # the last is judged as well
+        judge_s = max(0.0, after_s[-1] - after_s[-2] - crop_s)
+        whole = self.trainings["yolo"]["epochs"][1]
+        left_s = budget_s - told["cpu_s"] - judge_s - whole * PIXELS * crop_s
+        crops = max(1, PROBE + round(left_s / crop_s))
+        self.trainings[name] = {"epochs": (crops, whole), "epoch_s": crop_s}
 
     def run(self) -> None:
-        """Trainings and answers."""
-        for name in MODELS:
-            if name != "yolo":
-                self.plan(name, self.trainings["yolo"]["cpu_s"])
-                print(f"{name}: {self.trainings[name]}", flush=True)
-            detector = self.train(name, f"detector/{name}", self.trainings[name]["epochs"])
-            self.trainings[name] |= {"rate": RATES[name], "cpu_s": read_json(detector / "cost.json")["cpu_s"]}
-            for title, (truth, images) in self.sets.items():
-                given = f"annotations={truth}", f"images={images}"
-                export = self.step(self.folder("export", name, title), "pipeline.export", *given,
-                                   f"detector={detector}", f"upscaler={DEMO.upscaler}",
-                                   f"scorer={self.chain}/converted/scorer", *DEMO.export,
-                                   "tracking.mode=disabled")  # fmt: skip
-                self.step(self.folder("judged", name, title), "eval.grounding", f"truth={truth}",
-                          f"predictions={export}/predictions.jsonl", "tracking.mode=disabled")  # fmt: skip
-                self.step(self.folder("coco", name, title), "eval.coco", f"truth={truth}",
-                          f"detections={export}/detections.json", "tracking.mode=disabled")  # fmt: skip
+        """Trainings and answers, two at a time."""
+        others = [name for name in MODELS if name != "yolo"]
+        with ThreadPoolExecutor(2) as pool:
+            probes = [pool.submit(self.fit, "yolo"), *(pool.submit(self.probe, name) for name in others)]
+            budget_s = read_json(probes[0].result() / "cost.json")["cpu_s"]
+            for name, probe in zip(others, probes[1:], strict=True):
+                probe.result()
+                self.plan(name, budget_s)
+            list(pool.map(self.fit, others))
+            list(pool.map(self.answer, *zip(*product(MODELS, self.sets), strict=True)))
+
+    def fit(self, name: str) -> Path:
+        """The training of one model with its epochs."""
+        path = self.train(name, f"detector/{name}", self.trainings[name]["epochs"])
+        self.trainings[name] |= {"rate": RATES[name], "cpu_s": read_json(path / "cost.json")["cpu_s"]}
+        return path
+
+    def answer(self, name: str, title: str) -> None:
+        """All stages over one set with one of the detectors, judged."""
+        truth, images = self.sets[title]
+        export = self.step(self.folder("export", name, title), "pipeline.export", f"annotations={truth}",
+                           f"images={images}", f"detector={self.root}/detector/{name}", f"upscaler={DEMO.upscaler}",
+                           f"scorer={self.chain}/converted/scorer", *DEMO.export,
+                           "tracking.mode=disabled")  # fmt: skip
+        self.step(self.folder("judged", name, title), "eval.grounding", f"truth={truth}",
+                  f"predictions={export}/predictions.jsonl", "tracking.mode=disabled")  # fmt: skip
+        self.step(self.folder("coco", name, title), "eval.coco", f"truth={truth}",
+                  f"detections={export}/detections.json", "tracking.mode=disabled")  # fmt: skip
 
     def folder(self, what: str, name: str, title: str) -> str:
         """Where a step's run folder is, from the root."""
         return f"{what}/{name}_{title.replace(' ', '_')}"
 
 
-def _rows(stage: Path) -> list[dict[str, str]]:
-    return list(csv.DictReader((stage / "results.csv").read_text().splitlines()))
+def _watch(pid: int, table: Path) -> tuple[int, Any, list[float]]:
+    """Wait for a process; its status, what it used, and its processor seconds when each line of `table` appeared."""
+    after_s: list[float] = []
+    while True:
+        ended, status, used = os.wait4(pid, os.WNOHANG)
+        if ended:
+            return status, used, after_s
+        lines = table.read_text().count("\n") - 1 if table.is_file() else 0
+        spent = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+        after_s += [sum(map(int, spent)) / os.sysconf("SC_CLK_TCK")] * (lines - len(after_s))
+        time.sleep(0.2)
 
 
 def _record(path: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The loop trains YOLOv6 and D-FINE, in stages, goes on to the bit, in one process or two, and refuses wrong input."""
+"""The loop trains YOLOv6, D-FINE and RT-DETRv2 in stages, goes on to the bit, alone or as two, refuses wrong input."""
 
 import csv
 import json
@@ -51,7 +51,7 @@ def test_a_tiny_yolov6_learns_and_is_a_detector(make_tree: Callable, train: Call
         assert pixels[..., 0].mean() > 150  # it lies on something red
 
 
-@pytest.mark.parametrize("model", ["yolov6_tiny.yaml", "d_fine_tiny.yaml"])
+@pytest.mark.parametrize("model", ["yolov6_tiny.yaml", "d_fine_tiny.yaml", "rt_detr_v2_tiny.yaml"])
 @pytest.mark.parametrize("when", ["within an epoch", "before its state"])
 def test_a_killed_training_ends_at_the_same_weights(
     model: str, when: str, make_tree: Callable, train: Callable, monkeypatch: pytest.MonkeyPatch
