@@ -118,7 +118,7 @@ class Bench:
                 probe.result()
                 self.plan(name, budget_s)
             list(pool.map(self.fit, others))
-            list(pool.map(self.answer, *zip(*product(MODELS, self.sets), strict=True)))
+            list(pool.map(self.answer, *zip(*product(self.sets, MODELS), strict=True)))
 
     def fit(self, name: str) -> Path:
         """The training of one model with its epochs."""
@@ -126,7 +126,7 @@ class Bench:
         self.trainings[name] |= {"rate": RATES[name], "cpu_s": read_json(path / "cost.json")["cpu_s"]}
         return path
 
-    def answer(self, name: str, title: str) -> None:
+    def answer(self, title: str, name: str) -> None:
         """All stages over one set with one of the detectors, judged."""
         truth, images = self.sets[title]
         export = self.step(self.folder("export", name, title), "pipeline.export", f"annotations={truth}",
