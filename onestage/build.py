@@ -22,7 +22,9 @@ def build_onestage(config: OneStageConfig, device: str = "cpu") -> "OneStage":
     if not config.weights:
         raise InputError("onestage.weights: must be given: a checkpoint folder, a hub name or a server's URL")
     check_shares(config, ("floor",), "onestage.")
-    family = _family(config)
+    family = family_of(config)
+    if family is OneStageFamily.yolo:
+        raise InputError(f"{config.weights}: an open-vocabulary YOLO is opened by the pipeline, which knows detectors")
     if family is OneStageFamily.server:
         from onestage.server import ServerModel
 
@@ -74,11 +76,14 @@ def check_server(config: Any, where: str) -> None:
         raise InputError(f"{where}.timeout_s: {config.timeout_s} is not above 0")
 
 
-def _family(config: OneStageConfig) -> OneStageFamily:
+def family_of(config: OneStageConfig) -> OneStageFamily:
+    """What answers: the family of the settings, or what the weights tell; InputError where they tell nothing."""
     if config.family is not OneStageFamily.auto:
         return config.family
     if is_url(config.weights):
         return OneStageFamily.server
+    if str(config.weights).endswith(".pt"):
+        return OneStageFamily.yolo
     from transformers import AutoConfig
 
     path = Path(str(config.weights))

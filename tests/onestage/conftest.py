@@ -163,3 +163,14 @@ def folders(tmp_path_factory):
 @pytest.fixture(scope="session")
 def image():
     return np.random.default_rng(0).integers(0, 255, (60, 100, 3), np.uint8)
+
+
+@pytest.fixture(scope="session")
+def close_in():
+    """`close_in(image, boxes, expected)`: corners equal to 1e-5 of the image's longer side."""
+
+    def check(image, boxes, expected):
+        side = max(image.shape[:2])
+        np.testing.assert_allclose(np.divide(boxes, side), np.divide(expected, side), atol=1e-5, rtol=0)
+
+    return check

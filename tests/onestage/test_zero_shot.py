@@ -1,4 +1,8 @@
-"""transformers' zero-shot detectors give what the library's own post-processing gives."""
+"""transformers' zero-shot detectors give what the library's own post-processing gives.
+
+Compared to 1e-5: scores, and corners as shares of the image's longer side. In pixels a corner at 1,500 has only 1e-4 in
+float32, in which the library itself computes.
+"""
 
 import numpy as np
 import pytest
@@ -27,7 +31,7 @@ def by_library(folder, image, captions, threshold):
 
 
 @pytest.mark.parametrize("name", ["grounding_dino", "mm_grounding_dino", "owlv2", "omdet"])
-def test_equals_the_library_caption_by_caption(folders, image, name):
+def test_equals_the_library_caption_by_caption(folders, image, name, close_in):
     model = build_onestage(OneStageConfig(weights=str(folders(name)), floor=0.0))
     found = {caption: g for _, caption, g in model.ground([image], [CAPTIONS])}
     assert sorted(found) == [0, 1, 2]
@@ -37,7 +41,7 @@ def test_equals_the_library_caption_by_caption(folders, image, name):
         assert len(order) > 3
         mine = found[place].candidates
         np.testing.assert_allclose(mine.confidence, told["scores"].numpy()[order], atol=1e-5)
-        np.testing.assert_allclose(mine.boxes_xyxy, told["boxes"].numpy()[order], atol=1e-3, rtol=1e-5)
+        close_in(image, mine.boxes_xyxy, told["boxes"].numpy()[order])
         assert found[place].scored
         assert not found[place].truncated
 
