@@ -97,6 +97,15 @@ def names_package(path: Path, package: str) -> bool:
         return False
 
 
+def is_script(path: Path) -> bool:
+    """Whether the file is a TorchScript program, which holds code beside its tensors."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(entry.split("/")[1:] == ["constants.pkl"] for entry in archive.namelist())
+    except Exception:  # not such an archive, or a damaged one
+        return False
+
+
 def network_tensors(network: Shell, path: Path) -> dict[str, Stored]:
     """Parameters and buffers of a pickled module by their full names, as its own `state_dict` would list them.
 

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from core.archives import check_archive, first_damaged
 from core.errors import InputError, reason
-from core.pickles import Shell, Stored, network_tensors, read_pickle
+from core.pickles import Shell, Stored, is_script, network_tensors, read_pickle
 from siglip.convert.source import DCP_METADATA
 
 CONTAINERS = ("state_dict", "model_state_dict", "model", "module")  # where a training script keeps parameters
@@ -59,7 +59,8 @@ def _load(path: Path) -> Any:
     """What torch saved; where that names classes that are not torch's, with shells in place of their objects."""
     check_archive(path)
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        if not is_script(path):  # of which torch would only say that it must not be read so
+            return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises anything from pickle's errors to RuntimeError for a damaged file
         if not zipfile.is_zipfile(path):
             raise InputError(f"{path}: not a file of tensors that can be read safely: {reason(error)[:200]}") from error
