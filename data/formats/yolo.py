@@ -14,6 +14,7 @@ from core.errors import InputError
 from core.files import read_text
 from core.images import image_size
 from core.progress import progress
+from core.texts import alike
 from core.values import AnnotatedImage, Annotation, Box
 from data.captions import read_annotations
 from data.entries import merge_repeats
@@ -100,13 +101,14 @@ def _names(path: Path) -> dict[int, str]:
 def _read_part(tree: DataYaml, part: str, taken: Taken) -> Iterator[AnnotatedImage]:
     known = tree.root / f"{part}.jsonl"
     recorded = {a.image: a for a in read_annotations(known)} if known.is_file() else {}
-    order = {name: i for i, name in enumerate(recorded)}
-    files = sorted(tree.images(part), key=lambda p: (order.get(p[0], len(order)), p[0]))
+    order, found = {name: i for i, name in enumerate(recorded)}, tree.images(part)
+    forms = alike((name for name, _ in found), recorded)
+    files = sorted(found, key=lambda p: (order.get(forms[p[0]], len(order)), p[0]))
     for line, (name, path) in enumerate(progress(files, f"reading {part}"), start=1):
         if line == 1 and str(path).endswith(name):
             taken.folders[part] = Path(str(path).removesuffix(name) or ".")
         try:
-            yield _read_labels(name, path, tree.names, recorded.get(name), line, taken)
+            yield _read_labels(name, path, tree.names, recorded.get(forms[name]), line, taken)
         except InputError as error:
             taken.faults.append(str(error))
 
