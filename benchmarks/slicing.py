@@ -1,11 +1,11 @@
-"""Slice in training, in inference, or both? Two tiny detectors of equal training time, each asked in four ways.
+"""Slice in training, in inference, or both? Two tiny detectors of equal training time, each asked in three ways.
 
     python -m benchmarks.slicing [run_dir=runs/slicing] [scenes=200] [judged=80] [epochs=14] [seed=0] [json=FILE]
 
 Scenes of 1280x736 pixels with targets of about 32x22. One detector is trained on whole images scaled down to 480
 pixels, the other on random 480x288 crops in their own size: the network sees as many pixels a step, so that both cost
-the same. Each is asked about whole images at 480 and at 1280 pixels, about twelve 480x288 slices, and about slices and
-whole image together. Each step is a public command; a finished one is not run again, so a killed benchmark goes on.
+the same. Each is asked about whole images at 480 and at 1280 pixels, and about twelve 480x288 slices beside the whole
+image at 480. Each step is a public command; a finished one is not run again, so a killed benchmark goes on.
 Prints AP50 and the share of targets found with their intervals by scene, the paired differences, processor seconds.
 Cost: about 10 processor minutes. Exit status 1 when the detectors' training times differ by more than a tenth.
 """
@@ -17,6 +17,8 @@ import runpy
 import subprocess
 import sys
 from collections.abc import Sequence
+from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,7 @@ from detector.inference.slicing import slice_windows
 from detector.settings import SliceConfig, SliceMode
 from eval.boxes.matching import match_by_confidence
 from eval.boxes.table import BoxTable, ImageIds, detection_table, truth_table
+from eval.coco import CocoConfig, judge_boxes
 from eval.statistics import Resamples
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -41,8 +44,7 @@ TRAININGS = {"whole": "", "crops": f",crop:[{SEEN[0]},{SEEN[1]}],crop_share:1.0"
 WAYS = {
     "whole_480": ["detector.imgsz=480"],
     "whole_1280": ["detector.imgsz=1280"],
-    "slices": ["detector.imgsz=480", *SLICES, "detector.slices.full=false"],
-    "slices_and_whole": ["detector.imgsz=480", *SLICES],
+    "slices": ["detector.imgsz=480", *SLICES],
 }
 RECALLS = np.linspace(0, 1, 101)  # COCO's
 MOST = 1000  # resamples of an AP50
@@ -91,7 +93,7 @@ class Bench:
         return path
 
     def run(self) -> None:
-        """Scenes, two trainings, eight sets of boxes."""
+        """Scenes, two trainings, six sets of boxes."""
         seed = int(self.settings["seed"])
         train, judged = (
             self.scenes(name, number, s)
@@ -102,16 +104,13 @@ class Bench:
         epochs = self.settings["epochs"]
         for training, crop in TRAININGS.items():
             stage = f"{{imgsz:480,epochs:{epochs}{crop},args:{{warmup_epochs:2,close_mosaic:2}}}}"
-            detector = self.step(f"detector_{training}", "detector.train", f"data={tree}", "detector=demo", "recipe=v3",
-                                 f"stages=[{stage}]", "detector.train.args.batch=4", "detector.train.args.nbs=4",
-                                 "tracking.mode=disabled", f"seed={seed}")  # fmt: skip
-            for way, asked in WAYS.items():
-                name = f"{training}_{way}"
-                boxes = self.step(f"boxes_{name}", "detector.predict", f"images={judged}/images",
-                                  f"annotations={judged}/annotations.jsonl",
-                                  f"detector={detector}/weights/best.pt", *asked)  # fmt: skip
-                self.step(f"judged_{name}", "eval.coco", f"truth={judged}/annotations.jsonl",
-                          f"detections={boxes}/detections.json", "tracking.mode=disabled")  # fmt: skip
+            self.step(f"detector_{training}", "detector.train", f"data={tree}", "detector=demo", "recipe=v3",
+                      f"stages=[{stage}]", "detector.train.args.batch=4", "detector.train.args.nbs=4",
+                      "tracking.mode=disabled", f"seed={seed}")  # fmt: skip
+        for training, way in product(TRAININGS, WAYS):
+            weights = self.root / f"detector_{training}" / "weights" / "best.pt"
+            self.step(f"boxes_{training}_{way}", "detector.predict", f"images={judged}/images",
+                      f"annotations={judged}/annotations.jsonl", f"detector={weights}", *WAYS[way])  # fmt: skip
 
     def scenes(self, name: str, number: str, seed: int) -> Path:
         """Drawn scenes of the demo's vocabulary, larger, with smaller targets."""
@@ -122,29 +121,25 @@ class Bench:
 
     def judge(self) -> dict[str, Any]:
         """Every cell's figures, and the differences from training and asking with whole images at 480."""
-        file = self.root / "judged" / "annotations.jsonl"
-        annotated = read_annotations(str(file))
+        annotated = read_annotations(str(self.root / "judged" / "annotations.jsonl"))
         truth = truth_table(annotated)
         draws = Resamples([entry.image for entry in annotated])
         cells: dict[str, dict[str, Any]] = {}
-        curves: dict[str, Curve] = {}
-        for name in (f"{training}_{way}" for training in TRAININGS for way in WAYS):
-            told = self.root / f"boxes_{name}" / "detections.json"
+        first: Curve | None = None
+        for training, way in product(TRAININGS, WAYS):
+            told = self.root / f"boxes_{training}_{way}" / "detections.json"
             found = detection_table(read_detections(told), annotated, str(told), ImageIds.auto)
-            curves[name] = Curve(found, truth)
-            metrics = read_json(self.root / f"judged_{name}" / "metrics.json")
-            one = np.ones((1, truth.num_images))
-            assert abs(float(curves[name].ap50(one)[0]) - metrics["AP50"]) < 1e-9, name
-            cells[name] = {
-                "AP50": metrics["AP50"], "ci95": draws.interval_of(curves[name].ap50, MOST, len(found)),
-                "recall": metrics["recall"], "precision": metrics["precision"], "cost": cost(name),
-                "ms": read_json(told.with_name("metrics.json"))["detector_ms"],
+            metrics, curve = judge_boxes(found, truth, CocoConfig()), Curve(found, truth)
+            whole = float(curve.ap50(np.ones((1, truth.num_images)))[0])
+            assert abs(whole - metrics["AP50"]) < 1e-9, f"{training} {way}: {whole} against {metrics['AP50']}"
+            first = first or curve
+            cell = cells[f"{training}_{way}"] = {name: metrics[name] for name in ("AP50", "recall", "precision")}
+            cell |= {
+                "ci95": draws.interval_of(curve.ap50, MOST),
+                "over_first": whole - cells["whole_whole_480"]["AP50"],
+                "over_first_ci95": draws.interval_of(partial(difference, curve, first), MOST),
+                "cost": cost(way), "ms": read_json(told.with_name("metrics.json"))["detector_ms"],
             }  # fmt: skip
-        first = curves["whole_whole_480"]
-        for name, curve in curves.items():
-            between = draws.interval_of(lambda d, c=curve: c.ap50(d) - first.ap50(d), MOST, len(first.image))  # type: ignore[misc]
-            cells[name] |= {"over_first": cells[name]["AP50"] - cells["whole_whole_480"]["AP50"],
-                            "over_first_ci95": between}  # fmt: skip
         training_s = {name: self.cpu_s[f"detector_{name}"] for name in TRAININGS}
         return {
             "scenes": int(self.settings["scenes"]), "judged": len(annotated), "targets": len(truth),
@@ -191,13 +186,15 @@ def show(figures: dict[str, Any]) -> None:
         print(f"{name:<26} {told}   {change}   {cell['recall']:.3f}   {cell['ms']:.0f}")
 
 
-def cost(name: str) -> float:
+def difference(one: Curve, other: Curve, draws_RI: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(R,) AP50 of one set of boxes less that of another, in the same draws."""
+    return one.ap50(draws_RI) - other.ap50(draws_RI)
+
+
+def cost(way: str) -> float:
     """How many times the pixels of a whole image at 480 go through the network."""
     slices = len(slice_windows(SliceConfig(SliceMode.size, SEEN), *SIZE))
-    asked = name.partition("_")[2]
-    return {"whole_480": 1, "whole_1280": (SIZE[0] / SEEN[0]) ** 2, "slices": slices, "slices_and_whole": slices + 1}[
-        asked
-    ]
+    return {"whole_480": 1, "whole_1280": (SIZE[0] / SEEN[0]) ** 2, "slices": slices + 1}[way]
 
 
 def _children_s() -> float:
