@@ -6,8 +6,9 @@
 
 What else it needs is taken from the wheels that `make gpu-wheels` left in wheels=DIR (runs/gpu-wheels); nothing is
 installed, no network is asked. A package that is found nowhere makes its row "not run: X absent"; a row that fails says
-so in a line, and the others go on. Rows: yolov9e_1280, yolov9e_1600, yolov6l6, siglip_large, siglip_so400m, pipeline,
-agreement; each in a process of its own (apart=false: in this one), which ends after its share of the 8 minutes.
+so in a line, and the others go on. Rows: agreement, pipeline, yolov6l6, yolov9e_1280, yolov9e_1600, siglip_large,
+siglip_so400m; each in a process of its own (apart=false: in this one), which ends when its share of the 8 minutes and
+what the rows before it left of theirs is used up.
 size: full, tiny or auto (full where there is a GPU). Status 1 where a ratio misses its goal or a row failed.
 It has never run on a GPU: none was at hand where it was written, and the test suite runs it with size=tiny on a CPU.
 """
@@ -72,6 +73,10 @@ def machine(words: dict[str, str]) -> tuple[str, str]:
     except ModuleNotFoundError:
         refuse("gpu_check", "this Python holds no torch; name another by make gpu-check PYTHON=...")
     device = words.get("device") or ("cuda" if torch.cuda.is_available() else "cpu")
+    if device not in {"cuda", "cpu"}:
+        refuse("gpu_check", f"device: {device} is neither cuda nor cpu; CUDA_VISIBLE_DEVICES says which GPU")
+    if device == "cuda" and not torch.cuda.is_available():
+        refuse("gpu_check", "device: torch sees no GPU here")
     return device, ("tiny" if device == "cpu" else "full") if size == "auto" else size
 
 

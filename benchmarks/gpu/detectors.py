@@ -1,10 +1,12 @@
 """Training steps of detectors, through the trainers that `detector.train` uses, loading and augmentation included."""
 
 import contextlib
+import importlib
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 
@@ -42,13 +44,13 @@ class Pace:
 
 def yolov9e(sizes: Sizes, device: str, stage: int) -> list[Line]:
     """A step of the preset's first (1280) or second stage (1600) with recipe V3, against Ultralytics' trainer's."""
+    importlib.import_module("detector.environment")  # before ultralytics
     import ultralytics
     from ultralytics.engine import trainer as engine
 
-    import detector.environment  # noqa: F401  (before ultralytics)
-
-    engine.check_amp = lambda model: True  # it would fetch weights to compare; both trainers go without
-    with tempfile.TemporaryDirectory() as scratch:
+    # its check of half precision would fetch weights; both trainers go without
+    unchecked = contextlib.nullcontext() if device == "cpu" else patch.object(engine, "check_amp", lambda model: True)
+    with tempfile.TemporaryDirectory() as scratch, unchecked:
         root = Path(scratch)
         settings = _settings(sizes, device, stage)
         settings["data"] = str(draw_tree(root / "tree", settings["batch"] * sizes.batches))
@@ -78,10 +80,10 @@ def _settings(sizes: Sizes, device: str, stage: int) -> dict[str, Any]:
     return {
         **preset["args"], **preset["stages"][stage].get("args", {}), "task": "detect", "mode": "train",
         "single_cls": True, "plots": False, "val": False, "save_period": -1, "model": sizes.yolov9,
-        "imgsz": sizes.yolov9_sides[stage], "epochs": 1, "close_mosaic": 0, "device": device.removeprefix("cuda:"),
+        "imgsz": sizes.yolov9_sides[stage], "epochs": 1, "close_mosaic": 0, "device": "cpu" if device == "cpu" else "0",
         "workers": sizes.workers, "exist_ok": True, "seed": 0,
         "augmentations": [to_dict(t) for t in detector_transforms(recipe)],
-    } | ({"device": "0"} if device == "cuda" else {})  # fmt: skip
+    }  # fmt: skip
 
 
 def _train(folder: Path, settings: dict[str, Any], sizes: Sizes, device: str, exact: bool) -> float:

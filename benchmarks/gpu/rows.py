@@ -20,7 +20,7 @@ Measure = Callable[[Sizes, str], list[Line]]
 
 @dataclass(frozen=True)
 class Row:
-    """A row: the function that measures it, as `module:function`, and the seconds that it may take."""
+    """A row: the function that measures it, as `module:function`, and its share of the time."""
 
     name: str
     measure: str
@@ -29,13 +29,13 @@ class Row:
 
 
 ROWS = (
+    Row("agreement", "agreement:agreement", 35),
+    Row("pipeline", "pipelines:pipeline", 65),
+    Row("yolov6l6", "detectors:yolov6l6", 40),
     Row("yolov9e_1280", "detectors:yolov9e", 55, (0,)),
     Row("yolov9e_1600", "detectors:yolov9e", 55, (1,)),
-    Row("yolov6l6", "detectors:yolov6l6", 40),
     Row("siglip_large", "scorers:siglip", 105, ("large",)),
     Row("siglip_so400m", "scorers:siglip", 125, ("so400m",)),
-    Row("pipeline", "pipelines:pipeline", 65),
-    Row("agreement", "agreement:agreement", 35),
 )  # together 480 s, eight minutes
 
 
@@ -66,14 +66,14 @@ def _absent(error: BaseException | None) -> str | None:
     return None
 
 
-def run_apart(row: Row, words: Sequence[str]) -> list[Line]:
-    """Measure a row in a process of its own, which is ended when it takes longer than it may."""
+def run_apart(row: Row, words: Sequence[str], most_s: float) -> list[Line]:
+    """Measure a row in a process of its own, which is ended after `most_s` seconds."""
     script = str(ROOT / "scripts" / "gpu_check.py")
     asked = [sys.executable, script, *words, f"rows={row.name}", "apart=false", "lines=true"]
     try:
-        done = subprocess.run(asked, capture_output=True, text=True, timeout=row.most_s, env=os.environ)
+        done = subprocess.run(asked, capture_output=True, text=True, timeout=most_s, env=os.environ)
     except subprocess.TimeoutExpired:
-        return [Line(row.name, note=f"failed: not done within its {row.most_s:.0f} s", failed=True)]
+        return [Line(row.name, note=f"failed: not done within {most_s:.0f} s", failed=True)]
     for text in reversed(done.stdout.splitlines()):
         if text.startswith("["):
             return [Line(**values) for values in json.loads(text)]
@@ -84,9 +84,12 @@ def run_apart(row: Row, words: Sequence[str]) -> list[Line]:
 def measure_all(chosen: Sequence[Row], size: str, device: str, apart: Sequence[str] | None) -> list[Line]:
     """Every row's lines; each is told on standard error as it ends. apart: the words for processes of their own."""
     found: list[Line] = []
+    left_s = 0.0  # of the time of the rows before
     for row in chosen:
         began = time.perf_counter()
-        lines = run_here(row, size, device) if apart is None else run_apart(row, apart)
+        left_s += row.most_s
+        lines = run_here(row, size, device) if apart is None else run_apart(row, apart, left_s)
+        left_s -= time.perf_counter() - began
         told = f"{row.name}: {time.perf_counter() - began:.0f} s"
         print(told + "".join(f"; {line.note}" for line in lines if line.note), file=sys.stderr, flush=True)
         found += lines

@@ -65,14 +65,15 @@ def captions_of(sizes: Sizes) -> list[str]:
     return [f"target number {i // 16} word {i % 16}" for i in range(sizes.captions)]
 
 
-def make_siglip(scorer: ScorerSizes, captions: list[str]) -> tuple[Any, Any]:
-    """(SiglipModel of random weights, processor) with as many tokens as the published vocabulary has."""
+def make_siglip(scorer: ScorerSizes, captions: list[str], device: str = "cpu") -> tuple[Any, Any]:
+    """(SiglipModel of random weights on the device, processor), with as many tokens as were published."""
     import torch
 
     from siglip.model import make_model
 
     torch.manual_seed(0)
-    model, processor = make_model({"vision": scorer.vision, "text": scorer.text}, captions)
+    with torch.device(device):  # a GPU draws the weights in a moment
+        model, processor = make_model({"vision": scorer.vision, "text": scorer.text}, captions)
     model.text_model.resize_token_embeddings(scorer.vocabulary)
     return model, processor
 
@@ -95,7 +96,8 @@ def ours(scorer: ScorerSizes, sizes: Sizes, device: str) -> Step:
         config.precision = TrainPrecision.bfloat16
         _alone_in_a_group()
     accelerator = make_accelerator(config)
-    model, processor = make_siglip(scorer, captions)
+    model, processor = make_siglip(scorer, captions, device)
+    model.to("cpu")  # where a training begins
     length = text_length(model.config)
     bind_pair_forward(model)
     model.float().train()
@@ -155,7 +157,7 @@ def plain(scorer: ScorerSizes, sizes: Sizes, device: str) -> Step:
     """transformers' model and loss, gradients added up over micro-batches."""
     import torch
 
-    model = make_siglip(scorer, captions_of(sizes))[0].to(device).train()
+    model = make_siglip(scorer, captions_of(sizes), device)[0].train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=LR)
     pixels, input_ids = _batch(scorer, sizes, device, scorer.text["max_position_embeddings"])
 
