@@ -56,6 +56,12 @@ faults: $(READY)  ## the fault tests with their full counts (at most 60 minutes)
 	mkdir -p runs/faults
 	set -o pipefail; $(RUN) -m pytest -n 2 --dist worksteal -m faults --full --durations=0 2>&1 | tee runs/faults/$$(date -u +%Y-%m-%d_%H-%M-%S).txt
 
+gpu-check:  ## speed at the published sizes on a GPU, by PYTHON as it is (has torch and transformers); at most 8 minutes
+	$(PYTHON) scripts/gpu_check.py
+
+gpu-wheels: $(READY)  ## runs/gpu-wheels: what gpu-check needs beside torch and transformers, for a machine without a network
+	$(RUN) -m benchmarks.gpu.wheels runs/gpu-wheels
+
 lint: $(READY)  ## ruff, mypy and the layers of the design
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
@@ -74,4 +80,8 @@ lock: $(READY)  ## renew requirements.lock, the container's part of it and the e
 clean:  ## remove the environment and the tools' caches (not runs/ nor datasets/)
 	rm -rf $(VENV) $(EXTRAS) $(FREE) .mypy_cache .ruff_cache .import_linter_cache .pytest_cache grounder.egg-info
 
+<<<<<<< HEAD
 .PHONY: help install demo figures test test-extras test-free faults lint format lock clean
+=======
+.PHONY: help install demo figures test test-extras faults gpu-check gpu-wheels lint format lock clean
+>>>>>>> speed
