@@ -80,8 +80,4 @@ lock: $(READY)  ## renew requirements.lock, the container's part of it and the e
 clean:  ## remove the environment and the tools' caches (not runs/ nor datasets/)
 	rm -rf $(VENV) $(EXTRAS) $(FREE) .mypy_cache .ruff_cache .import_linter_cache .pytest_cache grounder.egg-info
 
-<<<<<<< HEAD
-.PHONY: help install demo figures test test-extras test-free faults lint format lock clean
-=======
-.PHONY: help install demo figures test test-extras faults gpu-check gpu-wheels lint format lock clean
->>>>>>> speed
+.PHONY: help install demo figures test test-extras test-free faults gpu-check gpu-wheels lint format lock clean
