@@ -102,7 +102,8 @@ def frame_images(source: StrPath, images: Sequence[AnnotatedImage], images_dir: 
 def sizes_differ(annotated: AnnotatedImage, size: tuple[int, int]) -> str:
     """How a message says that an image is not of the size that its boxes were drawn on."""
     width, height = annotated.size or size
-    turned = " (its EXIF turns it, and the labels were drawn on it unturned)" if (height, width) == size else ""
+    told = " (the other way round: labels drawn on it as its EXIF does not show it, or two words swapped)"
+    turned = told if (height, width) == size else ""
     return f"labelled at {width} x {height}, but {annotated.image} is {size[0]} x {size[1]}{turned}"
 
 

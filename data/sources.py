@@ -13,6 +13,7 @@ from core.runs import RunFolder
 from core.values import AnnotatedImage
 from data.captions import read_annotations, write_annotations
 from data.formats import described
+from data.formats.doubts import doubt_boxes
 from data.formats.origins import check_captions
 from data.formats.source import Source
 from data.formats.taken import Taken
@@ -41,11 +42,15 @@ def read_source(source: Source, wanted: str = "auto", look: bool = True) -> Read
     check_captions(source.captions)
     form, reader = reader_of(source, wanted)
     taken: Taken = reader.read(source)
+    if not any(taken.parts.values()):
+        raise InputError(f"{source.path}: read as {form}, holds no images")
     for part in taken.parts:
         if part not in taken.folders and (folder := _folder_of(source, part, taken.parts[part])) is not None:
             taken.folders[part] = folder
         if look:
             _look(source, part, taken)
+    if form not in ("yolo", "described"):  # which look at their boxes themselves, and are in our own hands
+        doubt_boxes(source.path, [image for images in taken.parts.values() for image in images], taken)
     taken.faults = list(dict.fromkeys(taken.faults))
     return Reading(form, taken)
 
