@@ -8,7 +8,7 @@ import torch
 from core.stages import Image
 from core.values import Grounded
 from onestage.settings import OneStageConfig
-from onestage.weights import content_key, load_parts
+from onestage.weights import content_key, kind_of, load_parts
 from onestage.zero_shot import candidates_of_tensors
 
 TEXT_LENGTH = 32  # positions of its text tower; the processor does not cut, so that a longer caption would fail
@@ -52,6 +52,6 @@ def load(config: OneStageConfig, device: str) -> Sam3:
     """The model of a checkpoint; InputError when it is no SAM 3."""
     from transformers import AutoModel, Sam3Model
 
-    lite = "lite" in str(config.weights).lower()  # SAM 3 LiteText has a class of its own behind AutoModel
+    lite = kind_of(config) == "sam3_lite_text"  # has a class of its own behind AutoModel
     model, processor = load_parts(config, AutoModel if lite else Sam3Model, device)
     return Sam3(model, processor, config)

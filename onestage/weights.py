@@ -12,6 +12,17 @@ from onestage.settings import OneStageConfig
 _DIGESTED = {".safetensors", ".bin", ".json", ".txt", ".model", ".jinja"}  # files that decide what a folder answers
 
 
+def kind_of(config: OneStageConfig) -> str:
+    """The `model_type` that a checkpoint's config.json names; InputError when there is none to read."""
+    from transformers import AutoConfig
+
+    path = Path(str(config.weights))
+    try:
+        return str(AutoConfig.from_pretrained(path if path.exists() else config.weights).model_type)
+    except Exception as error:  # the library raises anything from OSError to KeyError for a broken folder
+        raise InputError(f"{config.weights}: cannot be loaded as a one-stage model: {reason(error)}") from error
+
+
 def load_parts(config: OneStageConfig, model_class: Any, device: str) -> tuple[Any, Any]:
     """(model, processor) in evaluation mode on `device`; InputError when the checkpoint does not fill the class."""
     from transformers import AutoProcessor

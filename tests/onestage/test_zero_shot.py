@@ -30,7 +30,7 @@ def by_library(folder, image, captions, threshold):
     )[0]  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ["grounding_dino", "mm_grounding_dino", "owlv2", "omdet"])
+@pytest.mark.parametrize("name", ["grounding_dino", "mm_grounding_dino", "owlv2", "owlvit", "omdet"])
 def test_equals_the_library_caption_by_caption(folders, image, name, close_in):
     model = build_onestage(OneStageConfig(weights=str(folders(name)), floor=0.0))
     found = {caption: g for _, caption, g in model.ground([image], [CAPTIONS])}
