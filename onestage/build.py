@@ -1,9 +1,8 @@
 """The one place that builds a one-stage model; light to import."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.errors import InputError, check_shares, reason
+from core.errors import InputError, check_shares
 from onestage.settings import Coordinates, OneStageConfig, OneStageFamily, RerankerConfig, is_url
 
 if TYPE_CHECKING:
@@ -86,11 +85,6 @@ def family_of(config: OneStageConfig) -> OneStageFamily:
         return OneStageFamily.server
     if str(config.weights).endswith(".pt"):
         return OneStageFamily.yolo
-    from transformers import AutoConfig
+    from onestage.weights import kind_of
 
-    path = Path(str(config.weights))
-    try:
-        kind = str(AutoConfig.from_pretrained(path if path.exists() else config.weights).model_type)
-    except Exception as error:  # the library raises anything from OSError to KeyError for a broken folder
-        raise InputError(f"{config.weights}: cannot be loaded as a one-stage model: {reason(error)}") from error
-    return FAMILIES.get(kind, OneStageFamily.zero_shot)
+    return FAMILIES.get(kind_of(config), OneStageFamily.zero_shot)
