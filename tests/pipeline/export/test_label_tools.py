@@ -89,19 +89,12 @@ def yolo(scenes, images):
         Path(f"y/{part}/images").mkdir()
         for entry in entries:
             shutil.copy(images / entry.image, f"y/{part}/images")
-<<<<<<< HEAD
-            # centre and size in fractions
-            lines = [f"{classes.index(caption)} {(left + w / 2) / SIZE[0]:.8f} {(top + h / 2) / SIZE[1]:.8f} "
-                     f"{w / SIZE[0]:.8f} {h / SIZE[1]:.8f}"
-                     for caption, (left, top, w, h) in labels(entry)]  # fmt: skip
-=======
             wide, high = SIZE
             lines = [
                 f"{classes.index(caption)} {(left + w / 2) / wide:.8f} {(top + h / 2) / high:.8f} {w / wide:.8f} "
                 f"{h / high:.8f}"
                 for caption, (left, top, w, h) in labels(entry)
             ]
->>>>>>> inputs
             Path(f"y/{part}/labels/{Path(entry.image).stem}.txt").write_text("\n".join(lines))
     Path("y/data.yaml").write_text(
         f"train: ../train/images\nval: ../valid/images\nnc: {len(classes)}\nnames: {json.dumps(classes)}\n"
