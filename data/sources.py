@@ -49,7 +49,7 @@ def read_source(source: Source, wanted: str = "auto", look: bool = True) -> Read
             taken.folders[part] = folder
         if look:
             _look(source, part, taken)
-    if form not in ("yolo", "described"):  # which look at their boxes themselves, and are in our own hands
+    if form != "yolo":  # which looks at its own, before it cuts them
         doubt_boxes(source.path, [image for images in taken.parts.values() for image in images], taken)
     taken.faults = list(dict.fromkeys(taken.faults))
     return Reading(form, taken)

@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from core.counting import count
+from core.errors import InputError
 from core.values import AnnotatedImage, Box
 from data.formats.taken import Taken
+from data.frames import refuse_fractions
 
 OVER = 0.01  # how far over an edge is a rounding, in fractions of the side
 FEWEST, ENOUGH = 2, 20  # boxes that hang over an edge, and boxes of any place, from which on doubt begins
@@ -14,10 +16,10 @@ ANYWAY = "if they are right, faulty=skip takes them all the same"
 
 def doubt_boxes(path: Path, images: Sequence[AnnotatedImage], taken: Taken) -> None:
     """Note boxes in pixels that reach over an edge; a fault where all look like fractions, or like corners."""
-    boxes = [box for image in images for box in image.targets]
-    if boxes and all(max(left + width, top + height) <= 1 for left, top, width, height in boxes):
-        told = f"{count(len(boxes), 'box lies', 'boxes lie')} within the first pixel: they look like fractions"
-        taken.faults.append(f"{path}: field 'bbox': {told} of the image; {ANYWAY}")
+    try:
+        refuse_fractions(path, images)
+    except InputError as error:
+        taken.faults.append(str(error))
         return
     placed = [(box, *image.size) for image in images if image.size for box in image.targets]
     taken.doubts += [(reaches_over(*one), are_corners(*one)) for one in placed]

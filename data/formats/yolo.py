@@ -60,7 +60,7 @@ def read(source: Source) -> Taken:
                 taken.notes[f"images in part {part}, which is left out"] = 0
             taken.parts |= {part: images} if images else {}
     if not taken.parts:
-        raise InputError(f"{source.path}: field 'train': names no part with images")
+        raise InputError(f"{source.path}: field 'train': names no part {'with images' if tree.parts else 'to read'}")
     doubt_corners(source.path, "class left top right bottom", taken)
     return taken
 

@@ -66,7 +66,7 @@ SHAPE = {key: GOOD[key] for key in ("id", "image_id", "category_id")}
     (coco({**SHAPE, "segmentation": {"size": [100, 80], "counts": [160, 10, 7830]}}), "a mask of 80 x 100 on an image"),
     (coco({**GOOD, "bbox": [60, 50, 95, 75]}, {**GOOD, "bbox": [50, 40, 99, 60]}),
      "2 of 2 boxes reach over an edge of their image, and all look like left, top, right, bottom; " + ANYWAY),
-    (coco({**GOOD, "bbox": [0.1, 0.2, 0.3, 0.4]}), "1 box lies within the first pixel: they look like fractions"),
+    (coco({**GOOD, "bbox": [0.1, 0.2, 0.3, 0.4]}), "1 box lies within the first pixel, as fractions of an image do"),
     (coco(GOOD).encode("utf-16"), "s.json: is UTF-16; save it as UTF-8"),
     (json.dumps({"images": [], "annotations": [], "categories": []}), "s.json: read as coco, holds no images"),
 ])  # fmt: skip
@@ -88,6 +88,19 @@ def test_boxes_over_an_edge_are_told_and_what_is_doubted_can_be_taken():
     assert len(taken(doubted, "s.json", "faulty=skip", folder="all")[0]["drone"]) == 2
     many = coco(*({**GOOD, "bbox": [n, n, n + 20, n + 25]} for n in range(20)))
     assert "20 boxes, which is all, could be left, top, right, bottom as well" in taken(many, "m.json", folder="m")[1]
+
+
+def test_our_own_file_is_doubted_too(complaint, capsys):
+    from data.yolo import main as yolo
+
+    entry = '{"image": "%s.png", "annotations": [{"caption": "drone", "bbox": %s}]}\n'
+    Path("a.jsonl").write_text(entry % ("a", [0.1, 0.2, 0.3, 0.4]) + entry % ("b", [0.5, 0.5, 0.1, 0.1]))
+    for main, name in ((read, "source"), (yolo, "annotations")):
+        said = complaint(main, f"{name}=a.jsonl", "images=images", f"run_dir={name}")
+        assert "2 boxes lie within the first pixel, as fractions of an image do; boxes are in pixels" in said
+    Path("a.jsonl").write_text(entry % ("a", [60, 50, 95, 75]) + entry % ("b", [50, 40, 99, 60]))
+    yolo(["annotations=a.jsonl", "images=images", "run_dir=tree"])
+    assert "clipped for crops, labels and drawing; all look like left, top, right, bottom" in capsys.readouterr().err
 
 
 def region(key, x, size=(100, 80), rotation=0, kind="rectanglelabels"):
