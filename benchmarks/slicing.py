@@ -1,13 +1,12 @@
-"""Slice in training, in inference, or both? Two tiny detectors of equal training time, each asked in three ways.
+"""Slice in training, in inference, or both? Two tiny detectors of equal training time, each asked in two ways.
 
-    python -m benchmarks.slicing [run_dir=runs/slicing] [scenes=200] [judged=80] [epochs=14] [seed=0] [json=FILE]
+    python -m benchmarks.slicing [run_dir=runs/slicing] [scenes=200] [judged=40] [epochs=14] [seed=0] [json=FILE]
 
 Scenes of 1280x736 pixels with targets of about 32x22. One detector is trained on whole images scaled down to 480
 pixels, the other on random 480x288 crops in their own size: the network sees as many pixels a step, so that both cost
-the same. Each is asked about whole images at 480 and at 1280 pixels, and about twelve 480x288 slices beside the whole
-image at 480. Each step is a public command; a finished one is not run again, so a killed benchmark goes on.
-Prints AP50 and the share of targets found with their intervals by scene, the paired differences, processor seconds.
-Cost: about 10 processor minutes. Exit status 1 when the detectors' training times differ by more than a tenth.
+nearly the same. Each is asked about whole images at 480 pixels, and about twelve 480x288 slices beside them. Each step
+is a public command; a finished one is not run again, so a killed benchmark goes on. Prints AP50 with its interval by
+scene, the paired differences, recall and precision, processor seconds. Cost: about 8 processor minutes. Exit status 1 when the detectors' training times differ by more than a quarter.
 """
 
 import json
@@ -38,12 +37,11 @@ from eval.statistics import Resamples
 
 ROOT = Path(__file__).resolve().parents[1]
 DEMO = runpy.run_path(str(ROOT / "scripts" / "chain_steps.py"), run_name="chain_steps")["DEMO"]
-SIZE, SEEN, TARGET, ALLOWED = [1280, 736], [480, 288], [32, 22], 0.1
+SIZE, SEEN, TARGET, ALLOWED = [1280, 736], [480, 288], [32, 22], 0.25
 SLICES = [f"detector.slices.size=[{SEEN[0]},{SEEN[1]}]", "detector.slices.mode=size"]
 TRAININGS = {"whole": "", "crops": f",crop:[{SEEN[0]},{SEEN[1]}],crop_share:1.0"}
 WAYS = {
     "whole_480": ["detector.imgsz=480"],
-    "whole_1280": ["detector.imgsz=1280"],
     "slices": ["detector.imgsz=480", *SLICES],
 }
 RECALLS = np.linspace(0, 1, 101)  # COCO's
@@ -53,7 +51,7 @@ MOST = 1000  # resamples of an AP50
 def main() -> None:
     """Run what is not finished yet, then judge."""
     file = take_json()
-    settings = {"run_dir": "runs/slicing", "scenes": "200", "judged": "80", "epochs": "14", "seed": "0"}
+    settings = {"run_dir": "runs/slicing", "scenes": "200", "judged": "40", "epochs": "14", "seed": "0"}
     words = dict(word.partition("=")[::2] for word in sys.argv[1:])
     if set(words) - set(settings):
         print(__doc__)
@@ -93,7 +91,7 @@ class Bench:
         return path
 
     def run(self) -> None:
-        """Scenes, two trainings, six sets of boxes."""
+        """Scenes, two trainings, four sets of boxes."""
         seed = int(self.settings["seed"])
         train, judged = (
             self.scenes(name, number, s)
@@ -191,10 +189,10 @@ def difference(one: Curve, other: Curve, draws_RI: NDArray[np.float64]) -> NDArr
     return one.ap50(draws_RI) - other.ap50(draws_RI)
 
 
-def cost(way: str) -> float:
+def cost(way: str) -> int:
     """How many times the pixels of a whole image at 480 go through the network."""
     slices = len(slice_windows(SliceConfig(SliceMode.size, SEEN), *SIZE))
-    return {"whole_480": 1, "whole_1280": (SIZE[0] / SEEN[0]) ** 2, "slices": slices + 1}[way]
+    return {"whole_480": 1, "slices": slices + 1}[way]
 
 
 def _children_s() -> float:
