@@ -102,6 +102,12 @@ def test_an_export_says_its_engine_and_answers_alike(export, exported, graphs):
     assert "engine: onnx\n" in (run / "config.yaml").read_text()
 
 
+def test_the_lock_has_openvino_without_the_package_that_calls_home():
+    lock = (Path(__file__).parents[2] / "requirements.lock").read_text()
+    assert "\nopenvino==" in lock
+    assert "openvino-telemetry" not in lock
+
+
 def test_refusals(system, graphs):
     config = settings(system, Engine.onnx)
     config.scorer.precision = Precision.bfloat16
