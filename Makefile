@@ -73,7 +73,7 @@ format: $(READY)  ## let ruff format and sort what it can
 	$(RUN) -m ruff format .
 
 lock: $(READY)  ## renew requirements.lock, the container's part of it and the extras', from pyproject.toml
-	$(COMPILE) --extra dev --extra ultralytics --extra weights --output-file requirements.lock
+	$(COMPILE) --extra dev --extra ultralytics --extra weights --extra openvino --output-file requirements.lock
 	$(COMPILE) --extra ultralytics --constraints requirements.lock --output-file requirements-image.lock
 	$(COMPILE) --extra dev --extra ultralytics --extra jax --constraints requirements.lock --output-file requirements-extras.lock
 

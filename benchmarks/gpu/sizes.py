@@ -1,6 +1,7 @@
 """The published sizes, and tiny ones with which every row runs on a CPU in seconds."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 TINY_TOWER = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2}
@@ -75,7 +76,8 @@ class Sizes:
 
 
 TINY = Sizes(
-    is_full=False, yolov9="yolov9t.yaml", yolov9_sides=(64, 96), yolov6={"width": 0.0625, "depth": 0.1},
+    is_full=False, yolov9=str(Path(__file__).with_name("tiny_yolo.yaml")),
+    yolov9_sides=(64, 96), yolov6={"width": 0.0625, "depth": 0.1},
     yolov6_side=128, yolov6_batch=2, image_hw=(87, 152), workers=0, warm_batches=1, timed_batches=1,
     rounds=1, siglip={"large": TINY_SIGLIP, "so400m": TINY_SIGLIP}, pairs=8, micro=2, captions=5, compile=None,
     pipeline_imgsz=(96, 160), upscaler=(4, 1), crops_an_image=3, captions_an_image=2, pipeline_images=2, peer_images=1,

@@ -38,8 +38,8 @@ def test_every_row_runs_with_tiny_sizes(capsys):
     assert "torch " in printed
     said = "\n".join(line.row for line in lines)
     for part in (
-        "yolov9t 64 px",
-        "yolov9t 96 px",
+        "tiny_yolo 64 px",
+        "tiny_yolo 96 px",
         "YOLOv6 128x128",
         "SigLIP large",
         "SigLIP so400m",
