@@ -6,7 +6,8 @@ Scenes of 1280x736 pixels with targets of about 32x22. One detector is trained o
 pixels, the other on random 480x288 crops in their own size: the network sees as many pixels a step, so that both cost
 nearly the same. Each is asked about whole images at 480 pixels, and about twelve 480x288 slices beside them. Each step
 is a public command; a finished one is not run again, so a killed benchmark goes on. Prints AP50 with its interval by
-scene, the paired differences, recall and precision, processor seconds. Cost: about 8 processor minutes. Exit status 1 when the detectors' training times differ by more than a quarter.
+scene, the paired differences, recall and precision, processor seconds. Cost: about 8 processor minutes. Exit status 1
+when the detectors' training times differ by more than a quarter.
 """
 
 import json
