@@ -102,9 +102,13 @@ def frame_images(source: StrPath, images: Sequence[AnnotatedImage], images_dir: 
 
 
 def refuse_fractions(source: StrPath, images: Sequence[AnnotatedImage]) -> None:
-    """Raise InputError where every box of a file lies within the first pixel, as fractions of the image do."""
+    """Raise InputError where every box of a file lies within the first pixel, as fractions of the image do.
+
+    Boxes of whole numbers alone are the first pixel itself, as in an image of one.
+    """
     boxes = [box for image in images for box in image.targets]
-    if boxes and all(max(left + width, top + height) <= 1 for left, top, width, height in boxes):
+    inside = all(max(left + width, top + height) <= 1 for left, top, width, height in boxes)
+    if inside and any(value != int(value) for box in boxes for value in box):
         told = count(len(boxes), "box lies", "boxes lie")
         raise InputError(f"{source}: field 'bbox': {told} within the first pixel, as fractions of an image do; boxes "
                          "are in pixels")  # fmt: skip

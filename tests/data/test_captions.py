@@ -187,12 +187,14 @@ def test_a_missing_file_and_a_folder_in_its_place(tmp_path, complaint):
 
 
 def test_a_coco_file_is_pointed_to_its_command(tmp_path):
-    coco = {"images": [], "annotations": [], "categories": []}
+    image = {"id": 1, "file_name": "a.png", "width": 9, "height": 9}
+    coco = {"images": [image], "annotations": [], "categories": []}
     (tmp_path / "a.json").write_text(json.dumps(coco, indent=1))
     with pytest.raises(InputError, match="data.read source=.*a.json makes an annotation file"):
         read_annotations(tmp_path / "a.json")
     read_main(["source=a.json", "run_dir=out"])
-    assert (tmp_path / "out" / "annotations.jsonl").read_text() == ""
+    (entry,) = read_annotations(tmp_path / "out" / "annotations.jsonl")
+    assert (entry.image, entry.annotations) == ("a.png", ())
 
 
 def test_the_command_line_itself_ends_with_status_2_and_one_line(tmp_path):
