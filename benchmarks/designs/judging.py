@@ -97,15 +97,15 @@ def error_ratio(a: Hits, b: Hits, images: Sequence[str]) -> list[float]:
     return [float(wrong_b.sum() / wrong_a.sum()), low, high]
 
 
-def judged(judge: Judge, names: Sequence[str]) -> dict[str, Any]:
-    """Accuracy of some of the steps, what each gave over the one before and over the published design."""
+def judged(judge: Judge, names: Sequence[str], seeds: Sequence[int]) -> dict[str, Any]:
+    """Accuracy of some of the steps with some seeds, what each gave over the one before and the published design."""
     plan = judge.work.plan
     hits: dict[str, Hits] = {}
     rows: list[dict[str, Any]] = []
-    images = judge.images() * len(plan.seeds)
+    images = judge.images() * len(seeds)
     first, before = names[0], names[0]
     for name, step in ((name, STEPS[name]) for name in names):
-        found = [judge.hits(step, seed) for seed in plan.seeds]
+        found = [judge.hits(step, seed) for seed in seeds]
         hits[name] = np.concatenate([part for parts, _ in found for part in parts]).astype(bool)
         row: dict[str, Any] = {"step": name, "accuracy": float(hits[name].mean()), "errors": int((~hits[name]).sum()),
                                "ceiling": fmean(fmean(ceilings) for _, ceilings in found)}  # fmt: skip
@@ -119,7 +119,7 @@ def judged(judge: Judge, names: Sequence[str]) -> dict[str, Any]:
         rows.append(row)
         before = name
     return {"steps": rows, "not_run": [name for name in STEPS if name not in names],
-            "answers": len(images), "images": len(set(images)),
+            "seeds": list(seeds), "answers": len(images), "images": len(set(images)),
             "settings": {f"{name}, seed {seed}": {"confidence": cut.confidence, "nms_iou": cut.nms_iou}
                          for (name, seed), cut in judge.cuts.items()}}  # fmt: skip
 
@@ -147,12 +147,12 @@ def judged_enlarged(judge: Judge) -> dict[str, Any]:
                                                             images)}}  # fmt: skip
 
 
-def compute(work: Work) -> dict[str, Any]:
-    """Processor seconds of both designs' detectors and chosen scorers over the seeds, and their ratio."""
+def compute(work: Work, seeds: Sequence[int]) -> dict[str, Any]:
+    """Processor seconds of both designs' detectors and chosen scorers over some seeds, and their ratio."""
     costs, spent = work.costs(), {}
     for design, scorer in (("published", "published"), ("ours", "small")):
-        runs = [f"detector/{design}_{seed}" for seed in work.plan.seeds]
-        runs += [work.run_of(scorer, seed, work.rate(scorer)) for seed in work.plan.seeds]
+        runs = [f"detector/{design}_{seed}" for seed in seeds]
+        runs += [work.run_of(scorer, seed, work.rate(scorer)) for seed in seeds]
         spent[design] = sum(costs[run] for run in runs)
     return {"cpu_s": costs, "spent": spent | {"ours_over_published": spent["ours"] / spent["published"]}}
 
@@ -168,7 +168,7 @@ def about(work: Work) -> dict[str, Any]:
     plan = work.plan
     return {
         "date": time.strftime("%Y-%m-%d"), "steps_now": list(STEPS), "grades": list(plan.grades),
-        "seeds": list(plan.seeds), "scale": plan.scale, "size": list(plan.size),
+        "scale": plan.scale, "size": list(plan.size),
         "goal": {"error_ratio": GOAL, "high": GOAL_HIGH}, "ranked": work.ranked,
         "training": {"images": plan.num_train, "scorers": {name: list(words) for name, words in plan.scorers.items()},
                      "rates": list(plan.rates), "stages": dict(plan.stages)},

@@ -15,7 +15,7 @@ ENLARGED = "enlarged"  # what names the trainings on enlarged crops
 # small, then large. Ours: random crops at full size, then one pass of whole images with noise on two in five.
 STAGES = {
     "published": "stages=[{imgsz:384,epochs:16},{imgsz:768,epochs:2,args:{lr0:0.001,warmup_epochs:0.2,mosaic:0}}]",
-    "ours": "stages=[{imgsz:320,epochs:22,crop:[320,192],crop_share:1.0,args:{warmup_epochs:2,close_mosaic:2}},"
+    "ours": "stages=[{imgsz:320,epochs:24,crop:[320,192],crop_share:1.0,args:{warmup_epochs:2,close_mosaic:2}},"
             "{imgsz:928,epochs:1,recipe:noise3000,args:{lr0:0.001,warmup_epochs:0.2,close_mosaic:1,scale:0.2}}]",
 }  # fmt: skip
 
@@ -23,12 +23,12 @@ BATCHES, MICRO = ("batch.size=48",), ("batch.micro=12", "loss.negatives=micro")
 WHOLE = ("loss.negatives=batch", "loss.same_caption=positive")
 OURS = ("recipe=small", "loss.form=vocabulary", "loss.none=true", "loss.words=1", "batch.size=32", "weight_decay=0.05")
 SCORERS = {  # each step's over the one before; epochs such that all take about the published one's processor time
-    "published": ("scorer=demo", "recipe=augv2", *BATCHES, *MICRO, "loss.same_caption=negative", "epochs=16"),
-    "caption-aware": ("scorer=demo", "recipe=augv2", *BATCHES, *MICRO, "loss.same_caption=positive", "epochs=16"),
+    "published": ("scorer=demo", "recipe=augv2", *BATCHES, *MICRO, "loss.same_caption=negative", "epochs=14"),
+    "caption-aware": ("scorer=demo", "recipe=augv2", *BATCHES, *MICRO, "loss.same_caption=positive", "epochs=14"),
     "global": ("scorer=demo", "recipe=augv2", *BATCHES, *WHOLE, "epochs=16"),
-    "recipe": ("scorer=demo", "recipe=small", *BATCHES, *WHOLE, "epochs=16"),
-    "vocabulary": ("scorer=demo", *OURS, "epochs=16"),
-    "small": ("scorer=small", *OURS, "epochs=16"),
+    "recipe": ("scorer=demo", "recipe=small", *BATCHES, *WHOLE, "epochs=24"),
+    "vocabulary": ("scorer=demo", *OURS, "epochs=17"),
+    "small": ("scorer=small", *OURS, "epochs=14"),
 }  # fmt: skip
 RATED = ("published", "small")  # whose learning rate is tuned; steps between take that of the loss they share
 
