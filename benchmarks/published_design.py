@@ -4,7 +4,8 @@
 
 ANNOTATIONS is a caption file with boxes such as the published one; scenes are drawn into its boxes, all at 0.6 of the
 size. The first train, the next choose our settings, the last judge, at four grades of noise. Both sides start from
-random weights, twice. A killed run goes on. `benchmarks/designs/plan.py` has every setting.
+random weights, twice. A killed run goes on with the command that was cut off. `benchmarks/designs/plan.py` has every
+setting.
 
     published      detector on whole images, first small, then large; scorer's loss over micro-batches of 12, where a
                    repeated caption is a negative, recipe augv2; its cuts, plain argmax

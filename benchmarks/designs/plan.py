@@ -15,7 +15,7 @@ ENLARGED = "enlarged"  # what names the trainings on enlarged crops
 # small, then large. Ours: random crops at full size, then one pass of whole images with noise on two in five.
 STAGES = {
     "published": "stages=[{imgsz:384,epochs:16},{imgsz:768,epochs:2,args:{lr0:0.001,warmup_epochs:0.2,mosaic:0}}]",
-    "ours": "stages=[{imgsz:320,epochs:24,crop:[320,192],crop_share:1.0,args:{warmup_epochs:2,close_mosaic:2}},"
+    "ours": "stages=[{imgsz:320,epochs:19,crop:[320,192],crop_share:1.0,args:{warmup_epochs:2,close_mosaic:2}},"
             "{imgsz:928,epochs:1,recipe:noise3000,args:{lr0:0.001,warmup_epochs:0.2,close_mosaic:1,scale:0.2}}]",
 }  # fmt: skip
 

@@ -3,6 +3,7 @@
 import contextlib
 import importlib
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -38,6 +39,8 @@ class Work:
         record = read_json(path / "run.json") if (path / "run.json").is_file() else {}
         if record.get("state") == "done" and record["command_line"][-len(words) :] == words:
             return path
+        if record and name.endswith(".train"):
+            shutil.rmtree(path)  # one that goes on after a kill would tell the processor time of its rest alone
         print(f"{time.strftime('%H:%M:%S')} {name} {' '.join(words)}", flush=True)
         with open(self.folder / f"{folder.replace('/', '-')}.log", "a", encoding="utf-8") as log:
             cpu_s = run_apart(name, words, log) if apart else run_here(name, words, log)
