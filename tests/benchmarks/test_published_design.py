@@ -106,3 +106,20 @@ def test_a_finished_command_is_not_run_again_and_costs_are_kept(tmp_path, capsys
     assert "seed=1" in capsys.readouterr().out
     with pytest.raises(SystemExit, match=r"scenes\.log: data\.scenes failed"):
         work.command("data.scenes", "scenes", "size=[1,1]")
+
+
+def test_a_training_that_was_cut_off_starts_anew_so_that_its_cost_is_whole(tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr("benchmarks.designs.work.run_here", lambda name, words, log: seen.append(list(left())) or 1.0)
+    work, folder = Work(tmp_path, tmp_path / "a.jsonl", Plan(), jobs=1), tmp_path / "scorer"
+
+    def left():
+        return [path.name for path in folder.iterdir()] if folder.is_dir() else []
+
+    for name in ("siglip.train", "data.noise"):
+        folder.mkdir(exist_ok=True)
+        (folder / "state").touch()
+        write_json(folder / "run.json", {"state": "failed", "command_line": []})
+        work.command(name, "scorer", "seed=0")
+    assert seen[0] == []
+    assert "state" in seen[1]  # what goes on cheaply does
