@@ -127,8 +127,12 @@ class PublishedWay:
         self._config = config
         self._detector = YOLO(str(find_weights(str(config.detector.weights))), task="detect")
         upscaler = config.upscaler.weights
-        self._network = ModelLoader(device="cpu").load_from_file(upscaler) if upscaler else None
-        self._scorer = pipeline("zero-shot-image-classification", model=str(config.scorer.weights))
+        self._network = ModelLoader(device=config.device).load_from_file(upscaler) if upscaler else None
+        if self._network is not None and config.device != "cpu":
+            self._network.half()  # as RealESRGANer does on a GPU
+        self._scorer = pipeline(
+            "zero-shot-image-classification", model=str(config.scorer.weights), device=config.device
+        )
 
     def answer(self, truth: Sequence[AnnotatedImage], images: Path) -> Boxes:
         """Each caption's box."""
@@ -149,8 +153,9 @@ class PublishedWay:
         if size is not None:
             settings["imgsz"] = size
         found = self._detector.predict(
-            image[..., ::-1], max_det=self._config.max_det or 300, agnostic_nms=True, verbose=False, **settings
-        )
+            image[..., ::-1], max_det=self._config.max_det or 300, agnostic_nms=True, verbose=False,
+            device=self._config.device, **settings,
+        )  # fmt: skip
         return found[0].boxes.xyxy.cpu().numpy().astype(np.float64)
 
     def _enlarge(self, crop: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -160,10 +165,11 @@ class PublishedWay:
             return crop
         pad, scale = (10 if smaller > 10 else 1), self._network.scale
         image_NCHW = torch.from_numpy(np.ascontiguousarray(crop)).permute(2, 0, 1)[None].float() / 255
+        image_NCHW = image_NCHW.to(self._network.device, self._network.dtype)
         with torch.no_grad():
-            output = self._network.model(F.pad(image_NCHW, (0, pad, 0, pad), "reflect"))[0].clamp(0, 1)
+            output = self._network.model(F.pad(image_NCHW, (0, pad, 0, pad), "reflect"))[0].float().clamp(0, 1)
         output = output[:, : crop.shape[0] * scale, : crop.shape[1] * scale]
-        return (output.permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()
+        return (output.permute(1, 2, 0) * 255).round().to(torch.uint8).cpu().numpy()
 
     def _score(self, crop: NDArray[np.uint8], caption: str) -> float:
         from PIL import Image

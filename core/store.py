@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from core.errors import InputError
 from core.files import folder_lock, open_atomic, read_json, sha256_bytes, write_json
 from core.stages import View
+from core.texts import alike
 from core.values import Candidates
 
 
@@ -58,9 +59,10 @@ class CandidateStore:
         best_missing: list[str] = list(images)
         for path in sorted((self.folder / "sets").glob("*.json")):
             known = {row["image"]: row["digest"] for row in read_json(path)["images"]}
-            missing = [name for name in images if name not in known]
+            held = alike(images, known)
+            missing = [name for name in images if held[name] not in known]
             if not missing:
-                covering[path.stem] = {name: known[name] for name in images}
+                covering[path.stem] = {name: known[held[name]] for name in images}
             elif len(missing) < len(best_missing):
                 best_missing = missing
         if not covering:

@@ -2,6 +2,7 @@
 
 import os
 import unicodedata
+from collections.abc import Iterable
 
 # Right-to-left marks and the like reorder a line, so that a name reads as another; the rest of Cf is harmless.
 _REORDERING = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -12,6 +13,20 @@ def text_fault(text: str) -> str | None:
     if any("\ud800" <= c <= "\udfff" for c in text):
         return "holds half a surrogate pair"
     return "holds a NUL" if "\0" in text else None
+
+
+def composed(text: str) -> str:
+    """A text in Unicode's composed form: macOS and others write an accent after its letter, most tools in one."""
+    return unicodedata.normalize("NFC", text)
+
+
+def alike(names: Iterable[str], known: Iterable[str]) -> dict[str, str]:
+    """Each name and the known one that it is, where they differ at most in how letters are composed; else itself."""
+    exact, forms = set(known), dict[str, list[str]]()
+    for name in exact:
+        forms.setdefault(composed(name), []).append(name)
+    one = {form: found[0] for form, found in forms.items() if len(found) == 1}
+    return {name: name if name in exact else one.get(composed(name), name) for name in names}
 
 
 def on_terminal(text: str) -> str:

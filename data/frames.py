@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.boxes import box_area, clip_xyxy, ltwh_to_xyxy
+from core.counting import count
 from core.errors import InputError
 from core.images import image_size
 from core.listing import image_path
@@ -81,8 +82,8 @@ def frame_images(source: StrPath, images: Sequence[AnnotatedImage], images_dir: 
     """Find every image, read its size from its header and cut its boxes to it.
 
     Raises InputError naming `source`, line and field for the first image that is missing, unreadable or not of the size
-    it was labelled at, and the first box that lies wholly outside. Says in one line on standard error how many boxes
-    hang over an edge.
+    it was labelled at, the first box that lies wholly outside, and boxes that are all fractions. Says in one line on
+    standard error how many boxes hang over an edge.
     """
     require_images(source, [(annotated.image, annotated.line) for annotated in images], images_dir)
     framed = []
@@ -95,14 +96,25 @@ def frame_images(source: StrPath, images: Sequence[AnnotatedImage], images_dir: 
         if annotated.size not in (None, size):
             raise InputError(f"{place(source, annotated.line)}: field 'width': {sizes_differ(annotated, size)}")
         framed.append(frame_image(source, annotated, size, path))
+    refuse_fractions(source, images)
     say_hanging(source, framed)
     return framed
+
+
+def refuse_fractions(source: StrPath, images: Sequence[AnnotatedImage]) -> None:
+    """Raise InputError where every box of a file lies within the first pixel, as fractions of the image do."""
+    boxes = [box for image in images for box in image.targets]
+    if boxes and all(max(left + width, top + height) <= 1 for left, top, width, height in boxes):
+        told = count(len(boxes), "box lies", "boxes lie")
+        raise InputError(f"{source}: field 'bbox': {told} within the first pixel, as fractions of an image do; boxes "
+                         "are in pixels")  # fmt: skip
 
 
 def sizes_differ(annotated: AnnotatedImage, size: tuple[int, int]) -> str:
     """How a message says that an image is not of the size that its boxes were drawn on."""
     width, height = annotated.size or size
-    turned = " (its EXIF turns it, and the labels were drawn on it unturned)" if (height, width) == size else ""
+    told = " (the other way round: labels drawn on it as its EXIF does not show it, or two words swapped)"
+    turned = told if (height, width) == size else ""
     return f"labelled at {width} x {height}, but {annotated.image} is {size[0]} x {size[1]}{turned}"
 
 
@@ -115,10 +127,13 @@ def say_hanging(source: StrPath, framed: Sequence[FramedImage]) -> None:
     """Tell in one line how many boxes hang over an edge, and where the first is."""
     hanging = count_hanging(framed)
     if hanging:
+        corners = [0 <= left < w and 0 <= top < h and w <= f.width and h <= f.height
+                   for f in framed for left, top, w, h in f.annotated.targets]  # fmt: skip
+        doubt = "; all look like left, top, right, bottom" if hanging * 2 >= len(corners) > 1 and all(corners) else ""
         first = next(f.annotated for f in framed if f.hanging.any())
         total = sum(len(f.hanging) for f in framed)
         print(
             f"{source}: {hanging} of {total} boxes hang over the edge of their image (first: line {first.line}, "
-            f"{first.image}); kept as truth, clipped for crops, labels and drawing",
+            f"{first.image}); kept as truth, clipped for crops, labels and drawing{doubt}",
             file=sys.stderr,
         )

@@ -23,6 +23,10 @@ class DataYaml:
     parts: dict[str, list[str]]  # of train, val and test those that are given, as written
     names: dict[int, str]
 
+    def exists(self, given: str) -> bool:
+        """Whether a place, as written, is there."""
+        return (self.root / given).exists() or (given.startswith("../") and (self.root / given[3:]).exists())
+
     def places(self, part: str) -> list[Path]:
         """The folders, lists or images of a part; InputError for one that does not exist.
 
@@ -128,11 +132,15 @@ def read_data_yaml(data: Path) -> DataYaml:
 
 def _names(value: dict[str, object], path: Path) -> dict[int, str]:
     """The class names; of a YAML with their number alone `class_0`, ..., of one with neither the one `target`."""
-    names = value.get("names")
+    if value.get("kpt_shape") is not None:
+        raise InputError(f"{path}: field 'kpt_shape': its labels have keypoints after each box, which would be read as "
+                         "corners; leave them and this field out")  # fmt: skip
+    names, number = value.get("names"), value.get("nc")
     if names is None:
-        number = value.get("nc")
         names = [f"class_{n}" for n in range(number)] if isinstance(number, int) else [TARGET]
     names = dict(enumerate(names)) if isinstance(names, list) else names
     if not isinstance(names, dict) or not all(str(key).isdecimal() for key in names):
         raise InputError(f"{path}: field 'names': neither a list nor a mapping of class numbers to names")
+    if isinstance(number, int) and number != len(names):
+        raise InputError(f"{path}: field 'nc': {number} classes, but 'names' has {len(names)}")
     return {int(key): str(name) for key, name in names.items()}

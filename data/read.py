@@ -7,6 +7,7 @@ from typing import Any
 
 from omegaconf import MISSING
 
+from core.decoding import DecodingConfig
 from core.files import sha256_file
 from core.runs import RunConfig, RunFolder
 from data.formats.source import Corners, Names
@@ -21,7 +22,7 @@ class Faulty(Enum):
 
 
 @dataclass
-class ReadConfig(RunConfig):
+class ReadConfig(DecodingConfig, RunConfig):
     """Settings of `data.read`."""
 
     source: str = MISSING  # file or folder of annotations
@@ -61,6 +62,7 @@ def run(config: ReadConfig, folder: RunFolder) -> dict[str, Any]:
     counts = {f"num_{row['part']}_{key.replace(' ', '_')}": value for row in taken.rows() for key, value in row.items()
               if key != "part"}  # fmt: skip
     return {"format": reading.form, **counts, "captions_from": taken.origins, "notes": taken.notes,
+            "parts": list(taken.parts), "images": {part: str(place) for part, place in taken.folders.items()},
             "num_faults": len(taken.faults), "faults": taken.faults[:20], **digests}  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from core.runs import RunFolder
 from core.values import AnnotatedImage
 from data.captions import read_annotations, write_annotations
 from data.formats import described
+from data.formats.doubts import doubt_boxes
 from data.formats.origins import check_captions
 from data.formats.source import Source
 from data.formats.taken import Taken
@@ -20,6 +21,7 @@ from data.placing import spare_inputs
 
 SHOWN = 20  # faults that are printed; all of them stand in the run folder
 FAULTS = "faults.txt"
+PARTS = {"valid": "val", "validation": "val"}  # other names for a part
 
 
 @dataclass(frozen=True)
@@ -40,11 +42,15 @@ def read_source(source: Source, wanted: str = "auto", look: bool = True) -> Read
     check_captions(source.captions)
     form, reader = reader_of(source, wanted)
     taken: Taken = reader.read(source)
+    if not any(taken.parts.values()):
+        raise InputError(f"{source.path}: read as {form}, holds no images")
     for part in taken.parts:
         if part not in taken.folders and (folder := _folder_of(source, part, taken.parts[part])) is not None:
             taken.folders[part] = folder
         if look:
             _look(source, part, taken)
+    if form != "yolo":  # which looks at its own, before it cuts them
+        doubt_boxes(source.path, [image for images in taken.parts.values() for image in images], taken)
     taken.faults = list(dict.fromkeys(taken.faults))
     return Reading(form, taken)
 
@@ -149,50 +155,99 @@ def is_ours(path: str | Path) -> bool:
         return source.is_text() or source.path.stat().st_size == 0
 
 
-def settle(config: Any, folder: RunFolder, faults: list[str] | None = None) -> None:
+def is_known(path: str | Path) -> bool:
+    """Whether a source has a form of another tool that is read by content."""
+    from data.formats.known import reader_of
+
+    try:
+        return not is_ours(path) and bool(reader_of(Source(Path(path))))
+    except InputError:
+        return False
+
+
+def settle(config: Any, folder: RunFolder, faults: list[str] | None = None, kept: str = "annotations.jsonl") -> None:
     """Put annotation files in place of the sources that a command's settings name, and say so in its `config.yaml`.
 
     The settings are `annotations` and `val`, or `truth`; a source of other tools is read into the run folder as
-    `annotations.jsonl` (`val_annotations.jsonl`). Of one with the parts `train` and `val` the settings of those names
-    take theirs. Folders of images that a source brings stand in for those that are not given. Raises InputError for
-    faults, unless they are collected, and for parts that no setting takes.
+    `annotations.jsonl`, or `kept` (`val_annotations.jsonl`). Of one with several parts `part` says which; where there
+    is a setting `val`, the parts `train` and `val` go without saying. Folders of images that a source brings stand in
+    for those that are not given. Raises InputError for faults, unless they are collected, and for parts that no setting
+    takes.
     """
-    has_val = hasattr(config, "val")
+    has_val, part = hasattr(config, "val"), getattr(config, "part", None)
+    if part is not None and not any(getattr(config, name, None) for name in ("annotations", "truth")):
+        raise InputError(f"part: {part!r} of what? Give the labels too")
     for name in [name for name in ("annotations", "truth", "val") if getattr(config, name, None) is not None]:
         given = getattr(config, name)
         if is_ours(given):
+            _refuse_part(given, part if name != "val" else None)
             continue
         where = "val_images" if name == "val" and getattr(config, "val_images", None) else "images"
         images = getattr(config, where, None)
-        folder_of_images = None if images is None else Path(images)
-        reading = read_source(Source(Path(given), images=folder_of_images), look=images is not None)
-        if faults is None:
-            refuse_faults(reading, folder.path, f"data.read source={given} faulty=skip leaves out what is at fault")
-        else:
-            faults += reading.taken.faults
-        wanted = ("val" if name == "val" else "train") if has_val else None
-        _put(config, folder, name, given, _part(given, reading.taken, wanted), reading)
-        if wanted == "train" and config.val is None and "val" in reading.taken.parts:
-            _put(config, folder, "val", given, "val", reading)
+        reading = _read(given, None if images is None else Path(images), folder, faults)
+        wanted = "val" if name == "val" else part or ("train" if has_val else None)
+        chosen = _part(given, reading.taken, wanted, part is not None and name != "val", hints=name != "val")
+        _put(config, folder, name, given, chosen, reading, "val_annotations.jsonl" if name == "val" else kept)
+        used = {chosen}
+        if has_val and name == "annotations" and part is None and config.val is None and "val" in reading.taken.parts:
+            _put(config, folder, "val", given, "val", reading, "val_annotations.jsonl")
+            used.add("val")
         if folder.is_main:
             tell(reading)
-            used = {wanted, "val" if wanted == "train" else wanted}
-            others = [part for part in reading.taken.parts if part not in used and len(reading.taken.parts) > 1]
-            if others:
+            others = [other for other in reading.taken.parts if other not in used]
+            if others and part is None:
                 print(f"{given}: left out here: {', '.join(others)}; data.read makes a file of each part")
 
 
-def _part(given: str, taken: Taken, wanted: str | None) -> str:
-    """The part that is wanted, or the only one; InputError where there are others."""
+def read_into(given: str, folder: RunFolder, kept: str, part: str | None = None, images: str | None = None) -> str:
+    """An annotation file of ours as it is given; a source of other tools as the file `kept` of the run folder."""
+    if is_ours(given):
+        _refuse_part(given, part)
+        return given
+    reading = _read(given, None if images is None else Path(images), folder, None)
+    spare_inputs(folder.path, [kept], [given])
+    folder.add_parent(given)
+    write_annotations(folder.path / kept, reading.taken.parts[_part(given, reading.taken, part, part is not None)])
+    if folder.is_main:
+        tell(reading)
+    return str(folder.path / kept)
+
+
+def _read(given: str, images: Path | None, folder: RunFolder, faults: list[str] | None) -> Reading:
+    """A source of another tool; its faults are refused, or added to those that are collected."""
+    reading = read_source(Source(Path(given), images=images), look=images is not None)
+    if faults is None:
+        refuse_faults(reading, folder.path, f"data.read source={given} faulty=skip leaves out what is at fault")
+    else:
+        faults += reading.taken.faults
+    return reading
+
+
+def _refuse_part(given: str | Path, part: str | None) -> None:
+    if part is not None and Path(given).exists():
+        raise InputError(f"part: {given} is one file without parts; leave out part={part}")
+
+
+def _part(given: str, taken: Taken, wanted: str | None, must: bool = False, hints: bool = True) -> str:
+    """The part that is wanted, or, unless it must be that one, the only one; InputError where there are others.
+
+    hints: whether the command has a setting `part` that would say it.
+    """
+    wanted = PARTS.get(wanted or "", wanted)
     if wanted in taken.parts:
         return str(wanted)
-    if len(taken.parts) != 1:
-        raise InputError(f"{given}: has the parts {', '.join(taken.parts)}; data.read makes one file of each")
-    return next(iter(taken.parts))
+    if len(taken.parts) == 1 and not must:
+        return next(iter(taken.parts))
+    choices = " or ".join(f"part={part}" for part in taken.parts)
+    if must:
+        raise InputError(f"part: {wanted!r} is no part of {given}; {choices} is")
+    takes = f"{choices} takes one of them, and " if hints else ""
+    raise InputError(f"{given}: has the parts {', '.join(taken.parts)}; {takes}"
+                     f"data.read source={given} makes a file of each")  # fmt: skip
 
 
-def _put(config: Any, folder: RunFolder, name: str, given: str, part: str, reading: Reading) -> None:
-    path = folder.path / ("val_annotations.jsonl" if name == "val" else "annotations.jsonl")
+def _put(config: Any, folder: RunFolder, name: str, given: str, part: str, reading: Reading, kept: str) -> None:
+    path = folder.path / kept
     spare_inputs(folder.path, [path.name], [given])
     folder.add_parent(given)
     write_annotations(path, reading.taken.parts[part])  # by every process: each reads it next
@@ -205,11 +260,12 @@ def _put(config: Any, folder: RunFolder, name: str, given: str, part: str, readi
         folder.restate(setting, value)
 
 
-def read_any(given: str | Path) -> list[AnnotatedImage]:
+def read_any(given: str | Path, part: str | None = None) -> list[AnnotatedImage]:
     """The images of a source of any known form, without writing anything; InputError for faults and several parts."""
     if is_ours(given):
+        _refuse_part(given, part)
         return read_annotations(given)
     taken = read_source(Source(Path(given)), look=False).taken
     if taken.faults:
         raise InputError(taken.faults[0])
-    return taken.parts[_part(str(given), taken, None)]
+    return taken.parts[_part(str(given), taken, part, part is not None, hints=False)]

@@ -11,12 +11,13 @@ from core.errors import InputError
 from core.files import sha256_file
 from core.runs import RunConfig, RunFolder
 from data.captions import read_annotations, read_lines, write_lines
+from data.formats.source import PartConfig
 from data.placing import spare_inputs
 from data.sources import settle
 
 
 @dataclass
-class SplitConfig(RunConfig):
+class SplitConfig(PartConfig, RunConfig):
     """Settings of `data.split`."""
 
     annotations: str = MISSING  # caption JSONL or JSON list, or labels of another tool

@@ -21,17 +21,19 @@ from core.runs import RunConfig, RunFolder
 from core.stages import Detector
 from core.texts import is_utf8_name, on_terminal
 from core.weights import WeightsConfig
-from data.captions import read_annotations
+from data.captions import read_captions
+from data.formats.source import PartConfig
+from data.sources import settle
 from detector.build import build_detector
 from detector.settings import DetectorConfig
 
 
 @dataclass
-class PredictConfig(DecodingConfig, WeightsConfig, RunConfig):
+class PredictConfig(DecodingConfig, WeightsConfig, PartConfig, RunConfig):
     """Settings of `detector.predict`."""
 
     images: str = MISSING  # folder of images
-    annotations: str | None = None  # the annotation file whose images to look at; default: every image in the folder
+    annotations: str | None = None  # labels, ours or another tool's, whose images to look at; null: all in the folder
     detector: DetectorConfig = field(default_factory=DetectorConfig)
     cut: CutConfig = field(default_factory=lambda: CutConfig(confidence=0.001, nms_iou=0.7, max_det=300))
     device: str | None = None  # cpu, cuda, cuda:1; null: a GPU if there is one
@@ -43,6 +45,7 @@ def run(config: PredictConfig, folder: RunFolder) -> dict[str, Any]:
     """Write `detections.json`: every image's boxes after the cuts and the fusion of views. Raises InputError."""
     check_limits([config.chunk], "chunk")
     check_shares(config.cut, ("confidence", "nms_iou", "vote_iou"), "cut.")
+    settle(config, folder)
     names = _names(config)
     device = config.device or _best_device()
     detector = build_detector(config.detector, device)
@@ -99,7 +102,7 @@ def _names(config: PredictConfig) -> list[str]:
     if not root.is_dir():
         raise InputError(f"images: {root} is no folder")
     if config.annotations is not None:
-        return [image.image for image in read_annotations(config.annotations)]
+        return [image.image for image in read_captions(config.annotations)]
     listing = list_images(root)
     listing.say_passed_over(root)
     names = [name for name in listing.names if is_utf8_name(name)]

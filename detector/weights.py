@@ -11,7 +11,7 @@ from core.weights import fetched, weights_dir
 
 RELEASES = "https://github.com/ultralytics/assets/releases/download/v8.4.0"
 SUFFIXES = (".pt", ".onnx", ".engine")
-YOLOV6 = "https://github.com/meituan/YOLOv6/releases/download/0.4.0"  # what its documentation names
+YOLOV6 = "https://github.com/meituan/YOLOv6/releases/tag/0.4.0"  # where their issue 846 sends for weights; not tried
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -29,7 +29,7 @@ def find_weights(weights: str) -> Path:
         return _in_folder(path)
     if path.name == "yolov6l6.pt":
         raise InputError(
-            f"{weights}: not here; get {YOLOV6}/{path.name} and put it there, or detector.train.model=yolov6l6.yaml"
+            f"{weights}: not here; look for it in {YOLOV6} and put it there, or detector.train.model=yolov6l6.yaml"
         )
     if path.suffix not in SUFFIXES and _HUB_NAME.fullmatch(weights):
         return _from_hub(weights)

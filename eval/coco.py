@@ -11,6 +11,7 @@ from core.records import read_detections
 from core.runs import RunConfig, RunFolder
 from core.tracking import TrackingConfig
 from data.captions import read_annotations
+from data.formats.source import PartConfig
 from data.sources import settle
 from eval.boxes.average_precision import Engine, twelve_numbers
 from eval.boxes.operating_point import (
@@ -26,7 +27,7 @@ from eval.tracked import tell
 
 
 @dataclass
-class CocoConfig(RunConfig):
+class CocoConfig(PartConfig, RunConfig):
     """Settings of `eval.coco`."""
 
     truth: str = MISSING  # annotation file, or labels of another tool

@@ -9,7 +9,7 @@ COMMANDS = (
     "data.check", "data.tfds",
     "detector.train", "detector.recipes", "detector.predict", "detector.export",
     "siglip.train", "siglip.evaluate", "siglip.candidates", "siglip.convert", "siglip.export", "siglip.bigvision",
-    "upscale.crops", "upscale.fetch", "upscale.standin",
+    "upscale.crops", "upscale.fetch",
     "pipeline.export", "pipeline.locate", "pipeline.pack", "pipeline.server",
     "eval.coco", "eval.grounding", "eval.sweep", "eval.fit", "eval.compare", "eval.robustness", "eval.correlation",
     "eval.speed", "eval.suspects", "eval.report",

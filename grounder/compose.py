@@ -193,7 +193,8 @@ def _explain(error: Exception, words: list[str], config_name: str, search: list[
         group, _, name = str(error.missing_cfg_file).rpartition("/")
         options = list(error.options or []) or _options(group)
         known = ", ".join(options) if len(options) <= MOST_NAMED else f"the {len(options)} presets of this group"
-        return f"{group or 'config'}: {name!r} is not one of {known}{_nearest(name, options)}"
+        own = "; --config-dir=DIR adds presets of your own"
+        return f"{group or 'config'}: {name!r} is not one of {known}{_nearest(name, options) or own}"
     text = reason(cause)
     # Hydra has one class for these mistakes: only the words of hydra-core 1.3 tell them apart (tests see a change)
     if " not in '" in text or "Could not override" in str(error) or "is not in struct" in text:

@@ -1,9 +1,8 @@
 """The one place that builds a one-stage model; light to import."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.errors import InputError, check_shares, reason
+from core.errors import InputError, check_shares
 from onestage.settings import Coordinates, OneStageConfig, OneStageFamily, RerankerConfig, is_url
 
 if TYPE_CHECKING:
@@ -22,7 +21,9 @@ def build_onestage(config: OneStageConfig, device: str = "cpu") -> "OneStage":
     if not config.weights:
         raise InputError("onestage.weights: must be given: a checkpoint folder, a hub name or a server's URL")
     check_shares(config, ("floor",), "onestage.")
-    family = _family(config)
+    family = family_of(config)
+    if family is OneStageFamily.yolo:
+        raise InputError(f"{config.weights}: an open-vocabulary YOLO is opened by the pipeline, which knows detectors")
     if family is OneStageFamily.server:
         from onestage.server import ServerModel
 
@@ -65,6 +66,8 @@ def build_reranker(config: RerankerConfig) -> "Reranker":
 
 def check_server(config: Any, where: str) -> None:
     """InputError for what no server can be asked with."""
+    if "@" in str(config.weights).split("://", 1)[-1].split("/", 1)[0]:
+        raise InputError(f"{where}: the URL holds a name or password, which would be written; use {where}.key_variable")
     if not config.model:
         raise InputError(f"{where}.model: must be given: the model's name at the server")
     for name in ("parallel", "tries", "max_tokens"):
@@ -74,16 +77,14 @@ def check_server(config: Any, where: str) -> None:
         raise InputError(f"{where}.timeout_s: {config.timeout_s} is not above 0")
 
 
-def _family(config: OneStageConfig) -> OneStageFamily:
+def family_of(config: OneStageConfig) -> OneStageFamily:
+    """What answers: the family of the settings, or what the weights tell; InputError where they tell nothing."""
     if config.family is not OneStageFamily.auto:
         return config.family
     if is_url(config.weights):
         return OneStageFamily.server
-    from transformers import AutoConfig
+    if str(config.weights).endswith(".pt"):
+        return OneStageFamily.yolo
+    from onestage.weights import kind_of
 
-    path = Path(str(config.weights))
-    try:
-        kind = str(AutoConfig.from_pretrained(path if path.exists() else config.weights).model_type)
-    except Exception as error:  # the library raises anything from OSError to KeyError for a broken folder
-        raise InputError(f"{config.weights}: cannot be loaded as a one-stage model: {reason(error)}") from error
-    return FAMILIES.get(kind, OneStageFamily.zero_shot)
+    return FAMILIES.get(kind_of(config), OneStageFamily.zero_shot)

@@ -5,8 +5,6 @@ import json
 import math
 import os
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -19,9 +17,11 @@ from numpy.typing import NDArray
 from core.errors import InputError, reason
 from core.images import encode_image
 from onestage.settings import ServerConfig, Structured
+from onestage.transport import StatusError, post
 
 T = TypeVar("T")
 FIRST_PAUSE_S = 0.5  # between the first two tries; it doubles
+MOST_SHOWN = 120  # characters of an answer in an error
 PASSING = {408, 409, 425, 429, 500, 502, 503, 504}  # statuses that another try may not meet
 
 
@@ -36,8 +36,8 @@ class Reply:
     @property
     def probability(self) -> float | None:
         """The geometric mean of the tokens' probabilities, None where the server tells none."""
-        told = [t["logprob"] for t in self.logprobs if _is_number(t.get("logprob"))]
-        return min(1.0, math.exp(sum(told) / len(told))) if told else None
+        told = [p for t in self.logprobs if (p := log_probability(t.get("logprob"))) is not None]
+        return math.exp(sum(p / len(told) for p in told)) if told else None
 
 
 class ChatClient:
@@ -46,6 +46,9 @@ class ChatClient:
     def __init__(self, url: str, config: ServerConfig, where: str) -> None:
         self._url = url.rstrip("/") + ("" if url.rstrip("/").endswith("/chat/completions") else "/chat/completions")
         self._config, self._where = config, where
+        self._secret = os.environ.get(config.key_variable, "").strip()
+        if not (self._secret.isascii() and self._secret.isprintable()):
+            raise InputError(f"{where}.key_variable: {config.key_variable} holds characters that no header can hold")
 
     def ask(self, words: str, images: Sequence[NDArray[np.uint8]], schema: dict[str, Any] | None = None) -> Reply:
         """The reply to `words` about RGB images, sent as PNG before them.
@@ -68,41 +71,52 @@ class ChatClient:
 
     def _send(self, body: bytes) -> Any:
         headers = {"Content-Type": "application/json"}
-        if secret := os.environ.get(self._config.key_variable):
-            headers["Authorization"] = f"Bearer {secret}"
-        told = ""
-        for number in range(self._config.tries):
+        if self._secret:
+            headers["Authorization"] = f"Bearer {self._secret}"
+        told, tries = "", self._config.tries
+        for number in range(tries):
             if number:
                 time.sleep(FIRST_PAUSE_S * 2 ** (number - 1))
-            request = urllib.request.Request(self._url, body, headers)
             try:
-                with urllib.request.urlopen(request, timeout=self._config.timeout_s) as response:
-                    return json.loads(response.read())
-            except urllib.error.HTTPError as error:
-                with error:
-                    told = f"status {error.code}: {error.read(300).decode(errors='replace')}"
+                return json.loads(post(self._url, body, headers, self._config.timeout_s))
+            except StatusError as error:
+                told = f"status {error.code}: {error}"
                 if error.code not in PASSING:
-                    raise InputError(f"{self._where}: {self._url} refuses: {told}") from None
+                    raise self._failure(f"refuses: {told}") from None
             except TimeoutError:
                 told = f"no answer within {self._config.timeout_s:g} s"
-            except (urllib.error.URLError, HTTPException, OSError, ValueError) as error:
+            except (HTTPException, OSError, ValueError, RecursionError) as error:
                 told = reason(error)
-        tries = self._config.tries
-        raise InputError(f"{self._where}: {self._url} gave no answer in {tries} tries ({told})")
+        raise self._failure(f"gave no answer in {tries} tries ({told})")
+
+    def _failure(self, told: str) -> InputError:
+        """The error to raise; a server may say the key back, which is written nowhere."""
+        told = told.replace(self._secret, "***") if self._secret else told
+        return InputError(f"{self._where}: {self._url} {told}")
 
     def _reply(self, value: Any) -> Reply:
-        try:
-            choice = value["choices"][0]
-            text = choice["message"]["content"]
-        except (KeyError, IndexError, TypeError):
-            raise InputError(f"{self._where}: {self._url} answers in no form of chat completions: "
-                             f"{json.dumps(value)[:120]}") from None  # fmt: skip
-        usage = value.get("usage") if isinstance(value.get("usage"), dict) else {}
-        tokens = usage.get("completion_tokens")
+        choices = value.get("choices") if isinstance(value, dict) else None
+        if choices == []:  # a server's filter may leave nothing
+            return Reply("")
+        choice = choices[0] if isinstance(choices, list) else None
+        message = choice.get("message") if isinstance(choice, dict) else None
+        if not isinstance(choice, dict) or not isinstance(message, dict):
+            raise self._failure(f"answers in no form of chat completions: {json.dumps(value)[:MOST_SHOWN]}")
+        usage = value.get("usage")
+        tokens = usage.get("completion_tokens") if isinstance(usage, dict) else None
+        counted = tokens if isinstance(tokens, int) and not isinstance(tokens, bool) and 0 <= tokens < 2**31 else 0
         listed = choice.get("logprobs")
         steps = listed.get("content") if isinstance(listed, dict) else None
         kept = tuple(step for step in steps if isinstance(step, dict)) if isinstance(steps, list) else ()
-        return Reply(text if isinstance(text, str) else "", tokens if isinstance(tokens, int) else 0, kept)
+        return Reply(_text(message.get("content")), counted, kept)
+
+
+def _text(content: Any) -> str:
+    """The words of a message, whole or in parts; none for a refusal or a call of a tool."""
+    if isinstance(content, list):
+        parts = [part.get("text") for part in content if isinstance(part, dict) and part.get("type") == "text"]
+        return "".join(part for part in parts if isinstance(part, str))
+    return content if isinstance(content, str) else ""
 
 
 def png_url(image: NDArray[np.uint8]) -> str:
@@ -135,5 +149,8 @@ def in_parallel(jobs: Sequence[Callable[[], T]], parallel: int) -> Iterator[tupl
             raise failure
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+def log_probability(value: Any) -> float | None:
+    """The value as a log-probability, at most 0; None for what is none."""
+    if not isinstance(value, int | float) or isinstance(value, bool) or not -1e300 < value < 1e300:
+        return None
+    return min(0.0, float(value))

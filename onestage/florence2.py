@@ -10,7 +10,7 @@ from core.errors import InputError
 from core.stages import Image
 from core.values import Candidates, Grounded
 from onestage.settings import OneStageConfig
-from onestage.weights import content_key, load_parts
+from onestage.weights import content_key, load_parts, require_numbers
 
 TASKS = ("<CAPTION_TO_PHRASE_GROUNDING>", "<OPEN_VOCABULARY_DETECTION>")
 
@@ -58,4 +58,5 @@ def load(config: OneStageConfig, device: str) -> Florence2:
     from transformers import Florence2ForConditionalGeneration
 
     model, processor = load_parts(config, Florence2ForConditionalGeneration, device)
+    require_numbers(config.weights, *model.parameters())  # it would write words all the same
     return Florence2(model, processor, config)

@@ -13,6 +13,7 @@ from onestage.settings import AxisOrder, Coordinates
 
 SLACK = 0.01  # share of the range by which a number may lie outside it: models round, and 1001 is still the edge
 _TAGGED = re.compile(r"<box>(.*?)</box>", re.DOTALL)
+_FOREIGN = re.compile(r"[^-0-9.,\s\[\]()<>]")  # in a tag; `inf` and digits of other scripts are no numbers of a box
 
 
 class NoAnswer(Exception):  # noqa: N818 (it is an answer, not a defect)
@@ -47,15 +48,24 @@ def _value(text: str) -> Any:
     """The JSON value in the words: all of them, a fenced block, what the tags hold, or the first list or object."""
     tagged = _TAGGED.findall(text)
     if tagged:
-        inner = [[float(n) for n in re.findall(r"-?\d+(?:\.\d+)?", part)] for part in tagged]
+        if any(_FOREIGN.search(part) for part in tagged):
+            raise NoAnswer("tags that hold more than numbers")
+        inner = [[float(n) for n in re.findall(r"-?[0-9]+(?:\.[0-9]+)?", part)] for part in tagged]
         return [row[i : i + 4] for row in inner for i in range(0, len(row), 4)]
-    decoder = json.JSONDecoder()
+    decoder = json.JSONDecoder(object_pairs_hook=_once)
     for at in [m.start() for m in re.finditer(r"[\[{]", text)][:20]:
         try:
             return decoder.raw_decode(text, at)[0]
         except (ValueError, RecursionError):
             continue
     raise NoAnswer("no JSON")
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object, whose every field must stand in it once: which of two boxes is meant is not guessed."""
+    if len(dict(pairs)) < len(pairs):
+        raise NoAnswer("a field twice in one object")
+    return dict(pairs)
 
 
 def _boxes(value: Any, key: str) -> Iterator[Any]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from core.files import sha256_bytes
 from core.pixels import crop_box
 from core.stages import Image
-from onestage.chat import ChatClient, Reply, in_parallel
+from onestage.chat import ChatClient, Reply, in_parallel, log_probability
 from onestage.settings import RerankerConfig
 
 NONE = "none"
@@ -91,9 +91,10 @@ def shares_of(reply: Reply, names: Sequence[str]) -> tuple[float, ...]:
         told: dict[str, float] = {}
         listed: Any = step.get("top_logprobs") or [step]
         for entry in listed if isinstance(listed, list) else []:
-            name, logprob = _name(entry.get("token")), entry.get("logprob")
-            if name in names and isinstance(logprob, int | float):
-                told[name] = told.get(name, 0.0) + math.exp(min(0.0, logprob))
+            name = _name(entry.get("token")) if isinstance(entry, dict) else ""
+            logprob = log_probability(entry.get("logprob")) if name in names else None
+            if logprob is not None:
+                told[name] = told.get(name, 0.0) + math.exp(logprob)
         total = sum(told.values())
         return tuple(told.get(name, 0.0) / total for name in names) if total > 0 else ()
     return ()

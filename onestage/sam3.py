@@ -8,7 +8,7 @@ import torch
 from core.stages import Image
 from core.values import Grounded
 from onestage.settings import OneStageConfig
-from onestage.weights import content_key, load_parts
+from onestage.weights import content_key, kind_of, load_parts, require_numbers
 from onestage.zero_shot import candidates_of_tensors
 
 TEXT_LENGTH = 32  # positions of its text tower; the processor does not cut, so that a longer caption would fail
@@ -20,7 +20,7 @@ class Sam3:
     per_caption = True
 
     def __init__(self, model: Any, processor: Any, config: OneStageConfig) -> None:
-        self.model, self.processor, self._floor = model, processor, config.floor
+        self.model, self.processor, self._floor, self._weights = model, processor, config.floor, config.weights
         self.key = content_key(config, model)
 
     @torch.inference_mode()
@@ -44,6 +44,7 @@ class Sam3:
         device = self.model.device
         mask = text["attention_mask"].to(device)
         out = self.model(vision_embeds=vision, input_ids=text["input_ids"].to(device), attention_mask=mask)
+        require_numbers(self._weights, out.pred_boxes, out.pred_logits.sigmoid())
         found = self.processor.post_process_object_detection(out, threshold=self._floor, target_sizes=[size])[0]
         return Grounded(candidates_of_tensors(found["boxes"].float(), found["scores"].float()), truncated=truncated)
 
@@ -52,6 +53,6 @@ def load(config: OneStageConfig, device: str) -> Sam3:
     """The model of a checkpoint; InputError when it is no SAM 3."""
     from transformers import AutoModel, Sam3Model
 
-    lite = "lite" in str(config.weights).lower()  # SAM 3 LiteText has a class of its own behind AutoModel
+    lite = kind_of(config) == "sam3_lite_text"  # has a class of its own behind AutoModel
     model, processor = load_parts(config, AutoModel if lite else Sam3Model, device)
     return Sam3(model, processor, config)

@@ -2,15 +2,17 @@
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 
 class OneStageFamily(Enum):
-    """What answers: a class of transformers, or a server."""
+    """What answers: a class of transformers, an open-vocabulary YOLO, or a server."""
 
-    auto = "auto"  # server for a URL; else what the checkpoint's config.json names
+    auto = "auto"  # server for a URL, yolo for a .pt file, else what the checkpoint's config.json names
     zero_shot = "zero_shot"  # Grounding DINO, MM-Grounding-DINO, OmDet-Turbo, OWLv2
     sam3 = "sam3"
     florence2 = "florence2"
+    yolo = "yolo"  # YOLO-World and YOLOE, of Ultralytics'
     server = "server"  # any OpenAI-compatible one
 
 
@@ -61,12 +63,13 @@ class ServerConfig:
 
 @dataclass
 class OneStageConfig(ServerConfig):
-    """A one-stage model: a checkpoint of transformers, or the URL of a server."""
+    """A one-stage model: a checkpoint of transformers or Ultralytics, or the URL of a server."""
 
-    weights: str | None = None  # folder or hub name of a checkpoint, or a server's URL (http://host:8000/v1)
-    family: OneStageFamily = OneStageFamily.auto  # zero_shot, sam3, florence2, server; auto: told by the weights
+    weights: str | None = None  # a checkpoint's folder, file or hub name, or a server's URL (http://host:8000/v1)
+    family: OneStageFamily = OneStageFamily.auto  # zero_shot, sam3, florence2, yolo, server; auto: told by the weights
     floor: float = 0.001  # boxes below this confidence are not kept
     half: bool = False  # half precision (GPU only)
+    imgsz: Any = None  # yolo: network input size, a side or [height, width] in pixels; null: that of the training
     prompt: str | None = None  # server: with {caption}, {key}, {order}, {width}, {height}; florence2: its task
     coordinates: Coordinates = Coordinates.thousand  # server: pixels, resized, unit or thousand
     order: AxisOrder = AxisOrder.xyxy  # server: xyxy or yxyx

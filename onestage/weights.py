@@ -7,9 +7,21 @@ import torch
 
 from core.errors import InputError, reason
 from core.files import sha256_bytes, sha256_file
+from core.stages import require_finite
 from onestage.settings import OneStageConfig
 
 _DIGESTED = {".safetensors", ".bin", ".json", ".txt", ".model", ".jinja"}  # files that decide what a folder answers
+
+
+def kind_of(config: OneStageConfig) -> str:
+    """The `model_type` that a checkpoint's config.json names; InputError when there is none to read."""
+    from transformers import AutoConfig
+
+    path = Path(str(config.weights))
+    try:
+        return str(AutoConfig.from_pretrained(path if path.exists() else config.weights).model_type)
+    except Exception as error:  # the library raises anything from OSError to KeyError for a broken folder
+        raise InputError(f"{config.weights}: cannot be loaded as a one-stage model: {reason(error)}") from error
 
 
 def load_parts(config: OneStageConfig, model_class: Any, device: str) -> tuple[Any, Any]:
@@ -30,6 +42,13 @@ def load_parts(config: OneStageConfig, model_class: Any, device: str) -> tuple[A
         raise InputError(f"{weights}: {len(missing)} missing keys ({missing[0]}, ...), which would stay random")
     dtype = torch.float16 if config.half and device != "cpu" else torch.float32
     return model.to(device=device, dtype=dtype).eval(), processor
+
+
+def require_numbers(weights: str | None, *outputs: torch.Tensor) -> None:
+    """NotFiniteOutputError when boxes or confidences hold NaN or infinity, which no cut would let through or name."""
+    for values in outputs:
+        if not torch.isfinite(values).all():
+            require_finite(values.detach().float().cpu().numpy(), "onestage", str(weights))
 
 
 def content_key(config: OneStageConfig, model: Any, *more: object) -> str:

@@ -13,7 +13,7 @@ from core.errors import InputError
 from core.stages import Image
 from core.values import Candidates, Grounded
 from onestage.settings import OneStageConfig
-from onestage.weights import content_key, load_parts
+from onestage.weights import content_key, load_parts, require_numbers
 
 DINO, OMDET, OWL = {"grounding-dino", "mm-grounding-dino"}, {"omdet-turbo"}, {"owlv2", "owlvit"}
 OMDET_NMS_IOU = 0.5  # inside the library's post-processing, its own default
@@ -28,7 +28,7 @@ class ZeroShotModel:
     """
 
     def __init__(self, model: Any, processor: Any, config: OneStageConfig) -> None:
-        self.model, self.processor, self._floor = model, processor, config.floor
+        self.model, self.processor, self._floor, self._weights = model, processor, config.floor, config.weights
         self.kind = str(model.config.model_type)
         if self.kind not in DINO | OMDET | OWL:
             raise InputError(f"{config.weights}: a {self.kind} is none of {', '.join(sorted(DINO | OMDET | OWL))}")
@@ -70,6 +70,7 @@ class ZeroShotModel:
         # alone: the task's words name every caption asked along with it, so its answer would hang on the others
         inputs = self._inputs(image, text=[[caption]])
         out = self.model(**inputs)
+        require_numbers(self._weights, out.decoder_coord_logits, out.decoder_class_logits.sigmoid())
         found = self.processor.post_process_grounded_object_detection(
             out, text_labels=[[caption]], threshold=self._floor, nms_threshold=OMDET_NMS_IOU,
             target_sizes=[image.shape[:2]],
@@ -89,6 +90,7 @@ class ZeroShotModel:
         return [self._kept(boxes, confidence_QM[:, m], lengths[m] > most) for m in range(len(captions))]
 
     def _kept(self, boxes: torch.Tensor, confidence: torch.Tensor, truncated: bool) -> Grounded:
+        require_numbers(self._weights, boxes, confidence)
         keep = confidence > self._floor
         return Grounded(candidates_of_tensors(boxes[keep], confidence[keep]), truncated=truncated)
 

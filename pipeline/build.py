@@ -23,21 +23,23 @@ def build_pipeline(
     from core.errors import InputError
     from core.stages import require_policy
     from detector.build import build_detector
+    from pipeline.engines import with_engine
     from pipeline.system import Pipeline
     from siglip.build import build_scorer
     from upscale.build import build_upscaler
 
     _check(config)
+    stages = with_engine(config)
     if detector is None:
         if config.onestage is not None and config.onestage.weights:
             raise InputError("onestage: only pipeline.export asks one-stage models; this command wants a detector")
         if config.detector is None:
             raise InputError("detector: must be given: a checkpoint, a run folder or an exported model")
-        detector = build_detector(config.detector, config.device)
+        detector = build_detector(stages.detector or config.detector, config.device, config.engine)
     if config.scorer is None or not scorer_weights(config.scorer):
         return Pipeline(config, detector, None, None, on_stage)
     upscaler = build_upscaler(config.upscaler, config.device) if config.upscaler is not None else None
-    scorer = build_scorer(config.scorer, config.device)
+    scorer = build_scorer(stages.scorer or config.scorer, config.device, config.engine)
     here = "none" if upscaler is None else upscaler.policy
     require_policy(scorer.policy, here, "upscaler", config.scorer.any_policy)
     return Pipeline(config, detector, upscaler, scorer, on_stage)

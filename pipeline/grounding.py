@@ -13,7 +13,8 @@ from core.stages import Image, OneStage, View
 from core.store import CandidateStore, image_digest
 from core.values import Candidates, Grounded
 from detector.inference.slicing import Window, check_slices, slice_windows
-from onestage.build import build_onestage
+from onestage.build import build_onestage, family_of
+from onestage.settings import OneStageFamily
 from pipeline.settings import OneStageStage, PipelineConfig
 from pipeline.system import OnStage
 
@@ -125,5 +126,12 @@ def build_grounding(
         return None
     if config.detector is not None and (config.detector.weights or config.detector.members):
         raise InputError("onestage: stands in the detector's place; give one of the two")
-    model = build_onestage(config.onestage, config.device)
-    return Grounding(model, config.onestage, store, asked_digest(captions), on_stage)
+    return Grounding(_model(config.onestage, config.device), config.onestage, store, asked_digest(captions), on_stage)
+
+
+def _model(config: OneStageStage, device: str) -> OneStage:
+    if config.weights and family_of(config) is OneStageFamily.yolo:
+        from pipeline.vocabulary import build_vocabulary  # imports Ultralytics, which need not be installed
+
+        return build_vocabulary(config, device)
+    return build_onestage(config, device)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from core.choosing import ChoosingConfig
 from core.cuts import CutConfig
 from core.decoding import DecodingConfig
+from core.engines import Engine
 from detector.settings import DetectorConfig, SliceConfig
 from onestage.settings import OneStageConfig, RerankerConfig
 from siglip.settings import ScorerConfig
@@ -29,3 +30,4 @@ class PipelineConfig(DecodingConfig, CutConfig):
     reranker: RerankerConfig | None = field(default_factory=RerankerConfig)  # chooses among the best candidates
     choosing: ChoosingConfig = field(default_factory=ChoosingConfig)
     device: str = "cpu"  # cpu, cuda, cuda:1
+    engine: Engine = Engine.torch  # torch; on a CPU detector and scorer also by onnx or openvino, in float32

@@ -3,6 +3,7 @@
     python scripts/chain.py size=demo                                       # draws its own scenes
     python scripts/chain.py size=small annotations=FILE images=DIR          # your images, small models, CPU
     python scripts/chain.py size=published annotations=FILE images=DIR      # the published presets, GPU machine
+    python scripts/chain.py size=small annotations=DIR                      # a YOLO or Roboflow export: its own parts
 
 A step whose run folder is complete with the same command line is reused, a killed one goes on where it can, and
 everything after a step that ran again runs again. `run_dir=DIR` says where (default runs/chain).
@@ -35,9 +36,9 @@ def main() -> None:
     if size not in SIZES:
         refuse("chain", f"size: {size!r} is not one of {', '.join(SIZES)}")
     try:
-        given = read_labels(root, settings.get("annotations"), settings.get("images")), settings.get("images")
-        steps = plan(SIZES[size], root, *given)
-        check_chain(root, steps, *given)
+        labels = read_labels(root, settings.get("annotations"), settings.get("images"))
+        steps = plan(SIZES[size], root, labels)
+        check_chain(root, steps, labels)
     except InputError as error:
         refuse("chain", str(error))
     Chain(root, size).run(steps)

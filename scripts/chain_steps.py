@@ -40,6 +40,16 @@ class Step:
 
 
 @dataclass(frozen=True)
+class Labels:
+    """What a chain is given: an annotation file to split, or a file a part; none at all for scenes of its own."""
+
+    train: str | None = None
+    images: str | None = None  # of the training part; of both where `val_images` is None
+    val: str | None = None
+    val_images: str | None = None
+
+
+@dataclass(frozen=True)
 class Size:
     """What the chain's models and sets are at one size; each tuple is passed on to the step of that name."""
 
@@ -115,9 +125,10 @@ SWEEP = ("confidence=[0.02,0.05,0.1,0.25]", "nms_iou=[0.1,0.3,0.5,0.7]")  # the 
 SIZES = {"demo": DEMO, "small": SMALL, "published": PUBLISHED}
 
 
-def plan(size: Size, root: Path, annotations: str | None, images: str | None) -> list[Step]:
-    """Every step of the chain under `root`, in order; without `annotations` it draws its own scenes."""
+def plan(size: Size, root: Path, labels: Labels) -> list[Step]:
+    """Every step of the chain under `root`, in order; without labels it draws its own scenes."""
     steps: list[Step] = []
+    annotations, images = labels.train, labels.images
 
     def step(title: str, command: str, name: str, *settings: str, **more: object) -> Path:
         steps.append(Step(title, command, root / name, settings, **more))  # type: ignore[arg-type]
@@ -129,11 +140,15 @@ def plan(size: Size, root: Path, annotations: str | None, images: str | None) ->
     elif images is None:
         scenes = step("draw its boxes", "data.scenes", "scenes", f"annotations={annotations}", in_process=True)
         annotations, images = str(scenes / "annotations.jsonl"), str(scenes / "images")
-    split = step("hold scenes out", "data.split", "split", f"annotations={annotations}",
-                 f"val_fraction={size.val_fraction}", in_process=True)  # fmt: skip
-    train, val = f"{split}/train.jsonl", f"{split}/val.jsonl"
+    if labels.val is not None:
+        train, val, val_images = annotations, labels.val, str(labels.val_images or images)
+    else:
+        split = step("hold scenes out", "data.split", "split", f"annotations={annotations}",
+                     f"val_fraction={size.val_fraction}", in_process=True)  # fmt: skip
+        train, val, val_images = f"{split}/train.jsonl", f"{split}/val.jsonl", str(images)
+    own = (f"val_images={val_images}",) if val_images != images else ()
     yolo = step("lay out for YOLO", "data.yolo", "yolo", f"annotations={train}", f"val={val}", f"images={images}",
-                in_process=True)  # fmt: skip
+                *own, in_process=True)  # fmt: skip
     crops = step("cut crops", "data.crops", "crops", f"annotations={train}", f"images={images}", in_process=True)
     detector = step("train the detector", "detector.train", "detector", f"data={yolo}", *size.detector,
                     beside=size.small)  # fmt: skip
@@ -144,7 +159,7 @@ def plan(size: Size, root: Path, annotations: str | None, images: str | None) ->
     converted = step("clean its checkpoint", "siglip.convert", "converted", f"source={scorer}/last",
                      f"out={root}/converted/scorer")  # fmt: skip
     noisy = step("copy the held-out scenes with noise", "data.noise", "noisy", f"annotations={val}",
-                 f"images={images}", f"grade={NOISE}", in_process=True)  # fmt: skip
+                 f"images={val_images}", f"grade={NOISE}", in_process=True)  # fmt: skip
     system = (f"detector={detector}/weights/best.pt", f"upscaler={size.upscaler}", f"scorer={converted}/scorer",
               *size.export)  # fmt: skip
     # The noisy copies first: a report is about the newest export.
@@ -152,8 +167,8 @@ def plan(size: Size, root: Path, annotations: str | None, images: str | None) ->
                         f"annotations={noisy}/annotations.jsonl", f"images={noisy}/images", *system,
                         joins=True)  # fmt: skip
     export = step("run them over the held-out scenes", "pipeline.export", "export", f"annotations={val}",
-                  f"images={images}", *system, *(f"sweep.{axis}" for axis in SWEEP), joins=True)  # fmt: skip
-    _judge(step, root, val, str(images), export, export_noisy, size.choices)
+                  f"images={val_images}", *system, *(f"sweep.{axis}" for axis in SWEEP), joins=True)  # fmt: skip
+    _judge(step, root, val, val_images, export, export_noisy, size.choices)
     return steps
 
 

@@ -4,7 +4,7 @@
     python scripts/small_run.py run_dir=DIR
 
 The folders have the names that scripts/chain.py gives them, so the notebooks look at a chain's run just as well. Its
-figures mean nothing: 120 drawn images of 192x112 pixels, six captions, models that were trained for half a minute.
+figures mean nothing: 120 drawn images of 192x112 pixels, six captions, models that were trained for seconds.
 """
 
 import importlib
@@ -18,7 +18,7 @@ from words import read_words  # beside this script
 ROOT = Path(__file__).resolve().parents[1]
 CAPTIONS = "red drone,blue drone,white missile,red missile,blue helicopter,white helicopter"
 SCORER = ("scorer=demo", "recipe=none", "batch.size=32", "lr=2e-3", "weight_decay=0.05")
-STAGE = "{imgsz: 192, epochs: 18, args: {lr0: 0.005, warmup_epochs: 1, close_mosaic: 2}}"
+STAGE = "{imgsz: 192, epochs: 8, args: {lr0: 0.005, warmup_epochs: 1, close_mosaic: 2}}"
 CUTS = ("confidence=0.1", "nms_iou=0.5", "tracking.mode=disabled")
 
 Command = tuple[str, str, tuple[str, ...]]  # the command, its folder, its other words
@@ -39,8 +39,8 @@ def commands(run: Path) -> list[Command]:
         ("detector.train", "detector", (f"data={run}/yolo", "detector=demo", "recipe=none", "device=cpu",
                                         f"stages=[{STAGE}]", "tracking.mode=disabled")),
         ("data.crops", "crops", (f"annotations={split}/train.jsonl", f"images={scenes}/images")),
-        ("siglip.train", "early_scorer", (*trained, "epochs=2")),
-        ("siglip.train", "scorer", (*trained, "epochs=10")),
+        ("siglip.train", "early_scorer", (*trained, "epochs=1")),
+        ("siglip.train", "scorer", (*trained, "epochs=8")),
         ("pipeline.export", "export", (*asked, f"scorer={run}/scorer/last")),
         ("pipeline.export", "export_enlarged", (*asked, f"scorer={run}/scorer/last", "upscaler=lanczos",
                                                 "scorer.any_policy=true", shared)),

@@ -8,9 +8,9 @@ from core.errors import InputError
 from core.images import read_image
 from core.pixels import crop_box, pixel_box
 from core.stages import Image
-from data.captions import read_annotations
 from data.crops import plan_crops
 from data.frames import frame_images
+from data.sources import read_any
 from siglip.crops import Crops, Framed
 
 MARGIN = 0.25  # of a box's longer side, kept on each side of it: more than a small turn, shift and pad reach
@@ -21,7 +21,7 @@ def read_annotated(annotations: str, images: str) -> Crops:
 
     Raises InputError for bad annotations, missing images and boxes outside them, before any image is decoded.
     """
-    annotated = read_annotations(annotations)
+    annotated = read_any(annotations)
     try:
         planned = plan_crops(annotated)
     except InputError as error:

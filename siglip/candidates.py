@@ -6,14 +6,15 @@ from typing import Any
 from omegaconf import MISSING
 
 from core.runs import RunConfig, RunFolder
+from data.formats.source import PartConfig
 
 
 @dataclass
-class CandidatesConfig(RunConfig):
+class CandidatesConfig(PartConfig, RunConfig):
     """Settings of `siglip.candidates`."""
 
     candidates: str = MISSING  # run of pipeline.export, or its candidates/
-    annotations: str | None = None  # the true boxes; null: the run's own file
+    annotations: str | None = None  # the true boxes, or another tool's labels; null: the run's own
     images: str | None = None  # folder of the images; null: the run's own
     detectors: str = ""  # of several detectors: what a key begins with, or several joined by +
 
@@ -27,8 +28,10 @@ def run(config: CandidatesConfig, folder: RunFolder) -> dict[str, Any]:
     from core.images import encode_image
     from data.cropset import finish_set
     from data.placing import write_plain
+    from data.sources import settle
     from siglip.detected import planned_crops, read_detected
 
+    settle(config, folder)
     detected = read_detected(config.candidates, config.annotations, config.images, config.detectors)
     folder.add_parent(config.candidates)
     planned, digests = planned_crops(detected), {}

@@ -6,18 +6,19 @@ from typing import Any
 from core.errors import InputError
 from core.runs import RunConfig, RunFolder
 from core.weights import WeightsConfig
+from data.formats.source import PartConfig
 from siglip.build import build_scorer
 from siglip.settings import ScorerConfig, scorer_weights
 
 
 @dataclass
-class EvaluateConfig(WeightsConfig, RunConfig):
+class EvaluateConfig(WeightsConfig, PartConfig, RunConfig):
     """Settings of `siglip.evaluate`."""
 
     crops: Any = None  # crop set, or a list of them: folder, published index, or a data set's hub name
     candidates: str | None = None  # run of pipeline.export, or its candidates/: detected crops to rank as well
     candidate_crops: str | None = None  # with candidates: the same crops enlarged, see siglip.candidates; null: as cut
-    annotations: str | None = None  # with candidates: the true boxes; null: the run's own file
+    annotations: str | None = None  # with candidates: the true boxes, or another tool's labels; null: the run's own
     images: str | None = None  # with candidates: folder of the images; null: the run's own
     detectors: str = ""  # with candidates of several detectors: what a key begins with, or several joined by +
     scorer: ScorerConfig = field(default_factory=ScorerConfig)
@@ -31,12 +32,14 @@ def run(config: EvaluateConfig, folder: RunFolder) -> dict[str, Any]:
     enlarged by another policy than the scorer was trained on unless `scorer.any_policy` allows it.
     """
     from core.stages import require_policy
+    from data.sources import settle
     from siglip.crops import read_crops
     from siglip.detected import detected_metrics, read_detected
     from siglip.ranking import Opened, ranking_metrics
 
     if config.crops is None and config.candidates is None:
         raise InputError("crops: give a crop set, candidates of a pipeline.export run, or both")
+    settle(config, folder)
     crops = None if config.crops is None else read_crops(config.crops)
     detected = None
     if config.candidates is not None:

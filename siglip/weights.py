@@ -26,6 +26,8 @@ def find_scorer(weights: str) -> str:
         inner = next((folder / name for name in _OF_A_RUN if (folder / name / "config.json").is_file()), folder)
         if inner is folder and (folder / "run.json").is_file():
             raise InputError(f"scorer: {folder}: holds neither best/ nor last/, so it is no finished siglip.train run")
+        if inner is folder and not any(folder.glob("*config*.json")):
+            raise InputError(f"scorer: {folder}: holds no config.json, so no library saved it as a scorer")
         return str(inner)
     if not _HUB_NAME.fullmatch(weights) or (Path(weights).parent.is_dir() and "/" in weights):
         raise InputError(f"scorer: {weights}: no such file or folder")

@@ -112,6 +112,30 @@ def reference_dir() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def save_standin() -> Callable[..., None]:
+    """`save_standin(path, features=8, convolutions=2)`: Real-ESRGAN's compact network with a last layer of zeros.
+
+    It adds the nearest-neighbour enlargement of its input to what its layers say, so it is exactly that enlargement,
+    through every line that trained weights would go through.
+    """
+
+    def save(path: Path, features: int, convolutions: int) -> None:
+        import torch
+        from safetensors.torch import save_file
+        from spandrel.architectures.Compact import Compact  # noqa: F401  (spandrel registers the architecture)
+        from spandrel.architectures.Compact.__arch.SRVGG import SRVGGNetCompact
+
+        torch.manual_seed(0)
+        network = SRVGGNetCompact(num_feat=features, num_conv=convolutions, upscale=4)
+        for parameter in network.body[-1].parameters():
+            torch.nn.init.zeros_(parameter)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file(network.state_dict(), path)
+
+    return save
+
+
 @pytest.fixture(autouse=True)
 def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every test works in an empty folder of its own, so none can lean on or litter the checkout."""

@@ -1,8 +1,10 @@
 """A stub of an OpenAI-compatible server: it answers as it is told, slowly, wrongly, or not at all."""
 
 import base64
+import contextlib
 import json
 import re
+import socket
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -56,6 +58,33 @@ class Stub:
     def close(self):
         self._server.shutdown()
         self._server.server_close()
+
+
+class RawStub:
+    """A server on a free port that reads a request whole, then lets `talk(connection)` write whatever it likes."""
+
+    def __init__(self, talk):
+        self.heads, self._talk = [], talk
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}/v1"
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self):
+        with contextlib.suppress(OSError):  # closed
+            while True:
+                threading.Thread(target=self._one, args=(self._listening.accept()[0],), daemon=True).start()
+
+    def _one(self, connection):
+        with connection, contextlib.suppress(OSError):  # the client has gone
+            head, _, body = connection.recv(2**16).partition(b"\r\n\r\n")
+            self.heads.append(head)
+            left = int(re.search(rb"content-length: (\d+)", head, re.IGNORECASE)[1]) - len(body)
+            while left > 0:
+                left -= len(connection.recv(2**16))
+            self._talk(connection)
+
+    def close(self):
+        self._listening.close()
 
 
 def words_of(body):

@@ -6,10 +6,11 @@ from omegaconf import MISSING
 
 from core.decoding import DecodingConfig
 from core.runs import RunConfig
+from data.formats.source import PartConfig
 
 
 @dataclass
-class CheckConfig(DecodingConfig, RunConfig):
+class CheckConfig(DecodingConfig, PartConfig, RunConfig):
     """Settings of `data.check`."""
 
     annotations: str = MISSING  # annotation file, or labels of another tool; the training part when val is given

@@ -7,6 +7,7 @@ from omegaconf import MISSING
 
 from core.decoding import DecodingConfig
 from core.runs import RunConfig
+from data.formats.source import PartConfig
 
 
 class Format(Enum):
@@ -17,7 +18,7 @@ class Format(Enum):
 
 
 @dataclass
-class CropsConfig(DecodingConfig, RunConfig):
+class CropsConfig(DecodingConfig, PartConfig, RunConfig):
     """Settings of `data.crops`."""
 
     annotations: str = MISSING  # caption JSONL or JSON list, or labels of another tool

@@ -14,7 +14,7 @@ from core.errors import InputError
 from core.values import AnnotatedImage, Annotation
 from data.formats.origins import captions_of, texts
 from data.formats.source import Source, json_value, objects
-from data.formats.taken import Gathering, Taken, size_of
+from data.formats.taken import Gathering, Size, Taken, size_of
 
 ABOUT = "COCO: a JSON file with 'images', 'annotations' and 'categories', or a folder of such files"
 OURS = {"description": "written by grounder data.write"}  # its sizes were read from the images themselves
@@ -68,7 +68,10 @@ class _Reading:
         self._images, self._annotations = objects(value, "images", path), objects(value, "annotations", path)
         categories = value.get("categories") or []
         named = [c for c in categories if isinstance(c, dict)] if isinstance(categories, list) else []
-        self._categories = {str(c.get("id")): c.get("name") for c in named}
+        self._categories = {_key(c.get("id")): _name(c.get("name")) for c in named}
+        twice = [str(c.get("id")) for c in named if self._categories[_key(c.get("id"))] != _name(c.get("name"))]
+        if twice:
+            taken.faults.append(f"{path}: field 'categories.id': {twice[0]} is the id of two categories")
         self._is_ours = value.get("info") == OURS
         self._gathering = Gathering(taken, source)
         self._names: dict[str, str | None] = {}  # by the id; None: the image itself is at fault
@@ -90,7 +93,7 @@ class _Reading:
         return f"{self._path}: field '{field}'"
 
     def _add_image(self, number: int, entry: dict[str, Any]) -> None:
-        key, field = entry.get("id"), f"images[{number}]"
+        key, field = _plain(entry.get("id")), f"images[{number}]"
         if isinstance(key, bool) or not isinstance(key, int | str) or str(key) in self._names:
             raise InputError(f"{self._where('images.id')}: an id is missing or used twice ({field}: {key!r})")
         size = None if self._is_ours else size_of(entry.get("width"), entry.get("height"))
@@ -98,14 +101,14 @@ class _Reading:
         self._names[str(key)] = name
 
     def _add(self, field: str, entry: dict[str, Any]) -> None:
-        key = str(entry.get("image_id"))
+        key = _key(entry.get("image_id"))
         if key not in self._names:
             self._taken.faults.append(f"{self._where(f'{field}.image_id')}: {entry.get('image_id')!r} is no image's id")
             return
         image = self._names[key]
         if image is None:
             self._taken.note("boxes left out with their images")
-        elif entry.get("iscrowd"):
+        elif str(entry.get("iscrowd")).lower() in {"1", "1.0", "true"}:
             self._taken.note("crowd regions left out: they are no objects")
         else:
             self._add_box(field, entry, image)
@@ -114,11 +117,11 @@ class _Reading:
         where = self._where(f"{field}.bbox")
         try:
             box = entry["bbox"] if entry.get("bbox") else self._round(entry)
-        except (TypeError, ValueError, KeyError) as error:
+        except (TypeError, ValueError, KeyError, AttributeError) as error:
             self._taken.faults.append(f"{self._where(f'{field}.segmentation')}: cannot be read ({error})")
             return
         good = self._gathering.good([box], [where], self._gathering.size(image))
-        category = self._categories.get(str(entry.get("category_id")))
+        category = self._categories.get(_key(entry.get("category_id")))
         said = [*_texts(entry.get("caption")), *_texts(entry.get("captions"))]
         attributes = texts(entry.get("attributes"))
         if good:
@@ -134,7 +137,10 @@ class _Reading:
         if not shape:
             return None
         if isinstance(shape, dict):
-            return _round_mask(shape)
+            size = self._gathering.size(str(self._names[_key(entry.get("image_id"))]))
+            return _round_mask(shape, size)
+        if any(len(polygon) < 6 or len(polygon) % 2 for polygon in shape):
+            raise ValueError("a polygon of fewer than three points, or of half a one")
         numbers = [float(number) for polygon in shape for number in polygon]
         left, top = min(numbers[::2]), min(numbers[1::2])
         self._taken.note("boxes drawn round polygons")
@@ -142,7 +148,7 @@ class _Reading:
 
     def _add_absent(self, number: int, entry: dict[str, Any]) -> None:
         """The captions that describe nothing in an image, as our own files list them."""
-        image = self._names[str(entry["id"])]
+        image = self._names[_key(entry["id"])]
         for caption in _texts(entry.get("absent_captions")):
             field = self._where(f"images[{number}].absent_captions")
             if image is not None and self._gathering.caption(caption, field):
@@ -150,11 +156,29 @@ class _Reading:
                 self._taken.from_where("absent_captions")
 
 
-def _round_mask(mask: dict[str, Any]) -> list[float]:
-    """The box round a run-length encoded mask, packed or as a list of its runs."""
+def _plain(value: Any) -> Any:
+    """An id as it is meant: tables write whole numbers as `1.0`."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _key(value: Any) -> str:
+    return str(_plain(value))
+
+
+def _name(value: Any) -> str | None:
+    """A category's name; numbers are names too."""
+    return str(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else None
+
+
+def _round_mask(mask: dict[str, Any], size: Size | None) -> list[float]:
+    """The box round a run-length encoded mask, packed or as a list of its runs; ValueError for one of another size."""
     from pycocotools import mask as masks
 
     height, width = mask["size"]
+    if size is not None and (width, height) != size:
+        raise ValueError(f"a mask of {width} x {height} on an image of {size[0]} x {size[1]}")
+    if isinstance(mask["counts"], list) and sum(mask["counts"]) != width * height:
+        raise ValueError(f"a mask of {sum(mask['counts'])} pixels in all, not {width} x {height}")
     packed = masks.frPyObjects(mask, height, width) if isinstance(mask["counts"], list) else mask
     return [float(v) for v in masks.toBbox(packed)]
 

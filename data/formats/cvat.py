@@ -69,6 +69,8 @@ def _add_image(gathering: Gathering, element: ElementTree.Element, where: str, s
             taken.note("boxes left out with their images")
         elif shape.tag == "tag" and shape.get("label") == ABSENT:
             _add_absent(gathering, image, shape, place, taken)
+        elif shape.get("outside") == "1":
+            taken.note("shapes left out: CVAT marks them as outside of the image")
         elif shape.tag in OTHERS:
             taken.note(f"shapes left out: {shape.tag} has no box")
         else:

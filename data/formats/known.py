@@ -48,7 +48,11 @@ def reader_of(source: Source, wanted: str = "auto") -> tuple[str, ModuleType]:
 
 
 def _refuse_broken(source: Source) -> None:
-    """Raise InputError, which names the line, for a file that begins as JSON does and is none."""
+    """Raise InputError for UTF-16, and, naming the line, for a file that begins as JSON does and is none."""
+    if source.path.is_file():
+        with open(source.path, "rb") as stream:
+            if stream.read(2) in {b"\xff\xfe", b"\xfe\xff"}:
+                raise InputError(f"{source.path}: is UTF-16; save it as UTF-8")
     if source.is_text() and source.value is None and not source.rows:
         if source.path.suffix.lower() == ".jsonl":
             list(read_jsonl(source.path))

@@ -114,7 +114,10 @@ def _regions(results: Sequence[dict[str, Any]], taken: Taken) -> dict[str, list[
     for number, result in enumerate(results):
         kind = str(result.get("type"))
         if kind.startswith(SHAPES):
-            regions.setdefault(str(result.get("id", number)), []).insert(0, result)
+            key = str(result.get("id", number))
+            if key in regions and _place(regions[key][0]) != _place(result):  # two shapes, though of one id
+                key = f"{key} ({number})"
+            regions.setdefault(key, []).insert(0, result)
         elif kind.startswith(("brush", "keypoint", "video", "relation")):
             taken.note(f"results left out: {kind} has no box")
     for result in results:
@@ -127,6 +130,13 @@ def _regions(results: Sequence[dict[str, Any]], taken: Taken) -> dict[str, list[
     return regions
 
 
+def _place(result: dict[str, Any]) -> list[Any]:
+    """Where a result is drawn, as it is written."""
+    value = result.get("value")
+    sides = ("x", "y", "width", "height", "points", "radiusX", "radiusY", "rotation")
+    return [value.get(side) for side in sides] if isinstance(value, dict) else []
+
+
 def _size(region: Sequence[dict[str, Any]]) -> Size | None:
     return size_of(region[0].get("original_width"), region[0].get("original_height"))
 
@@ -135,6 +145,9 @@ def _add(
     gathering: Gathering, image: str, region: Sequence[dict[str, Any]], where: str, source: Source, taken: Taken
 ) -> None:
     try:
+        if _size(region) != gathering.size(image):
+            raise ValueError(f"drawn on an image of another size than its task's others, {_size(region)}")
+        taken.note("boxes drawn round polygons, ellipses or turned boxes", int(not _is_upright(region[0])))
         box = _pixels(region[0])
     except (TypeError, ValueError, KeyError) as error:
         taken.faults.append(f"{where}: is no region that can be read ({error})")
@@ -163,6 +176,11 @@ def _add(
 def _texts(value: Any) -> list[str]:
     values = value if isinstance(value, list) else [value]
     return [text for text in values if isinstance(text, str) and text.strip()]
+
+
+def _is_upright(result: dict[str, Any]) -> bool:
+    value = result.get("value")
+    return isinstance(value, dict) and "width" in value and not value.get("rotation")
 
 
 def _pixels(result: dict[str, Any]) -> Box:

@@ -29,6 +29,13 @@ class Corners(Enum):
     zero_based = "zero_based"
 
 
+@dataclass
+class PartConfig:
+    """What every command takes that reads labels of any form."""
+
+    part: str | None = None  # of labels that come in parts: train, val, test, ...; null: they are in one part
+
+
 @dataclass(frozen=True)
 class Source:
     """A file or folder, and how to read it; frozen, so that what is cached stays true.

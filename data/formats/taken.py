@@ -20,6 +20,7 @@ class Taken:
 
     faults: what cannot be used, each as `FILE: field ...: what is wrong`. notes: other things worth a line, with their
     numbers. origins: how many captions came from where. folders: of parts that bring their images, where those are.
+    doubts: of each box of known place, whether it reaches over an edge and whether its numbers could be two corners.
     """
 
     parts: dict[str, list[AnnotatedImage]] = field(default_factory=dict)
@@ -27,6 +28,7 @@ class Taken:
     notes: dict[str, int] = field(default_factory=dict)
     origins: dict[str, int] = field(default_factory=dict)
     folders: dict[str, Path] = field(default_factory=dict)
+    doubts: list[tuple[bool, bool]] = field(default_factory=list)
 
     def note(self, what: str, number: int = 1) -> None:
         """Count something worth a line."""

@@ -14,9 +14,11 @@ from core.errors import InputError
 from core.files import read_text
 from core.images import image_size
 from core.progress import progress
+from core.texts import alike
 from core.values import AnnotatedImage, Annotation, Box
 from data.captions import read_annotations
 from data.entries import merge_repeats
+from data.formats.doubts import are_corners, doubt_corners, reaches_over
 from data.formats.source import Source
 from data.formats.taken import Taken
 from data.frames import frame_image
@@ -25,6 +27,15 @@ from data.parts import TARGET, DataYaml, read_data_yaml
 
 ABOUT = "YOLO: a folder with data.yaml (Ultralytics, Roboflow), obj.data (CVAT) or classes.txt (Label Studio)"
 YAML = (".yaml", ".yml")
+NO_LABELS = (
+    "classes.txt",
+    "notes.txt",
+    "train.txt",
+    "val.txt",
+    "test.txt",
+    "README.dataset.txt",
+    "README.roboflow.txt",
+)
 PARTS = {"train": "train", "valid": "val", "val": "val", "test": "test"}
 
 
@@ -41,10 +52,16 @@ def read(source: Source) -> Taken:
     tree = open_tree(source.path)
     taken = Taken()
     for part, places in tree.parts.items():
-        if part == "train" or places != tree.parts.get("train"):
-            taken.parts[part] = list(_read_part(tree, part, taken))
+        if part == "test" and not any(tree.exists(place) for place in places):
+            taken.note("part test is left out: its folder is not there", 1)
+        elif part == "train" or places != tree.parts.get("train"):
+            images = list(_read_part(tree, part, taken))
+            if not images:
+                taken.notes[f"images in part {part}, which is left out"] = 0
+            taken.parts |= {part: images} if images else {}
     if not taken.parts:
-        raise InputError(f"{source.path}: field 'train': names no part to read")
+        raise InputError(f"{source.path}: field 'train': names no part {'with images' if tree.parts else 'to read'}")
+    doubt_corners(source.path, "class left top right bottom", taken)
     return taken
 
 
@@ -100,15 +117,27 @@ def _names(path: Path) -> dict[int, str]:
 def _read_part(tree: DataYaml, part: str, taken: Taken) -> Iterator[AnnotatedImage]:
     known = tree.root / f"{part}.jsonl"
     recorded = {a.image: a for a in read_annotations(known)} if known.is_file() else {}
-    order = {name: i for i, name in enumerate(recorded)}
-    files = sorted(tree.images(part), key=lambda p: (order.get(p[0], len(order)), p[0]))
+    order, found = {name: i for i, name in enumerate(recorded)}, tree.images(part)
+    forms = alike((name for name, _ in found), recorded)
+    files = sorted(found, key=lambda p: (order.get(forms[p[0]], len(order)), p[0]))
+    _note_strays(tree, part, [path for _, path in files], taken)
     for line, (name, path) in enumerate(progress(files, f"reading {part}"), start=1):
         if line == 1 and str(path).endswith(name):
             taken.folders[part] = Path(str(path).removesuffix(name) or ".")
         try:
-            yield _read_labels(name, path, tree.names, recorded.get(name), line, taken)
+            yield _read_labels(name, path, tree.names, recorded.get(forms[name]), line, taken)
         except InputError as error:
             taken.faults.append(str(error))
+
+
+def _note_strays(tree: DataYaml, part: str, images: list[Path], taken: Taken) -> None:
+    """Note label files of the part's folders that no image goes with."""
+    folders = [place / "image.jpg" for place in tree.places(part) if place.is_dir()]
+    labels = [folder for image in folders if (folder := label_path(image).parent).is_dir()]
+    used = {label_path(image) for image in images}
+    strays = [path for folder in labels for path in sorted(folder.rglob("*.txt"))
+              if path not in used and path.name not in NO_LABELS]  # fmt: skip
+    taken.note(f"label files have no image, first {strays[0] if strays else ''}", len(strays))
 
 
 def _read_labels(
@@ -155,8 +184,17 @@ def _labelled(text: str, where: str, names: dict[int, str], size: tuple[int, int
         taken.faults.append(f"{where}: field 'class': {kind} is not among the names of the tree")
         return None
     taken.from_where("class name")
+    _doubt(text.split()[1:], taken)
     taken.note("boxes drawn round polygons", int(len(text.split()) != 5))
     return Annotation(names[kind], (label_box(fractions, *size),))
+
+
+def _doubt(words: list[str], taken: Taken) -> None:
+    """Remember of a box as it is written, which reading cuts to its image, whether it reached over an edge."""
+    if len(words) == 4:
+        x, y, w, h = (float(word) for word in words)
+        over = reaches_over((x - w / 2, y - h / 2, w, h), 1, 1)
+        taken.doubts.append((over, are_corners((x, y, w, h), 1, 1)))
 
 
 def _still_described(recorded: AnnotatedImage, kept: dict[Box, int]) -> Iterator[tuple[int, Annotation]]:

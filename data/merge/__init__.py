@@ -7,9 +7,11 @@ from core.errors import InputError
 from core.files import read_json
 from core.runs import RunFolder
 from data.captions import is_json_list
+from data.cropset import METADATA
 from data.merge.names import set_names
 from data.merge.settings import MergeConfig
 from data.placing import spare_inputs
+from data.sources import is_known, is_ours, read_into
 
 
 def run(config: MergeConfig, folder: RunFolder) -> dict[str, Any]:
@@ -32,13 +34,23 @@ def run(config: MergeConfig, folder: RunFolder) -> dict[str, Any]:
     spare_inputs(folder.path, ["", "annotations.jsonl"], config.sets)
     for path in config.sets:
         folder.add_parent(path)
+    if kinds[0]:
+        config.sets = _read_labels(config, names, folder)
     return (merge_annotations if kinds[0] else merge_crops)(config, names, folder.path)
+
+
+def _read_labels(config: MergeConfig, names: list[str], folder: RunFolder) -> list[str]:
+    """Annotation files of ours; labels of other tools are read into the run folder, as `labels_NAME.jsonl`."""
+    folders: list[str | None] = list(config.images) if config.images else [None]
+    images = folders * len(names) if len(folders) == 1 else folders
+    return [path if is_ours(path) else read_into(path, folder, f"labels_{name}.jsonl", config.part, image)
+            for path, name, image in zip(config.sets, names, images, strict=False)]  # fmt: skip
 
 
 def _is_annotation_file(path: Path) -> bool:
     if path.is_dir():
-        return False
-    if not is_json_list(path):
+        return not (path / METADATA).is_file() and is_known(path)
+    if is_known(path) or not is_json_list(path):
         return True
     entries = read_json(path)
     return not (entries and isinstance(entries[0], dict) and "label" in entries[0])

@@ -39,11 +39,13 @@ def run(config: NoiseConfig, folder: RunFolder) -> dict[str, Any]:
     from data.journal import JOURNAL, open_journal, work_through
     from data.noise.grades import parse_grade
     from data.placing import spare_inputs
+    from data.sources import settle
 
     grade = parse_grade(config.grade)
     if config.workers < 1:
         raise InputError(f"workers: {config.workers} is not at least 1")
     spare_inputs(folder.path, ["annotations.jsonl"], [config.annotations])
+    settle(config, folder, kept="given.jsonl")
     jobs = _jobs(config)
     folder.add_parent(config.annotations)
     plan = {"grade": grade.name, "seed": config.seed}

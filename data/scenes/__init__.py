@@ -21,8 +21,10 @@ def run(config: ScenesConfig, folder: RunFolder) -> dict[str, object]:
     """Write `images/` and `annotations.jsonl` into the run folder; returns counts, box medians, distractor share."""
     from core.progress import progress
     from data.captions import write_annotations
+    from data.sources import settle
 
     settings = scene_settings(config)
+    settle(config, folder, kept="given.jsonl")
     given = _given_images(config)
     count = len(given) if given is not None else config.num_images if config.num_images is not None else 100
     names = (

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from core.runs import RunConfig
+from data.formats.source import PartConfig
 
 PUBLISHED_SIZE, PUBLISHED_TARGET = (1520, 870), (60, 40)
 
@@ -24,7 +25,7 @@ class CutoutBox(Enum):
 
 
 @dataclass
-class ScenesConfig(RunConfig):
+class ScenesConfig(PartConfig, RunConfig):
     """Settings of data.scenes."""
 
     num_images: int | None = None  # how many scenes; default 100, or every line of `annotations`
@@ -36,7 +37,7 @@ class ScenesConfig(RunConfig):
     several: float = 0.0  # chance that a caption describes two or three targets of its image
     absent: float = 0.0  # for each caption with a target, chance of a further one that describes nothing in the image
     captions: list[str] | None = None  # the vocabulary; default: the built-in one, or the cutouts' names
-    annotations: str | None = None  # draw this file's captions into this file's boxes instead
+    annotations: str | None = None  # draw this file's captions, or another tool's labels, into its boxes instead
     backgrounds: str | None = None  # folder of photographs to draw on instead of drawn landscapes
     cutouts: str | None = None  # folder of transparent PNGs (caption_with_underscores_1.png) to paste as targets
     cutout_box: CutoutBox = CutoutBox.tight  # tight round the opaque pixels, or the pasted rectangle as published

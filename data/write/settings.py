@@ -5,7 +5,9 @@ from enum import Enum
 
 from omegaconf import MISSING
 
+from core.decoding import DecodingConfig
 from core.runs import RunConfig
+from data.formats.source import PartConfig
 from data.placing import Place
 
 
@@ -26,7 +28,7 @@ class Classes(Enum):
 
 
 @dataclass
-class WriteConfig(RunConfig):
+class WriteConfig(DecodingConfig, PartConfig, RunConfig):
     """Settings of `data.write`."""
 
     annotations: str = MISSING  # annotation file, or labels of another tool

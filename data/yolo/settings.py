@@ -4,11 +4,12 @@ from dataclasses import dataclass
 
 from core.decoding import DecodingConfig
 from core.runs import RunConfig
+from data.formats.source import PartConfig
 from data.placing import Place
 
 
 @dataclass
-class YoloConfig(DecodingConfig, RunConfig):
+class YoloConfig(DecodingConfig, PartConfig, RunConfig):
     """Settings of `data.yolo`."""
 
     annotations: str | None = None  # caption JSONL or JSON list, or another tool's labels, of the training images

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from core.engines import Engine
 from core.errors import InputError
 from core.files import sha256_bytes
 from core.stages import Image, View
@@ -30,7 +31,7 @@ class Ensemble:
         return [[view for member in by_member for view in member[i]] for i in range(len(images))]
 
 
-def build_ensemble(config: DetectorConfig, device: str) -> Ensemble:
+def build_ensemble(config: DetectorConfig, device: str, engine: Engine = Engine.torch) -> Ensemble:
     """Load every member; InputError when there is none or one cannot be loaded."""
     if config.members and config.weights:
         raise InputError("detector: give weights or members, not both")
@@ -44,12 +45,13 @@ def build_ensemble(config: DetectorConfig, device: str) -> Ensemble:
         path = find_weights(member.weights)
         which = (path.resolve(), member.half, tuple(member.classes))
         if which not in networks:  # one checkpoint at several sizes is loaded once
-            networks[which] = _load(path, member, device)
+            networks[which] = load_network(path, member, device, engine)
         members.append(Member(member, networks[which], _unused(member_name(member, path), members)))
     return Ensemble(members)
 
 
-def _load(path: Path, member: MemberConfig, device: str) -> Network:
+def load_network(path: Path, member: MemberConfig, device: str, engine: Engine = Engine.torch) -> Network:
+    """A checkpoint as a network; `engine` computes one that is an ONNX model. InputError for what is none."""
     if is_ours(path):
         from detector.inference.folder_network import FolderNetwork
 
@@ -63,7 +65,7 @@ def _load(path: Path, member: MemberConfig, device: str) -> Network:
     if path.suffix == ".onnx":
         from detector.inference.onnx_network import OnnxNetwork
 
-        return OnnxNetwork(path, device, member.classes)
+        return OnnxNetwork(path, device, member.classes, engine)
     if path.suffix == ".engine":
         from detector.inference.engine_network import EngineNetwork
 

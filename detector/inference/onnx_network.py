@@ -8,17 +8,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from core.engines import Engine, OpenVinoSession
 from core.errors import InputError, reason
-from core.files import sha256_file
+from core.files import sha256_bytes, sha256_file
 from core.stages import require_finite
 from core.values import Candidates
 from detector.inference.network import above, class_places
 
 
 class OnnxNetwork:
-    """An ONNX model run by onnxruntime on the CPU or, where its GPU build is installed, on CUDA."""
+    """An ONNX model run by onnxruntime on the CPU or, where its GPU build is installed, on CUDA; or by OpenVINO."""
 
-    def __init__(self, path: Path, device: str, classes: Sequence[str] = ()) -> None:
+    def __init__(
+        self, path: Path, device: str, classes: Sequence[str] = (), engine: Engine = Engine.torch
+    ) -> None:  # fmt: skip
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
@@ -26,7 +29,7 @@ class OnnxNetwork:
         wanted = ["CUDAExecutionProvider"] if device != "cpu" else []
         providers = [p for p in wanted if p in onnxruntime.get_available_providers()] + ["CPUExecutionProvider"]
         try:
-            self._session = onnxruntime.InferenceSession(str(path), options, providers=providers)
+            self._session: Any = onnxruntime.InferenceSession(str(path), options, providers=providers)
         except Exception as error:  # protobuf, graph and type errors each have a class of their own
             raise InputError(f"{path}: not an ONNX model that can be run: {reason(error)}") from error
         self._path = path
@@ -38,13 +41,17 @@ class OnnxNetwork:
         fixed = isinstance(height, int) and isinstance(width, int)
         self.fixed_shape = (height, width) if fixed else None
         self._batch = self._input.shape[0] if isinstance(self._input.shape[0], int) else None
-        self.stride = int(float(self._meta.get("stride", 64)))  # 64 suits every YOLO when the file does not say
+        # 64 suits every YOLO when the file does not say; at least 32, as where torch computes
+        self.stride = max(int(float(self._meta.get("stride", 64))), 32)
         self.imgsz: int | tuple[int, int] = self.fixed_shape or _size(self._meta.get("imgsz"))
         names = ast.literal_eval(self._meta["names"]) if "names" in self._meta else None
         if classes and names is None:
             raise InputError(f"{path}: detector.classes: the file does not say how its classes are called")
         self._num_classes = None if names is None else len(names)
         self._places = None if names is None else class_places(names, classes, str(path))
+        if engine is Engine.openvino:  # what the file says of itself was read by onnxruntime
+            self._session = OpenVinoSession(path)
+            self.digest = sha256_bytes(f"{self.digest} openvino".encode())  # its numbers differ in the last digits
 
     def predict(self, inputs: NDArray[np.uint8], floor: float, published_tta: bool = False) -> list[Candidates]:
         """(B, H, W, 3) RGB inputs -> per input the boxes in input pixels with confidence >= floor, before NMS."""

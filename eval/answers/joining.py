@@ -1,12 +1,13 @@
 """Which prediction answers which caption: joined by image and id, else by image and caption, or once by place."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from core.counting import count
 from core.errors import InputError
 from core.records import PredictedImage
+from core.texts import alike, composed
 from core.values import AnnotatedImage, Annotation, Prediction
 from eval.answers.outcomes import Outcome, outcome_of
 
@@ -30,7 +31,10 @@ class _Image:
         """The annotation that a prediction answers, None when there is none or more than one."""
         if prediction.id is not None and self.ids:
             return self.ids.get(prediction.id)
-        places = self.captions.get(prediction.caption, [])
+        caption = prediction.caption
+        if caption not in self.captions and not caption.isascii():
+            caption = alike([caption], self.captions)[caption]
+        places = self.captions.get(caption, [])
         return places[0] if len(places) == 1 else None
 
 
@@ -44,6 +48,8 @@ def score_keyed(
     says which to take; the first offenders and their count are named.
     """
     known = {image.image: _known(image.annotations) for image in truth}
+    forms = alike((entry.image for entry in entries), known)
+    entries = [replace(entry, image=forms[entry.image]) for entry in entries]
     _refuse_strangers(truth, entries, known)
     answers = _answers(entries, known, duplicates)
     return [_outcome(image.image, a, answers.get((image.image, place)))
@@ -80,12 +86,16 @@ def _refuse_strangers(truth: list[AnnotatedImage], entries: list[PredictedImage]
     for entry in entries:
         for p in entry.predictions:
             place = known[entry.image].place(p)
-            if place is not None and captions[entry.image][place] != p.caption:
+            if place is not None and not _same(captions[entry.image][place], p.caption):
                 other.append((entry, f"{p.id!r} of {entry.image} is {captions[entry.image][place]!r}, not "
                                      f"{p.caption!r}"))  # fmt: skip
     _refuse([e for e, _ in other], ("prediction has an id that names another caption",
                                     "predictions have an id that names another caption"),
             [what for _, what in other])  # fmt: skip
+
+
+def _same(caption: str, other: str) -> bool:
+    return caption == other or composed(caption) == composed(other)
 
 
 def _named(prediction: Prediction, image: _Image) -> str:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from core.counting import count
 from core.errors import InputError
 from core.records import Detection
+from core.texts import alike
 from core.values import AnnotatedImage
 
 
@@ -91,6 +92,8 @@ def detection_table(
     and when one is not of the truth, with the count and the first names.
     """
     names: dict[str | int, int] = {entry.image: place for place, entry in enumerate(truth)}
+    forms = alike({d.image for d in detections if isinstance(d.image, str)}, (entry.image for entry in truth))
+    names |= {name: names[other] for name, other in forms.items() if other in names}
     ids = list(dict.fromkeys(d.image for d in detections if d.image not in names))
     places = names | (_places_of(ids, truth, path, image_ids) if ids else {})
     strangers = [d.image for d in detections if d.image not in places]

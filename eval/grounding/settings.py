@@ -7,6 +7,7 @@ from omegaconf import MISSING
 
 from core.runs import RunConfig
 from core.tracking import TrackingConfig
+from data.formats.source import PartConfig
 from eval.answers.joining import Duplicates
 
 
@@ -36,7 +37,7 @@ class Protocol(Enum):
 
 
 @dataclass
-class GroundingConfig(RunConfig):
+class GroundingConfig(PartConfig, RunConfig):
     """Settings of `eval.grounding`."""
 
     truth: str = MISSING  # annotation file, or labels of another tool; its captions are the denominator

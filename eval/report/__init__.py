@@ -16,6 +16,8 @@ def run(config: ReportConfig, folder: RunFolder) -> dict[str, Any]:
     from eval.report.contents import Wanted, gather
     from eval.report.page import page, plain_text, summary
 
+    if config.images is not None and not Path(config.images).is_dir():
+        raise InputError(f"images: {config.images}: no such folder of images")
     systems = _systems(config, folder)
     for found in {r.path for own in systems.values() for r in own}:
         folder.add_parent(found)

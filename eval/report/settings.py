@@ -4,10 +4,11 @@ from dataclasses import dataclass, field
 
 from core.runs import RunConfig
 from core.tracking import TrackingConfig
+from data.formats.source import PartConfig
 
 
 @dataclass
-class ReportConfig(RunConfig):
+class ReportConfig(PartConfig, RunConfig):
     """Settings of `eval.report`."""
 
     run: str | None = None  # run folder, or a folder of run folders, that the page is about

@@ -23,6 +23,8 @@ def run(config: SuspectsConfig, folder: RunFolder) -> dict[str, Any]:
     from eval.tracked import tell
 
     check_limits([config.most], "most")
+    if config.images is not None and not Path(config.images).is_dir():
+        raise InputError(f"images: {config.images}: no such folder of images")
     settle(config, folder)
     answered = _answered(config, folder)
     found = suspects(answered)[: config.most]

@@ -6,10 +6,11 @@ from omegaconf import MISSING
 
 from core.runs import RunConfig
 from core.tracking import TrackingConfig
+from data.formats.source import PartConfig
 
 
 @dataclass
-class SuspectsConfig(RunConfig):
+class SuspectsConfig(PartConfig, RunConfig):
     """Settings of `eval.suspects`."""
 
     runs: list[str] = MISSING  # run folders of pipeline.export, or folders of such, that must all speak against a label

@@ -118,6 +118,9 @@ def sweep(config: SweepConfig) -> tuple[list[dict[str, Any]], Sweeper]:
     if not len(sweeper.truth):
         raise InputError(f"{config.truth}: holds no boxes, so there is nothing to judge by")
     sweeper.prepare(points)
+    if next((store.folder / "choices").glob("*/*"), None) is not None:
+        print(f"{config.candidates}: a re-ranker chose here; its choices are not swept, and every point is without it "
+              "(pipeline.export with reranker= repeats what is kept of them)", file=sys.stderr)  # fmt: skip
     for doubt in doubts(sweeper.replay, str(config.truth), [points[0].detector]):
         print(doubt, file=sys.stderr)
     detectors, scorers = store.known("proposals"), store.known("embeddings")

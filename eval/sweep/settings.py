@@ -10,10 +10,11 @@ from core.cuts import FusionMethod, ScoreRule
 from core.posterior import PosteriorWeights
 from core.runs import RunConfig
 from core.tracking import TrackingConfig
+from data.formats.source import PartConfig
 
 
 @dataclass
-class SweepConfig(RunConfig):
+class SweepConfig(PartConfig, RunConfig):
     """Settings of `eval.sweep`: each list is one axis, and every combination is tried."""
 
     candidates: str = MISSING  # folder candidates/ of pipeline.export

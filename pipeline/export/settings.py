@@ -10,6 +10,7 @@ from core.published import Published
 from core.runs import RunConfig
 from core.tracking import TrackingConfig
 from core.weights import WeightsConfig
+from data.formats.source import PartConfig
 from pipeline.settings import PipelineConfig
 
 
@@ -28,7 +29,7 @@ class SweepLists:
 
 
 @dataclass
-class ExportConfig(PipelineConfig, WeightsConfig, RunConfig):
+class ExportConfig(PipelineConfig, WeightsConfig, PartConfig, RunConfig):
     """Settings of `pipeline.export`."""
 
     annotations: str = MISSING  # caption file, or labels of another tool; its captions are asked, boxes may be absent

@@ -1,8 +1,8 @@
 """Tensors of PyTorch's own formats, read without running anything in them: `.bin` and `.pt` files, DCP folders.
 
-A `.pt` file is a zip archive of a pickle and raw data: the pickle is read with `weights_only`, and the archive's
-checksums are compared, which torch itself does not do. A DCP folder's `.metadata` is a pickle that torch would run as
-it is; here only the classes that describe tensors may appear in it.
+A `.pt` file is a zip archive of a pickle and raw data: the pickle is read with `weights_only`, else by `core.pickles`,
+and the archive's checksums are compared, which torch itself does not do. A DCP folder's
+`.metadata` is a pickle that torch would run as it is; here only the classes that describe tensors may appear in it.
 """
 
 import io
@@ -18,9 +18,11 @@ from torch import Tensor
 
 from core.archives import check_archive, first_damaged
 from core.errors import InputError, reason
+from core.pickles import Shell, Stored, is_script, network_tensors, read_pickle
 from siglip.convert.source import DCP_METADATA
 
 CONTAINERS = ("state_dict", "model_state_dict", "model", "module")  # where a training script keeps parameters
+_OF_ANY_PICKLE = {"torch", "__torch__", "collections", "builtins", "_codecs", "copyreg"}
 _DCP_CLASSES = {
     ("torch", "Size"), ("torch._utils", "_rebuild_tensor_v2"), ("collections", "OrderedDict"), ("torch", "device"),
     ("torch.serialization", "_get_layout"), ("torch.distributed.checkpoint.filesystem", "_StorageInfo"),
@@ -46,22 +48,68 @@ def read_torch_files(paths: Sequence[Path]) -> dict[str, Tensor]:
 
 
 def _read_torch_file(path: Path) -> dict[str, Tensor]:
-    check_archive(path)
-    try:
-        value = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises anything from pickle's errors to RuntimeError for a damaged file
-        raise InputError(f"{path}: not a file of tensors that can be read safely: {reason(error)[:200]}") from error
-    while isinstance(value, dict):  # a container may stand in another, as {"model": {"state_dict": ...}}
-        inner = next((value[name] for name in CONTAINERS if isinstance(value.get(name), dict) and value[name]), None)
-        if inner is None:
-            break
-        value = inner
-    if not isinstance(value, dict) or not value:
-        raise InputError(f"{path}: holds no named tensors")
-    stranger = next((k for k, v in value.items() if not isinstance(k, str) or not isinstance(v, Tensor)), None)
+    tensors = _innermost(_load(path), path)
+    stranger = next((k for k, v in tensors.items() if not isinstance(k, str) or not isinstance(v, Tensor)), None)
     if stranger is not None:
         raise InputError(f"{path}: field {stranger!r}: not a tensor")
-    return {name: _detached(tensor, f"{path}: tensor {name!r}") for name, tensor in value.items()}
+    return {name: _detached(tensor, f"{path}: tensor {name!r}") for name, tensor in tensors.items()}
+
+
+def _load(path: Path) -> Any:
+    """What torch saved; where that names classes that are not torch's, with shells in place of their objects."""
+    check_archive(path)
+    try:
+        if not is_script(path):  # of which torch would only say that it must not be read so
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises anything from pickle's errors to RuntimeError for a damaged file
+        if not zipfile.is_zipfile(path):
+            raise InputError(f"{path}: not a file of tensors that can be read safely: {reason(error)[:200]}") from error
+    value, named = read_pickle(path)
+    packages = sorted({name.split(".")[0] for name in named} - _OF_ANY_PICKLE)
+    if packages:
+        print(f"{path}: not sure: objects of {', '.join(packages)} were left closed, as nothing in a file is run; "
+              "what tensors may be in them alone is not read")  # fmt: skip
+    return value
+
+
+def _innermost(value: Any, path: Path) -> dict[Any, Any]:
+    """The named tensors in whatever holds them: a container may stand in another, or be a whole pickled network."""
+    while not (isinstance(value, Shell) and not value.items):
+        value = value.items if isinstance(value, Shell) else value
+        if not isinstance(value, dict) or not value:
+            raise InputError(f"{path}: holds no named tensors")
+        given = {name: value.get(name) for name in CONTAINERS}
+        inner = next((name for name, v in given.items() if (v and isinstance(v, dict)) or _holds(v)), None)
+        if inner is None and not any(isinstance(entry, Tensor | Stored) for entry in value.values()):
+            inner = _only_holder(value, path)
+        if inner is None:
+            return {name: _tensor(v) if isinstance(v, Stored) else v for name, v in value.items()}
+        value = value[inner]
+    return {name: _tensor(stored) for name, stored in network_tensors(value, path).items()}
+
+
+def _only_holder(value: dict[Any, Any], path: Path) -> Any:
+    """The one entry that holds tensors, under a name of its own; None where none does, InputError where several do."""
+    found = [name for name, entry in value.items() if _holds(entry)]
+    if len(found) > 1:
+        raise InputError(f"{path}: field {found[0]!r}: holds tensors, and so does {found[1]!r}; save the one that is "
+                         "the model alone")  # fmt: skip
+    if found:
+        print(f"{path}: not sure: {found[0]!r} alone holds tensors, so it is taken for the model")
+    return found[0] if found else None
+
+
+def _holds(entry: Any) -> bool:
+    """Whether this is a mapping of names to tensors alone, or a pickled network."""
+    if isinstance(entry, Shell) and not entry.items:
+        return bool(entry.part("_modules") or entry.part("_parameters"))
+    entries = entry.items if isinstance(entry, Shell) else entry
+    is_mapping = isinstance(entries, dict) and bool(entries)
+    return is_mapping and all(isinstance(value, Tensor | Stored) for value in entries.values())
+
+
+def _tensor(stored: Stored) -> Tensor:
+    return torch.from_numpy(stored.values).view(getattr(torch, stored.dtype))
 
 
 def _detached(tensor: Tensor, where: str) -> Tensor:

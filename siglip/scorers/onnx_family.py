@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from core.engines import Engine, OpenVinoSession
 from core.errors import InputError, reason
 from core.files import read_json
 from siglip.model import require_preprocessing
@@ -21,13 +22,16 @@ if TYPE_CHECKING:
 class OnnxTowers:
     """Both towers of an exported scorer; see `two_towers.Towers`. Crops and captions are the family's own."""
 
-    def __init__(self, folder: Path, exported: dict[str, Any], device: str) -> None:
+    def __init__(self, folder: Path, exported: dict[str, Any], device: str, engine: Engine) -> None:
         self.settings: dict[str, Any] = exported["settings"]
+        self.computed_by = " openvino" if engine is Engine.openvino else ""  # whose last digits differ
         self.calibration: dict[str, Any] = exported["calibration"]
         source: Any = _inputs(folder, exported)
         self.image_inputs, self.text_inputs = source.image_inputs, source.text_inputs
         self._largest = int(exported["largest_batch"]) if exported["format"] == "tensorrt" else None
-        self._image, self._text = (_session(folder / f"{w}.onnx", folder, exported, device) for w in ("image", "text"))
+        self._image, self._text = (
+            _session(folder / f"{w}.onnx", folder, exported, device, engine) for w in ("image", "text")
+        )
 
     def embed_images(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
         """(N, D)."""
@@ -57,7 +61,9 @@ def _inputs(folder: Path, exported: dict[str, Any]) -> Any:
     return inputs
 
 
-def _session(path: Path, folder: Path, exported: dict[str, Any], device: str) -> Any:
+def _session(path: Path, folder: Path, exported: dict[str, Any], device: str, engine: Engine) -> Any:
+    if engine is Engine.openvino and exported["format"] == "onnx":
+        return OpenVinoSession(path)
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -65,9 +71,9 @@ def _session(path: Path, folder: Path, exported: dict[str, Any], device: str) ->
     wanted: list[Any] = []
     if device != "cpu":
         place = {"device_id": int(device.partition(":")[2] or 0)}
-        engine = {**place, "trt_engine_cache_enable": True, "trt_engine_cache_path": str(folder / "engines"),
+        built = {**place, "trt_engine_cache_enable": True, "trt_engine_cache_path": str(folder / "engines"),
                   "trt_fp16_enable": bool(exported["half"])}  # fmt: skip
-        wanted = [("TensorrtExecutionProvider", engine)] if exported["format"] == "tensorrt" else []
+        wanted = [("TensorrtExecutionProvider", built)] if exported["format"] == "tensorrt" else []
         wanted.append(("CUDAExecutionProvider", place))
     known = set(onnxruntime.get_available_providers())
     providers = [p for p in wanted if p[0] in known] + ["CPUExecutionProvider"]
@@ -77,7 +83,7 @@ def _session(path: Path, folder: Path, exported: dict[str, Any], device: str) ->
         raise InputError(f"{path}: not a tower that can be run: {reason(error)}") from error
 
 
-def load(config: ScorerMemberConfig, device: str) -> "Towers":
+def load(config: ScorerMemberConfig, device: str, engine: Engine = Engine.torch) -> "Towers":
     """The towers of a folder that siglip.export wrote; InputError when it is not complete."""
     folder = Path(str(config.weights))
     if not (folder / EXPORTED).is_file():
@@ -88,4 +94,4 @@ def load(config: ScorerMemberConfig, device: str) -> "Towers":
     missing = {"settings", "calibration", "inputs", "half", "largest_batch", "format", "text_length"} - set(exported)
     if missing:
         raise InputError(f"{folder / EXPORTED}: field {min(missing)!r}: missing")
-    return OnnxTowers(folder, exported, device)
+    return OnnxTowers(folder, exported, device, engine)

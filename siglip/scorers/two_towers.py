@@ -80,6 +80,7 @@ class TwoTowerScorer:
         self._batch, self._weights = config.batch, str(config.weights)
         self._views = list(config.views)
         made_of = f"{weights_digest(str(config.weights))} {self.template} {config.precision.value}"
+        made_of += getattr(towers, "computed_by", "")
         if self._views != [CropView.plain]:  # said only then: earlier stores keep their keys
             made_of += f" {sorted(view.value for view in self._views)}"
         self.key = sha256_bytes(made_of.encode())[:16]

@@ -195,7 +195,8 @@ class Training:
         figures: dict[str, Any] = {"epoch": epoch, "loss": float(np.mean(self.losses))}
         if self.stepper.figures:
             last = self._figures()
-            figures |= {name: last[name] for name in ("lr", "scale", "bias", "samples_per_s")}
+            timed = ("samples_per_s",) if self.taken else ()  # all of its steps may have been an earlier process's
+            figures |= {name: last[name] for name in ("lr", "scale", "bias", *timed)}
         judged: dict[str, float] = {}
         if self._is_judged:
             judged = validate(self.scorer, self.val_crops, self.detected, self.model)
@@ -206,7 +207,8 @@ class Training:
             self.live.show(ANSWERS, answered)
             self.live.write()
             shown = ", ".join(f"{k} {v:.4g}" for k, v in figures.items() if k != "epoch")
-            print(f"epoch {epoch}/{self.config.epochs}: {shown}", flush=True)
+            again = "" if self.taken else " (trained before; judged again)"
+            print(f"epoch {epoch}/{self.config.epochs}{again}: {shown}", flush=True)
         if judged and self.best.beaten_by(judged, self.config.best_metric.name, epoch):
             self.finisher.publish("best", self.model, figures)
         if self.config.save_epochs:

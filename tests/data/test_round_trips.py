@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -95,6 +95,7 @@ def test_label_tools(tmp_path, images, by_caption):
 @given(annotated)
 @same_folder
 def test_coco(tmp_path, images):
+    assume(images)  # a source without any is refused
     framed = [frame_image("x", image, (WIDTH, HEIGHT)) for image in images]
     (tmp_path / "coco.json").write_text(json.dumps(coco_of(framed)))
     again = read_any(tmp_path / "coco.json")
@@ -115,6 +116,7 @@ def no_box_twice(images: list[AnnotatedImage]) -> bool:
 @given(annotated)
 @same_folder
 def test_yolo(tmp_path, images):
+    assume(images)
     for i in range(4):
         if not (tmp_path / f"images/p{i}.png").exists():
             write_image(tmp_path / f"images/p{i}.png", np.zeros((HEIGHT, WIDTH, 3), np.uint8))

@@ -7,13 +7,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from PIL import Image
 
 from core.images import write_image
 from data.captions import read_annotations
 from data.check import main as check
 from data.crops import main as crops
+from data.merge import main as merge
+from data.noise import main as noise
 from data.read import main as read
+from data.scenes import main as scenes
 from data.split import main as split
+from data.write import main as write
 from data.yolo import main as yolo
 from eval.coco import main as judge_boxes
 from eval.grounding import main as judge
@@ -64,9 +69,40 @@ def test_a_tree_brings_its_parts_and_its_images(coco, complaint):
         assert first == second
     check(["annotations=tree", "run_dir=check"])
     assert set(json.loads(Path("check/check.json").read_text())["parts"]) == {"train", "val"}
-    assert "has the parts train, val; data.read" in complaint(split, "annotations=tree", "run_dir=s")
+    said = complaint(split, "annotations=tree", "run_dir=s")
+    assert "has the parts train, val; part=train or part=val takes one of them, and data.read source=tree" in said
+    said = complaint(split, "annotations=tree", "part=tset", "run_dir=s")
+    assert "part: 'tset' is no part of tree; part=train or part=val is" in said
+    assert "leave out part=val" in complaint(split, "annotations=split/val.jsonl", "part=val", "run_dir=s")
     read(["source=tree", "run_dir=read"])
     assert read_annotations("read/val.jsonl") == read_annotations("split/val.jsonl")
+
+
+def test_one_part_of_a_tree_goes_through_every_command(complaint):
+    """Cutting, spoiling, drawing, merging and judging take the part that `part` names, as `valid` too."""
+    split(["annotations=coco.json", "val_fraction=0.5", "run_dir=split"])
+    yolo(["annotations=split/train.jsonl", "val=split/val.jsonl", "images=images", "run_dir=tree"])
+    part, val = ["annotations=tree", "part=valid"], read_annotations("split/val.jsonl")
+    images = "images=tree/images/val"
+    crops([*part, images, "run_dir=crops"])
+    noise([*part, images, "grade=clean", "run_dir=noisy"])
+    Path("cutouts").mkdir()
+    Image.new("RGBA", (8, 8), (90, 90, 90, 255)).save("cutouts/drone_1.png")
+    scenes([*part, "size=[100,110]", "run_dir=drawn", "cutouts=cutouts"])
+    check([*part, images, "run_dir=check"])
+    write([*part, images, "format=coco", "run_dir=back"])
+    for place in ("crops/annotations.jsonl", "noisy/annotations.jsonl", "drawn/given.jsonl", "back/annotations.jsonl"):
+        assert read_annotations(place) == val
+    assert [i.image for i in read_annotations("drawn/annotations.jsonl")] == [i.image for i in val]
+    assert json.loads(Path("crops/metrics.json").read_text())["num_crops"] == 2
+    merge(["sets=[tree,split/train.jsonl]", "part=val", "run_dir=merged"])
+    merged = read_annotations("merged/annotations.jsonl")
+    assert sorted(i.image for i in merged) == [f"cam/p{n}.png" for n in range(4)]
+    assert "has the parts train, val" in complaint(merge, "sets=[tree,split/train.jsonl]", "run_dir=m")
+    found = [{"file_name": i.image, "bbox": list(i.targets[0]), "score": 0.9} for i in val]
+    Path("found.json").write_text(json.dumps(found))
+    judge_boxes(["truth=tree", "part=val", "detections=found.json", "run_dir=coco"])
+    assert json.loads(Path("coco/metrics.json").read_text())["AP"] == pytest.approx(1)
 
 
 def test_faults_are_findings_for_data_check_and_refused_by_the_others(coco, complaint):

@@ -69,7 +69,7 @@ def test_yolov6l6_has_the_published_solver_and_shape() -> None:
     args, (stage,) = detector.train.args, detector.train.stages
     assert (args["lr0"], args["lrf"], args["momentum"], args["weight_decay"]) == (0.0032, 0.12, 0.843, 0.00036)
     assert (stage.imgsz, stage.epochs, stage.recipe) == (1536, 200, "v3_noflip")
-    with pytest.raises(InputError, match=r"get https://\S+/yolov6l6.pt and put it there, or detector.train.model="):
+    with pytest.raises(InputError, match=r"look for it in https://\S+ and put it there, or detector.train.model="):
         find_start(detector)
     detector.train.model = "yolov6l6.yaml"
     start = find_start(detector)

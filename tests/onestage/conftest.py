@@ -72,6 +72,18 @@ def owlv2():
     return Owlv2ForObjectDetection(config), Owlv2Processor(images, tokenizer(model_max_length=16))
 
 
+def owlvit():
+    from transformers import OwlViTConfig, OwlViTForObjectDetection, OwlViTImageProcessor, OwlViTProcessor
+
+    side = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    config = OwlViTConfig(
+        text_config={**side, "vocab_size": 64, "max_position_embeddings": 16, "eos_token_id": 3, "bos_token_id": 2},
+        vision_config={**side, "image_size": 32, "patch_size": 8}, projection_dim=16,
+    )  # fmt: skip
+    images = OwlViTImageProcessor(size={"height": 32, "width": 32}, crop_size={"height": 32, "width": 32})
+    return OwlViTForObjectDetection(config), OwlViTProcessor(images, tokenizer(model_max_length=16))
+
+
 def omdet():
     from transformers import (
         CLIPTextConfig,
@@ -96,8 +108,8 @@ def omdet():
     return OmDetTurboForObjectDetection(config), OmDetTurboProcessor(images, tokenizer(model_max_length=77))
 
 
-def sam3():
-    from transformers import Sam3Config, Sam3ImageProcessor, Sam3Model, Sam3Processor
+def sam3(kind="Sam3"):
+    import transformers
 
     side = {"hidden_size": 32, "num_attention_heads": 2, "intermediate_size": 32}
     vision = {
@@ -106,16 +118,18 @@ def sam3():
                             "pretrain_image_size": 56},
         "fpn_hidden_size": 32, "backbone_feature_sizes": [[32, 32], [16, 16], [8, 8]],
     }  # fmt: skip
-    text = {**side, "num_hidden_layers": 1, "vocab_size": 64, "max_position_embeddings": 32, "projection_dim": 32,
-            "eos_token_id": 3, "bos_token_id": 2}  # fmt: skip
-    config = Sam3Config(
+    text = {**side, "num_hidden_layers": 1, "vocab_size": 64, "max_position_embeddings": 32, "projection_dim": 32}
+    text |= {"eos_token_id": 3, "bos_token_id": 2} if kind == "Sam3" else {}
+    vision |= {} if kind == "Sam3" else {"model_type": "sam3_vision_model"}
+    config = getattr(transformers, f"{kind}Config")(
         vision_config=vision, text_config=text, geometry_encoder_config={**side, "num_layers": 1},
         detr_encoder_config={**side, "num_layers": 1},
         detr_decoder_config={**side, "num_layers": 2, "num_queries": 10},
         mask_decoder_config={"hidden_size": 32, "num_attention_heads": 2},
     )  # fmt: skip
-    images = Sam3ImageProcessor(size={"height": 112, "width": 112})
-    return Sam3Model(config), Sam3Processor(images, tokenizer(model_max_length=32))
+    images = transformers.Sam3ImageProcessor(size={"height": 112, "width": 112})
+    model = transformers.AutoModel.from_config(config) if kind != "Sam3" else transformers.Sam3Model(config)
+    return model, transformers.Sam3Processor(images, tokenizer(model_max_length=32))
 
 
 def florence2():
@@ -139,7 +153,7 @@ def florence2():
 MAKERS = {
     "sam3": sam3, "florence2": florence2,
     "grounding_dino": lambda: dino("GroundingDino"), "mm_grounding_dino": lambda: dino("MMGroundingDino"),
-    "owlv2": owlv2, "omdet": omdet,
+    "owlv2": owlv2, "owlvit": owlvit, "omdet": omdet, "sam3_small": lambda: sam3("Sam3LiteText"),
 }  # fmt: skip
 
 
@@ -163,3 +177,14 @@ def folders(tmp_path_factory):
 @pytest.fixture(scope="session")
 def image():
     return np.random.default_rng(0).integers(0, 255, (60, 100, 3), np.uint8)
+
+
+@pytest.fixture(scope="session")
+def close_in():
+    """`close_in(image, boxes, expected)`: corners equal to 1e-5 of the image's longer side."""
+
+    def check(image, boxes, expected):
+        side = max(image.shape[:2])
+        np.testing.assert_allclose(np.divide(boxes, side), np.divide(expected, side), atol=1e-5, rtol=0)
+
+    return check

@@ -1,6 +1,7 @@
 """SAM 3 gives what the library's own post-processing gives, its image encoded once for all captions."""
 
 import numpy as np
+import pytest
 import torch
 
 from onestage.build import build_onestage
@@ -9,16 +10,18 @@ from onestage.settings import OneStageConfig
 CAPTIONS = ["red drone", "grey helicopter", "white and blue jet"]
 
 
-def test_equals_the_library_caption_by_caption(folders, image, monkeypatch):
-    from transformers import AutoProcessor, Sam3Model
+@pytest.mark.parametrize("name", ["sam3", "sam3_small"])  # SAM 3, and SAM 3 LiteText in a folder of another name
+def test_equals_the_library_caption_by_caption(folders, image, monkeypatch, close_in, name):
+    from transformers import AutoModel, AutoProcessor, Sam3Model
 
-    folder = folders("sam3")
+    folder = folders(name)
     model, encoded = build_onestage(OneStageConfig(weights=str(folder), floor=0.0)), []
     encode = model.model.get_vision_features
     monkeypatch.setattr(model.model, "get_vision_features", lambda **kw: encoded.append(1) or encode(**kw))
     found = {caption: g for _, caption, g in model.ground([image], [CAPTIONS])}
     assert len(encoded) == 1
-    library, processor = Sam3Model.from_pretrained(folder).eval(), AutoProcessor.from_pretrained(folder)
+    kind = Sam3Model if name == "sam3" else AutoModel
+    library, processor = kind.from_pretrained(folder).eval(), AutoProcessor.from_pretrained(folder)
     for place, caption in enumerate(CAPTIONS):
         with torch.inference_mode():
             out = library(**{k: v for k, v in processor(images=image, text=caption, return_tensors="pt").items()
@@ -28,7 +31,7 @@ def test_equals_the_library_caption_by_caption(folders, image, monkeypatch):
         assert len(order) == 10
         np.testing.assert_allclose(found[place].candidates.confidence, told["scores"].numpy()[order], atol=1e-5)
         boxes = told["boxes"].numpy()[order]
-        np.testing.assert_allclose(found[place].candidates.boxes_xyxy, boxes, atol=1e-3, rtol=1e-5)
+        close_in(image, found[place].candidates.boxes_xyxy, boxes)
 
 
 def test_a_caption_beyond_32_tokens_is_cut_and_counted(folders, image):

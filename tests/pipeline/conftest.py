@@ -69,19 +69,18 @@ def yolov6_folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def system(tmp_path_factory):
+def system(tmp_path_factory, save_standin):
     """A folder with scenes/, detector.pt, scorer/ and upscaler/; other_detector.pt, other_scorer/ differ in weights."""
     from data.scenes import main as draw
     from siglip.model import make_model, save_checkpoint
     from upscale.build import build_upscaler
     from upscale.settings import UpscalerConfig
-    from upscale.standin import main as standin
 
     root = tmp_path_factory.mktemp("system")
     draw(["num_images=5", "size=[160,96]", "target_size=[20,14]", "workers=1", f"run_dir={root}/scenes"])
     for seed, name in enumerate(("detector.pt", "other_detector.pt")):
         save_detector(root / name, seed)
-    standin(["features=4", "convolutions=1", f"run_dir={root}/upscaler"])
+    save_standin(root / "upscaler/standin.safetensors", features=4, convolutions=1)
     captions = {
         a["caption"]
         for line in (root / "scenes/annotations.jsonl").read_text().splitlines()

@@ -21,8 +21,10 @@ chain_steps = importlib.import_module("chain_steps")
 def test_every_step_composes(capsys):
     """Of every size, on the chain's own scenes and on given images; the sizes share many of their steps."""
     composed = set()
-    for size, given in product(chain_steps.SIZES.values(), [(None, None), ("mine.jsonl", "images")]):
-        for step in chain_steps.plan(size, Path("runs/chain"), *given):
+    for size, given in product(
+        chain_steps.SIZES.values(), [(), ("mine.jsonl", "images"), ("a.jsonl", "a", "b.jsonl", "b")]
+    ):
+        for step in chain_steps.plan(size, Path("runs/chain"), chain_steps.Labels(*given)):
             if (step.command, *step.words) not in composed:
                 composed.add((step.command, *step.words))
                 importlib.import_module(step.command).main([*step.words, "--cfg", "job"])
@@ -31,7 +33,7 @@ def test_every_step_composes(capsys):
 
 def data_steps(root):
     """The chain's first steps, as it plans them, over sixteen small scenes."""
-    steps = chain_steps.plan(chain_steps.DEMO, root, None, None)[:2]
+    steps = chain_steps.plan(chain_steps.DEMO, root, chain_steps.Labels())[:2]
     small = ("num_images=16", "seed=0", "size=[320,184]", "workers=1")
     return [chain_steps.Step(steps[0].title, steps[0].command, steps[0].folder, small, in_process=True), steps[1]]
 
@@ -213,3 +215,37 @@ def test_labels_of_another_tool_are_read_first(tmp_path, monkeypatch, capsys):
     assert ended.value.code == 2
     assert "coco.json: field 'annotations[1].bbox': [1, 2, 0, 9] has no area" in capsys.readouterr().err
     assert len(began) == 1
+
+
+def test_an_export_that_is_split_already_is_not_split_again(tmp_path, monkeypatch, capsys):
+    """A Roboflow folder of COCO files: its parts are trained on and judged, each with its own images."""
+    import numpy as np
+
+    from core.images import write_image
+
+    began = []
+    monkeypatch.setattr(chain.Chain, "run", lambda self, steps: began.append(steps))
+    box = {"id": 1, "image_id": 0, "category_id": 1, "bbox": [1, 2, 8, 9]}
+    for part, name in (("train", "a"), ("valid", "b"), ("test", "c")):
+        write_image(tmp_path / f"export/{part}/{name}.png", np.zeros((30, 40, 3), np.uint8))
+        value = {"images": [{"id": 0, "file_name": f"{name}.png", "width": 40, "height": 30}], "annotations": [box],
+                 "categories": [{"id": 1, "name": "drone"}]}  # fmt: skip
+        Path(f"export/{part}/_annotations.coco.json").write_text(json.dumps(value))
+    monkeypatch.setattr(sys, "argv", ["chain.py", "size=small", "annotations=export", "run_dir=run"])
+    chain.main()
+    assert "export: left out here: test" in capsys.readouterr().out
+    steps = {step.folder.name: step for step in began[0]}
+    assert "split" not in steps
+    assert set(steps["yolo"].settings) == {
+        "annotations=run/labels/train.jsonl", "val=run/labels/val.jsonl", "images=export/train",
+        "val_images=export/valid",
+    }  # fmt: skip
+    assert {"annotations=run/labels/val.jsonl", "images=export/valid"} <= set(steps["export"].settings)
+    assert "truth=run/labels/val.jsonl" in steps["report"].settings
+    importlib.import_module("data.yolo").main(steps["yolo"].words)
+    assert Path("run/yolo/labels/val/b.txt").is_file()
+    shutil.rmtree("export/valid")
+    with pytest.raises(SystemExit):
+        chain.main()
+    said = capsys.readouterr().err
+    assert "has the parts test, train and not both train and val" in said

@@ -25,6 +25,9 @@ def test_a_run_folder_is_its_best_or_last(tmp_path):
     best = folder(tmp_path / "run/best")
     assert find_scorer(str(tmp_path / "run")) == str(best)
     assert find_scorer(str(last)) == str(last)
+    (tmp_path / "images").mkdir()
+    with pytest.raises(InputError, match="images: holds no config.json, so no library"):
+        find_scorer(str(tmp_path / "images"))
     with pytest.raises(InputError, match="lats: no such file or folder"):
         find_scorer(str(tmp_path / "run/lats"))
 

@@ -84,11 +84,9 @@ def test_the_published_swap_feeds_the_network_bgr(compact):
     assert swapped.key != build_upscaler(UpscalerConfig(weights=str(path))).key
 
 
-def test_the_stand_in_is_the_nearest_enlargement(tmp_path):
-    from upscale.standin import main
-
-    main(["features=8", "convolutions=2", f"run_dir={tmp_path}/s"])
-    upscaler = build_upscaler(UpscalerConfig(weights=f"{tmp_path}/s/standin.safetensors"))
+def test_the_stand_in_is_the_nearest_enlargement(save_standin, tmp_path):
+    save_standin(tmp_path / "standin.safetensors", features=8, convolutions=2)
+    upscaler = build_upscaler(UpscalerConfig(weights=f"{tmp_path}/standin.safetensors"))
     crop = np.random.default_rng(2).integers(0, 256, (13, 21, 3), np.uint8)
     assert np.array_equal(upscaler.upscale([crop])[0], crop.repeat(4, 0).repeat(4, 1))
 

@@ -46,6 +46,7 @@ class TrainingSamples(Dataset[dict[str, Any]]):
         self.mixing = True  # whether mosaic and mixup are on
         self._images, self._shape, self._settings, self._seed = images, shape_hw, settings, seed
         self._crop, self._crop_share = crop, crop_share
+        self._kept = {one.path: _unwritable(read_image(one.path)) for one in images} if settings.cache else {}
         steps = detector_transforms(recipe)
         bounds = A.BboxParams(format="pascal_voc", label_fields=[], clip=True, min_width=1, min_height=1)
         self._recipe = A.Compose(steps, bbox_params=bounds, strict=True) if steps else None
@@ -109,7 +110,8 @@ class TrainingSamples(Dataset[dict[str, Any]]):
     def _fitted(self, index: int, rng: random.Random) -> tuple[Image, Boxes]:
         """An image, or a random window of it, scaled to fit the shape, and its boxes in pixels of that."""
         labelled = self._images[index]
-        image, centres = read_image(labelled.path), labelled.centres
+        kept = self._kept.get(labelled.path)
+        image, centres = read_image(labelled.path) if kept is None else kept, labelled.centres
         height, width = image.shape[:2]
         if self._crop is not None and rng.random() < self._crop_share:
             window = random_window(width, height, self._crop, centres, rng)
@@ -131,6 +133,12 @@ class TrainingSamples(Dataset[dict[str, Any]]):
         inside = boxes.clip(0, [width, height, width, height])
         out = self._recipe(image=np.ascontiguousarray(image[..., ::-1]), bboxes=inside)
         return out["image"][..., ::-1], np.asarray(out["bboxes"], np.float32).reshape(-1, 4)
+
+
+def _unwritable(image: Image) -> Image:
+    """So that no step can change what the next epoch sees."""
+    image.setflags(write=False)
+    return image
 
 
 def collate(samples: list[dict[str, Any]]) -> dict[str, Any]:

@@ -22,12 +22,13 @@ class LoopSettings:
     weight_decay: float = 0.0005  # of weights; biases and norms have none
     warmup_epochs: float = 3.0
     warmup_momentum: float = 0.8
-    warmup_bias_lr: float = 0.1  # where the biases' learning rate starts from
+    warmup_bias_lr: float = 0.1  # where the biases' learning rate starts from with SGD; with AdamW from 0
     clip: float = 10.0  # the gradient's norm is cut to this
     ema: float = 0.9999  # decay of the averaged weights, which are judged and kept
     atss_epochs: int = 4  # YOLOv6: epochs with ATSS before task-aligned assignment
     amp: bool = True  # bfloat16 where there is a GPU
     workers: int = 2  # processes that make samples; 0: none beside the training
+    cache: bool | str = False  # true or "ram": decoded training images stay in memory; false or "disk": they do not
     val: bool = True  # judge every epoch; false: the last alone, and keep that one
     patience: int = 100  # stop after so many epochs without a better one
     save_period: int = -1  # keep the weights of every so many epochs besides; -1: none
@@ -48,7 +49,7 @@ class LoopSettings:
 
 SHARES = ("hsv_h", "hsv_s", "hsv_v", "translate", "scale", "flipud", "fliplr", "mosaic", "mixup", "ema", "lrf")
 POSITIVE = ("batch", "nbs", "lr0", "clip", "patience")
-IGNORED = ("cache",)  # a matter of Ultralytics' memory, without meaning here
+CACHES = (True, False, "ram", "disk")  # Ultralytics' words; what it puts on disk is read from the images here
 
 
 def loop_settings(preset: Mapping[str, Any], stage: Mapping[str, Any], stage_name: str) -> LoopSettings:
@@ -56,8 +57,7 @@ def loop_settings(preset: Mapping[str, Any], stage: Mapping[str, Any], stage_nam
     values: dict[str, Any] = {}
     for given, where in ((preset, "detector.train.args"), (stage, stage_name)):
         for name, value in given.items():
-            if name not in IGNORED:
-                values[name] = _checked(name, value, where)
+            values[name] = _checked(name, value, where)
     return LoopSettings(**values)
 
 
@@ -67,6 +67,10 @@ def _checked(name: str, value: Any, where: str) -> Any:
         close = difflib.get_close_matches(str(name), kinds, n=1, cutoff=0.5)
         hint = f"; the nearest is '{close[0]}'" if close else ""
         raise InputError(f"{where}.{name}: the loop for this detector has no such setting{hint}")
+    if name == "cache":
+        if value not in CACHES:
+            raise InputError(f"{where}.cache: {value!r} is none of {', '.join(map(str, CACHES))}")
+        return value in (True, "ram")
     kind = kinds[name]
     fits = isinstance(value, kind) or (kind is float and isinstance(value, int))
     if not fits or (isinstance(value, bool) and kind is not bool):

@@ -15,7 +15,7 @@ NUM_CLASSES = 1  # every target is one
 
 def start_model(start: Path | str, imgsz: int, atss_epochs: int) -> Model:
     """The model, for one class; class predictors of other classes are fresh. Raises InputError."""
-    from detector.models.detr import KINDS, TRAINABLE, build_detr
+    from detector.models.detr import build_detr
 
     path = Path(start)
     if path.suffix == ".pt":
@@ -28,16 +28,14 @@ def start_model(start: Path | str, imgsz: int, atss_epochs: int) -> Model:
         kind = read_config(path)["model_type"]
         if kind == MODEL_TYPE:
             return _yolov6(read_tensors(path), path, imgsz, atss_epochs)
-        if kind not in TRAINABLE:
-            raise InputError(f"{path}: {kind} is not trained here, only run; {', '.join(TRAINABLE)} are")
+        _require_trainable(kind, path / "config.json")
         return _detr(path, kind)
     values = read_description(path)
     if values["model_type"] == MODEL_TYPE:
         from detector.yolov6.network import YoloV6
 
         return YoloV6Model(YoloV6(read_graph({**values, "num_classes": NUM_CLASSES}, path)), imgsz, atss_epochs)
-    if values["model_type"] not in KINDS:
-        raise InputError(f"{path}: field 'model_type': {values['model_type']!r} is none of {MODEL_TYPE}, {KINDS}")
+    _require_trainable(values["model_type"], path)
     return build_detr({**values, "num_labels": NUM_CLASSES}, path, imgsz)
 
 
@@ -47,6 +45,14 @@ def read_description(path: Path) -> dict[str, Any]:
     if not isinstance(values, dict) or "model_type" not in values:
         raise InputError(f"{path}: field 'model_type': is missing")
     return values
+
+
+def _require_trainable(kind: str, where: Path) -> None:
+    from detector.models.detr import KINDS, TRAINABLE
+
+    told = "is not trained here, only run" if kind in KINDS else "is no detector known here"
+    if kind not in TRAINABLE:
+        raise InputError(f"{where}: field 'model_type': {kind!r} {told}; {', '.join([MODEL_TYPE, *TRAINABLE])} are")
 
 
 def _yolov6(tensors: Any, where: Path, imgsz: int, atss_epochs: int) -> Model:

@@ -36,7 +36,8 @@ def set_rates(
 ) -> None:
     """Set learning rates and momentum for the `batch`-th batch of the stage, 0-based.
 
-    The rate falls from lr0 to lr0 * lrf, epoch by epoch; in the warm-up it rises to that, the biases' falls to it.
+    The rate falls from lr0 to lr0 * lrf, epoch by epoch; in the warm-up it rises to that. With SGD the biases' falls to
+    it: AdamW's steps are as long as the rate, whatever the gradient, so there it would throw them far off.
     """
     epoch = batch // batches_an_epoch
     share = min(1.0, epoch / num_epochs)
@@ -46,7 +47,8 @@ def set_rates(
     done = min(1.0, batch / warmup) if warmup else 1.0
     momentum = settings.warmup_momentum + done * (momentum - settings.warmup_momentum)
     for group in optimizer.param_groups:
-        start = settings.warmup_bias_lr if group["name"] == "bias" else 0.0
+        falls = group["name"] == "bias" and settings.optimizer == "SGD"
+        start = settings.warmup_bias_lr if falls else 0.0
         group["lr"] = start + done * (rate - start)
         if "betas" in group:
             group["betas"] = (momentum, group["betas"][1])

@@ -205,7 +205,9 @@ def test_labels_of_an_image_that_exif_turns_and_boxes_beyond_it(complaint):
     complaint(read, "source=c.json", "images=images", "run_dir=out")
     beyond, turned = Path("out/faults.txt").read_text().splitlines()
     assert "field 'annotations[2].bbox': [80, 10, 5, 5] lies wholly outside the 80 x 100 image" in beyond
-    assert turned.endswith("(its EXIF turns it, and the labels were drawn on it unturned)")
+    assert turned.endswith(
+        "(the other way round: labels drawn on it as its EXIF does not show it, or two words swapped)"
+    )
 
 
 def test_captions_come_from_where_they_are_said_to(complaint):

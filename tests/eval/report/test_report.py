@@ -217,3 +217,11 @@ def test_clean_and_noisy_stand_side_by_side(chain, tmp_path):
     assert "| gauss2000 | 0.5000 | 0.1000 | 0.9000 | ours |" in text
     assert re.search(r"gauss2000</td><td class=\"n\">50.0", page)
     assert json.loads((tmp_path / "report/report.json").read_text())["grades"] == rows
+
+
+def test_a_wrong_folder_of_images_is_one_line(refused):
+    from eval.suspects import main as suspects
+
+    for command, words in ((main, ["run=chain"]), (suspects, ["runs=[chain]"])):
+        said = refused(command, [*words, "images=wrong/images", "run_dir=out"])
+        assert "images: wrong/images: no such folder of images" in said

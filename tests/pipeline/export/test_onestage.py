@@ -1,7 +1,6 @@
-"""pipeline.export with a one-stage model: alone, in the detector's place, sliced, killed, and re-ranked."""
+"""pipeline.export with a one-stage model: alone, in the detector's place, sliced, and killed."""
 
 import json
-import re
 import subprocess
 import sys
 import time
@@ -9,63 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from onestage_server import Stub, caption_of, images_of, words_of
+from onestage_server import caption_of, images_of
 
 from core.grounded import read_said
 from core.images import read_image
 from core.records import read_detections, read_predictions
 from core.store import CandidateStore, image_digest
-from data.captions import read_annotations
-from onestage import chat
-from pipeline.export import main
-
-
-@pytest.fixture
-def truth(system):
-    return read_annotations(system / "scenes/annotations.jsonl")
-
-
-@pytest.fixture
-def where(system, truth):
-    """(image digest, caption) -> its true box, as xyxy in 0..1000: what a perfect model would say."""
-    told = {}
-    for entry in truth:
-        image = read_image(system / "scenes/images" / entry.image)
-        height, width = image.shape[:2]
-        for a in entry.annotations:
-            left, top, w, h = a.boxes_ltwh[0]
-            box = np.asarray([left / width, top / height, (left + w) / width, (top + h) / height]) * 1000
-            told[image_digest(image), a.caption] = box.round(2).tolist()
-    return told
-
-
-@pytest.fixture
-def serve(monkeypatch):
-    monkeypatch.setattr(chat, "FIRST_PAUSE_S", 0.01)
-    stubs = []
-
-    def start(reply, **more):
-        stubs.append(Stub(reply, **more))
-        return stubs[-1]
-
-    yield start
-    for stub in stubs:
-        stub.close()
-
-
-@pytest.fixture
-def perfect(serve, where):
-    return serve(lambda body: json.dumps([{"bbox_2d": where[image_digest(images_of(body)[0]), caption_of(body)]}]))
-
-
-@pytest.fixture
-def ask(system):
-    def run(name, *words):
-        main([f"annotations={system}/scenes/annotations.jsonl", f"images={system}/scenes/images", "batch=2",
-              "tracking.mode=disabled", f"run_dir={name}", *words])  # fmt: skip
-        return Path(name)
-
-    return run
 
 
 def metrics_of(folder):
@@ -205,44 +153,10 @@ def test_in_the_detectors_place_its_boxes_are_scored_by_our_scorer(ask, perfect,
     assert json.loads(Path("sweep/sweep.json").read_text())[0]["num_hits"] == metrics["num_hits"]
 
 
-def test_a_reranker_chooses_among_the_best_and_is_replayed(export, serve, tmp_path):
-    seen = []
-
-    def reply(body):
-        number = len(images_of(body))
-        seen.append(number)
-        assert re.search(rf"You see {number} images", words_of(body))
-        return "2" if number > 1 else "1"
-
-    stub = serve(reply)
-    plain = export("plain")
-    words = [f"candidates={tmp_path}/plain/candidates", f"reranker={stub.url}", "reranker.model=m", "reranker.best=3"]
-    folder = export("reranked", *words)
-    metrics, number = metrics_of(folder), len(seen)
-    assert 0 < number <= metrics["num_reranked"]
-    assert max(seen) <= 3
-    assert metrics["num_unparsed_choices"] == 0
-
-    before, after = ([p for e in read_predictions(f / "predictions.jsonl") for p in e.predictions]
-                     for f in (plain, folder))  # fmt: skip
-    assert all(a.score <= b.score for a, b in zip(after, before, strict=True))  # the second best
-    assert any(a.score < b.score for a, b in zip(after, before, strict=True))
-    again = export("again", *words)
-    assert len(seen) == number
-    assert (again / "predictions.jsonl").read_bytes() == (folder / "predictions.jsonl").read_bytes()
-
-
-@pytest.mark.parametrize(("text", "told"), [("none", None), ("I cannot say", "kept"), ("1 or 2", "kept")])
-def test_none_is_no_box_and_no_choice_keeps_the_scorers(export, serve, text, told):
-    folder = export("run", f"reranker={serve(lambda body: text).url}", "reranker.model=m")
-    predictions = [p for e in read_predictions(folder / "predictions.jsonl") for p in e.predictions]
-    assert all((p.box_ltwh is None) == (told is None) for p in predictions)
-    assert metrics_of(folder)["num_unparsed_choices"] == (0 if told is None else len(predictions))
-
-
 def test_the_other_commands_take_such_runs(ask, perfect, dino, system):
     from eval.compare import main as compare
     from eval.grounding import main as grounding
+    from eval.report import main as report
     from eval.robustness import main as robustness
     from eval.speed import main as speed
 
@@ -258,6 +172,12 @@ def test_the_other_commands_take_such_runs(ask, perfect, dino, system):
     rows = json.loads(Path("speed/speed.json").read_text())
     assert {row["system"].partition(" (")[0] for row in rows} == {"m", dino.name}
     assert all(row["onestage"] > 0 for row in rows)
+    words = [f"truth={system}/scenes/annotations.jsonl", f"images={system}/scenes/images", "png=false", off]
+    report([f"run={two}", *words, "run_dir=page"])
+    report([f"runs=[{one},{two}]", *words, "run_dir=pages"])
+    assert json.loads(Path("page/report.json").read_text())["metrics"]["num_hits"] == metrics_of(two)["num_hits"]
+    (pair,) = json.loads(Path("pages/report.json").read_text())["pairs"]
+    assert pair["counts"]["broken"]["count"] == metrics_of(one)["num_hits"] - metrics_of(two)["num_hits"]
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from itertools import product
 
 import numpy as np
 import pytest
+import torch
 
 from core.images import encode_image, read_image
 from core.records import read_predictions
@@ -14,6 +15,7 @@ from eval.sweep import main as sweep
 from pipeline.opening import open_pipeline
 from pipeline.server.answering import Answering
 from pipeline.server.limits import Instance
+from siglip.model import make_model, save_checkpoint
 from siglip.objective import Form, write_objective
 
 SLICES = "detector.slices={mode: size, size: [96, 96], imgsz: 96}"
@@ -107,12 +109,27 @@ def knowing(scorer, folder, captions):
     return folder
 
 
+def small(folder, like, captions):
+    """A small scorer of our own, untrained, with the policy of another one, that knows these captions."""
+    tower = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 1, "num_attention_heads": 2}
+    torch.manual_seed(0)
+    model, processor = make_model({
+        "model_type": "grounder_small", "start": {"scale": 20, "bias": -1}, "text": {**tower, "projection_size": 16},
+        "vision": {**tower, "image_size": 16, "stem_channels": [4, 8], "stem_residuals": 1},
+    }, captions)  # fmt: skip
+    policy = json.loads((like / "grounder.json").read_text())["policy"]
+    save_checkpoint(folder, model, processor, {"template": "{}", "policy": policy})
+    write_objective(folder, Form.vocabulary, captions)
+    return folder
+
+
 def test_posterior_points_with_votes_equal_exports_server_and_locate(export, system, tmp_path):
     liked = ["confidence=0.1", "choosing.combine=product", "choosing.confidence_weight=0.1"]
     truth = answers_as_truth(export("made", *liked), tmp_path / "truth.jsonl")
     captions = sorted({p.caption for e in read_predictions(truth) for p in e.predictions})
     known = [*captions[1:], "red kite", "no such thing"]  # one caption is outside the vocabulary
     scorers = {"sigmoid": f"{system}/scorer", "vocabulary": str(knowing(system / "scorer", tmp_path / "known", known))}
+    scorers["small"] = str(small(tmp_path / "small", system / "scorer", known))
     keys = {}
     for name, path in scorers.items():
         shared = [f"annotations={truth}", f"candidates={tmp_path}/store", f"scorer={path}"]
@@ -126,13 +143,13 @@ def test_posterior_points_with_votes_equal_exports_server_and_locate(export, sys
     sweep([f"candidates={tmp_path}/store", f"truth={truth}", "confidence=[0.1]", "vote_iou=[null,0.5]", *words,
            "method=[best,assignment]", "refusal=[null,0.01]", "combine=[posterior,sum]", "run_dir=swept"])  # fmt: skip
     rows = json.loads((tmp_path / "swept/sweep.json").read_text())
-    assert len(rows) == 2 * 2 * 3 * 2
+    assert len(rows) == 3 * 2 * 3 * 2
     assert len({row["accuracy"] for row in rows}) > 4
     choosing = [f"choosing.{word}" for word in words]
     cases = [
         ("sigmoid", "best", None, 0.5),
         ("vocabulary", "assignment", 0.01, 0.5),
-        ("vocabulary", "best", None, None),
+        ("small", "best", None, None),
     ]
     for number, (name, method, refusal, vote_iou) in enumerate(cases):
         more = [] if refusal is None else [f"choosing.refusal={refusal}"]

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import torch.distributed.checkpoint as dcp
@@ -152,7 +153,9 @@ def test_what_a_pickle_would_run_is_never_run(tmp_path, checkpoint, refused):
             return (os.system, (f"touch {tmp_path}/ran",))
 
     torch.save({"a": Evil()}, "evil.bin")
-    assert "evil.bin: not a file of tensors that can be read safely" in refused(convert, "source=evil.bin", "out=x")
+    said = refused(convert, "source=evil.bin", "out=x")
+    assert "evil.bin: not a checkpoint that can be loaded safely" in said
+    assert "it names posix.system, which is no part of a checkpoint; nothing of it was run" in said
     import pickle
 
     Path("shards").mkdir()
@@ -160,6 +163,50 @@ def test_what_a_pickle_would_run_is_never_run(tmp_path, checkpoint, refused):
     error = refused(convert, "source=shards", "out=x")
     assert "posix.system, which describes no tensor" in error
     assert not (tmp_path / "ran").exists()
+
+
+def test_whatever_torch_wrote_is_opened_and_what_is_left_closed_is_told(capfd, refused):
+    """Foreign objects beside the weights, whole pickled networks, TorchScript, and names of somebody's own."""
+    import argparse
+
+    from omegaconf import OmegaConf
+
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.BatchNorm1d(4)).half()
+    net.register_buffer("passing", torch.ones(2), persistent=False)
+    net[0].bias = torch.nn.Parameter(torch.arange(4, dtype=torch.bfloat16))
+    net.tied = net[0]
+    weights = net.state_dict()
+    settings = OmegaConf.create({"lr": 0.1, "files": ["a"]})
+    files = {
+        "lightning.ckpt": {"state_dict": weights, "hyper_parameters": {"args": argparse.Namespace(a=1), "c": settings}},
+        "config.pt": {"model": settings, "net": weights, "epoch": 3, "when": np.float64(1.5)},
+        "whole.pt": net,
+        "kept.pth": {"epoch": 2, "model": net, "optimizer": torch.optim.Adam(net.parameters())},
+        "items.pt": {"model_state_dict": Items(weights), "epoch": 1},
+    }
+    for name, value in files.items():
+        torch.save(value, name)
+        capfd.readouterr()
+        convert(f"source={name}", f"out={name}.safetensors")
+        told, written = capfd.readouterr().out, load_file(f"{name}.safetensors")
+        assert ("not sure: objects of argparse, omegaconf" in told) is (name == "lightning.ckpt")
+        assert ("omegaconf" in told) is (name in {"lightning.ckpt", "config.pt"})
+        assert ("'net' alone holds tensors" in told) is (name == "config.pt")
+        stored = dict(written) | {f"tied.{part}": written[f"0.{part}"] for part in ("weight", "bias")}
+        assert stored.keys() == weights.keys()
+        assert all(torch.equal(stored[key], tensor) and stored[key].dtype is tensor.dtype
+                   for key, tensor in weights.items())  # fmt: skip
+    torch.jit.script(torch.nn.Linear(3, 4)).save("script.pt")
+    convert("source=script.pt", "out=script.safetensors")
+    script = torch.jit.load("script.pt").state_dict()
+    assert all(torch.equal(load_file("script.safetensors")[key], tensor) for key, tensor in script.items())
+    torch.save({"student": weights, "teacher": weights}, "two.pt")
+    assert "field 'student': holds tensors, and so does 'teacher'" in refused(convert, "source=two.pt", "out=x")
+
+
+class Items(dict):
+    """A dictionary of somebody's own, as many trainers keep their weights in."""
 
 
 def test_an_entry_marked_as_a_folder_is_damage(tmp_path, refused):

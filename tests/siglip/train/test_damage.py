@@ -115,6 +115,11 @@ def test_another_models_state_is_bad_input(tmp_path):
 
 def test_states_that_are_all_damaged_are_refused(words, tmp_path, capsys):
     train.main(words(tmp_path / "run", "epochs=1"))
+    capsys.readouterr()
+    train.main(words(tmp_path / "run", "epochs=1"))
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("epoch")]
+    assert line.startswith("epoch 1/1 (trained before; judged again): ")
+    assert "samples_per_s" not in line
     for folder in (tmp_path / "run" / "state").glob("step_*"):
         (folder / "progress.json").write_text("{}")
     with pytest.raises(SystemExit) as stop:

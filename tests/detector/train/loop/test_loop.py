@@ -1,8 +1,9 @@
-"""The loop trains YOLOv6 and D-FINE, in stages, goes on to the bit, in one process or two, and refuses wrong input."""
+"""The loop trains YOLOv6, D-FINE and RT-DETRv2 in stages, goes on to the bit, alone or as two, refuses wrong input."""
 
 import csv
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ def test_a_tiny_yolov6_learns_and_is_a_detector(make_tree: Callable, train: Call
         assert pixels[..., 0].mean() > 150  # it lies on something red
 
 
-@pytest.mark.parametrize("model", ["yolov6_tiny.yaml", "d_fine_tiny.yaml"])
+@pytest.mark.parametrize("model", ["yolov6_tiny.yaml", "d_fine_tiny.yaml", "rt_detr_v2_tiny.yaml"])
 @pytest.mark.parametrize("when", ["within an epoch", "before its state"])
 def test_a_killed_training_ends_at_the_same_weights(
     model: str, when: str, make_tree: Callable, train: Callable, monkeypatch: pytest.MonkeyPatch
@@ -144,6 +145,10 @@ def test_rates_are_functions_of_the_batch_alone() -> None:
         assert names["weight"]["lr"] == pytest.approx(weight, rel=1e-4)
         assert bias is None or names["bias"]["lr"] == pytest.approx(bias)
         assert names["weight"]["momentum"] == pytest.approx(momentum)
+    adam = replace(settings, optimizer="AdamW")
+    optimizer = make_optimizer(model, adam)
+    set_rates(optimizer, adam, 0, 10, 10)
+    assert [g["lr"] for g in optimizer.param_groups] == [0.0, 0.0, 0.0]  # Adam's step is as long as its rate
 
 
 def test_the_average_follows_its_formula() -> None:
@@ -163,12 +168,14 @@ def test_wrong_settings_and_labels_are_named(make_tree: Callable, train: Callabl
     for args, message in (
         ({"lr": 0.1}, r"detector.train.args.lr: the loop for this detector has no such setting; the nearest is 'lr"),
         ({"batch": 2.5}, r"args.batch: 2.5 is no int"),
+        ({"cache": "rom"}, r"args.cache: 'rom' is none of True, False, ram, disk"),
         ({"fliplr": 2}, r"args.fliplr: 2 is out of range"),
         ({"optimizer": "Lion"}, r"args.optimizer: 'Lion' is neither SGD nor AdamW"),
     ):
         with pytest.raises(InputError, match=message):
             loop_settings(args, {}, "stages[0].args")
-    assert loop_settings({"lr0": 1, "cache": "ram"}, {"lr0": 2}, "") == LoopSettings(lr0=2.0)
+    assert loop_settings({"lr0": 1, "cache": "ram"}, {"lr0": 2}, "") == LoopSettings(lr0=2.0, cache=True)
+    assert loop_settings({"cache": "disk"}, {}, "") == LoopSettings()
     tree = make_tree(train=4)
     label = next((tree / "labels" / "train").glob("*.txt"))
     label.write_text("0 0.5 0.5 0.1\n")

@@ -88,6 +88,24 @@ def test_a_sample_depends_on_seed_epoch_and_number_alone(tmp_path: Path) -> None
     assert not np.array_equal(same, sample(0, 2, 2))
 
 
+def test_images_kept_in_memory_change_no_sample(tmp_path: Path) -> None:
+    """Nor does a sample change what is kept: three epochs of colours, flips and recipes over the same images."""
+    images = drawn(tmp_path)
+    recipe = RecipeConfig(steps=[{"op": "gauss_noise", "p": 0.5, "variance": [0, 500], "per_channel": True}])
+    read, kept = (
+        TrainingSamples(images, (80, 120), LoopSettings(mosaic=0.3, mixup=0.3, cache=cache), recipe, 0, None, 0.0)
+        for cache in (False, True)
+    )
+    for path in tmp_path.glob("*.png"):
+        path.rename(path.with_suffix(".gone"))
+    seen = [[kept[i]["image"] for i in range(len(images))] for kept.epoch in range(3)]
+    for path in tmp_path.glob("*.gone"):
+        path.rename(path.with_suffix(".png"))
+    for read.epoch in range(3):
+        for i in range(len(images)):
+            assert np.array_equal(read[i]["image"], seen[read.epoch][i])
+
+
 @pytest.mark.parametrize(("num", "batch", "world"), [(10, 4, 2), (7, 4, 1), (3, 8, 4)])
 def test_processes_share_every_batch(num: int, batch: int, world: int) -> None:
     whole = epoch_order(num, batch, 0, 5, 0, 1)

@@ -1,0 +1,264 @@
+"""The demo's YOLO, a tiny YOLOv6 and a tiny D-FINE at equal processor time: AP50 and grounding accuracy.
+
+    python benchmarks/detectors.py chain=runs/demo [run_dir=runs/detectors] [share=0.5] [json=FILE]
+
+`chain` is a finished `make demo`, whose labels, scorer and choosing are used. The demo's detector is trained anew with
+this share of its epochs, to know what processor time they take. The others are trained in the same two stages, with its
+batch, augmentation and optimizer, with as many epochs of whole images, and for as many epochs of crops as spend that
+time; how long an epoch of theirs takes, a short training tells, watched from outside. Its learning rate was found for
+it long before; theirs were not searched: YOLOv6 takes the same, D-FINE a third of it, since transformers are trained at
+lower rates.
+
+All are asked about the held-out scenes and their noisy copies. Each step is a public command; a finished one is not run
+again, so a killed benchmark goes on with the next. Prints paired differences from the demo's YOLO with intervals by
+scene, and writes `results.json`. Two processes at a time. Cost: about 17 minutes of one core with half of the epochs.
+"""
+
+import json
+import os
+import runpy
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from omegaconf import OmegaConf
+
+from benchmarks.recording import record, take_json
+from core.files import read_json, write_json
+from core.records import read_detections
+from data.captions import read_annotations
+from eval.boxes.matching import match_by_confidence
+from eval.boxes.table import detection_table, truth_table
+from eval.compare import compare, read_run
+from eval.statistics import Resamples
+
+ROOT = Path(__file__).resolve().parents[1]
+DEMO = runpy.run_path(str(ROOT / "scripts" / "chain_steps.py"), run_name="chain_steps")["DEMO"]
+PRESET = OmegaConf.to_container(OmegaConf.load(ROOT / "configs" / "detector" / "demo.yaml"))
+MODELS = {"yolo": None, "yolov6": "yolov6_tiny.yaml", "d_fine": "d_fine_tiny.yaml"}
+RATES = {"yolo": 0.003, "yolov6": 0.003, "d_fine": 0.001}
+LAST_SHARE = 1 / 3  # of the rate: what the demo's second stage begins with
+PROBE = 3  # epochs of crops in a short training
+PIXELS = 4  # an epoch of whole images, 640x384, for one of crops, 320x192
+MARGIN, MAX_DET = 0.01, 100
+THREAD = {"OMP_NUM_THREADS": "1"}
+
+
+class Bench:
+    """The steps, each in its run folder under `root`."""
+
+    def __init__(self, root: Path, chain: Path, share: float) -> None:
+        self.root, self.chain = root, chain
+        crops, whole = (max(1, round(share * stage["epochs"])) for stage in PRESET["train"]["stages"])
+        self.trainings: dict[str, dict[str, Any]] = {"yolo": {"epochs": (crops, whole)}}
+        self.sets = {
+            "held out": (chain / "split" / "val.jsonl", chain / "scenes" / "images"),
+            "noisy": (chain / "noisy" / "annotations.jsonl", chain / "noisy" / "images"),
+        }
+
+    def step(self, folder: str, command: str, *settings: str) -> Path:
+        """Run one public command unless it is done with the same settings; its processor time goes to `cost.json`."""
+        path = self.root / folder
+        words = [*settings, f"run_dir={path}"]
+        if not _done(path, words):
+            print(f"$ {command} {' '.join(words)}", flush=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            shutil.rmtree(path, ignore_errors=True)  # what a killed process spent is not known: begun anew
+            with open(f"{path}.log", "ab") as log:
+                argv = [sys.executable, "-m", command, *words]
+                process = subprocess.Popen(argv, stdout=log, stderr=log, env=os.environ | THREAD)
+                status, used, epochs = _watch(process.pid, path / "stage_1" / "results.csv")
+            if status:
+                raise SystemExit(f"{path}.log: {command} failed; the same command goes on here")
+            write_json(path / "cost.json", {"cpu_s": used.ru_utime + used.ru_stime, "after_epochs_cpu_s": epochs})
+            print(f"    {used.ru_utime + used.ru_stime:.0f} s of processor time", flush=True)
+        return path
+
+    def train(self, name: str, folder: str, epochs: Sequence[int]) -> Path:
+        """A training in the demo's two stages, or in as many of them as there are epochs for."""
+        stages = [dict(stage) for stage in PRESET["train"]["stages"]]
+        for stage, number, rate in zip(stages, epochs, (RATES[name], RATES[name] * LAST_SHARE), strict=False):
+            stage |= {"epochs": number, "args": {**stage["args"], "lr0": round(rate, 6)}}
+        told = json.dumps(stages[: len(epochs)]).replace('"', "").replace(" ", "")
+        model = [f"detector.train.model={MODELS[name]}"] if MODELS[name] else []
+        return self.step(folder, "detector.train", f"data={self.chain}/yolo", *DEMO.detector, *model,
+                         f"stages={told}", "detector.train.args.workers=0", "tracking.mode=disabled")  # fmt: skip
+
+    def probe(self, name: str) -> Path:
+        """The short training of one of the others."""
+        return self.train(name, f"probe/{name}", (PROBE,))
+
+    def plan(self, name: str, budget_s: float) -> None:
+        """Epochs of one of the others: its short training's processor time and what more epochs of that take."""
+        told = read_json(self.probe(name) / "cost.json")
+        after_s = told["after_epochs_cpu_s"]
+        crop_s = (after_s[-2] - after_s[0]) / (PROBE - 2)  # the last is judged as well
+        judge_s = max(0.0, after_s[-1] - after_s[-2] - crop_s)
+        whole = self.trainings["yolo"]["epochs"][1]
+        left_s = budget_s - told["cpu_s"] - judge_s - whole * PIXELS * crop_s
+        crops = max(1, PROBE + round(left_s / crop_s))
+        self.trainings[name] = {"epochs": (crops, whole), "epoch_s": crop_s}
+
+    def run(self) -> None:
+        """Trainings and answers, two at a time."""
+        others = [name for name in MODELS if name != "yolo"]
+        with ThreadPoolExecutor(2) as pool:
+            probes = [pool.submit(self.fit, "yolo"), *(pool.submit(self.probe, name) for name in others)]
+            budget_s = read_json(probes[0].result() / "cost.json")["cpu_s"]
+            for name, probe in zip(others, probes[1:], strict=True):
+                probe.result()
+                self.plan(name, budget_s)
+            list(pool.map(self.fit, others))
+            list(pool.map(self.answer, *zip(*product(self.sets, MODELS), strict=True)))
+
+    def fit(self, name: str) -> Path:
+        """The training of one model with its epochs."""
+        path = self.train(name, f"detector/{name}", self.trainings[name]["epochs"])
+        self.trainings[name] |= {"rate": RATES[name], "cpu_s": read_json(path / "cost.json")["cpu_s"]}
+        return path
+
+    def answer(self, title: str, name: str) -> None:
+        """All stages over one set with one of the detectors, judged."""
+        truth, images = self.sets[title]
+        export = self.step(self.folder("export", name, title), "pipeline.export", f"annotations={truth}",
+                           f"images={images}", f"detector={self.root}/detector/{name}", f"upscaler={DEMO.upscaler}",
+                           f"scorer={self.chain}/converted/scorer", *DEMO.export,
+                           "tracking.mode=disabled")  # fmt: skip
+        self.step(self.folder("judged", name, title), "eval.grounding", f"truth={truth}",
+                  f"predictions={export}/predictions.jsonl", "tracking.mode=disabled")  # fmt: skip
+        self.step(self.folder("coco", name, title), "eval.coco", f"truth={truth}",
+                  f"detections={export}/detections.json", "tracking.mode=disabled")  # fmt: skip
+
+    def folder(self, what: str, name: str, title: str) -> str:
+        """Where a step's run folder is, from the root."""
+        return f"{what}/{name}_{title.replace(' ', '_')}"
+
+
+def _watch(pid: int, table: Path) -> tuple[int, Any, list[float]]:
+    """Wait for a process; its status, what it used, and its processor seconds when each line of `table` appeared."""
+    after_s: list[float] = []
+    while True:
+        ended, status, used = os.wait4(pid, os.WNOHANG)
+        if ended:
+            return status, used, after_s
+        lines = table.read_text().count("\n") - 1 if table.is_file() else 0
+        spent = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+        after_s += [sum(map(int, spent)) / os.sysconf("SC_CLK_TCK")] * (lines - len(after_s))
+        time.sleep(0.2)
+
+
+def _record(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads((path / "run.json").read_text()))
+    except (OSError, ValueError):
+        return {}
+
+
+def _done(path: Path, words: list[str]) -> bool:
+    told = _record(path)
+    return told.get("state") == "done" and told["command_line"][3:] == words and (path / "cost.json").is_file()
+
+
+class Finder:
+    """AP50 of detections over images drawn again."""
+
+    def __init__(self, truth: Path, export: Path) -> None:
+        annotated = read_annotations(truth)
+        boxes = truth_table(annotated)
+        file = export / "detections.json"
+        found = detection_table(read_detections(file), annotated, str(file)).by_image_and_score()
+        found = found.take(found.rank_within_image() < MAX_DET)
+        order = np.argsort(-found.score, kind="stable")
+        self.image_N = found.image[order]
+        self.matched_N = match_by_confidence(found, boxes, [0.5])[order, 0]
+        self.num_true_I = np.bincount(boxes.image, minlength=boxes.num_images)
+        self.names = [entry.image for entry in annotated]
+
+    def ap50(self, draws_RI: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(R,) AP50 when every image counts as often as it was drawn, by COCO's 101 recalls."""
+        return np.asarray([self._ap50(draws_I) for draws_I in draws_RI])
+
+    def _ap50(self, draws_I: NDArray[np.float64]) -> float:
+        weight_N = draws_I[self.image_N]
+        right_N, all_N = np.cumsum(weight_N * self.matched_N), np.cumsum(weight_N)
+        precision_N = np.maximum.accumulate((right_N / np.maximum(all_N, 1))[::-1])[::-1]
+        places = np.searchsorted(right_N / (draws_I @ self.num_true_I), np.linspace(0, 1, 101), side="left")
+        return float(np.append(precision_N, 0.0)[places].mean())
+
+
+def report(bench: Bench) -> dict[str, Any]:
+    """Each set's figures: AP50 and accuracy with intervals, and their differences from the demo's YOLO."""
+    figures: dict[str, Any] = {}
+    for title, (truth, _) in bench.sets.items():
+        finders = {name: Finder(truth, bench.root / bench.folder("export", name, title)) for name in MODELS}
+        ones = np.ones((1, len(finders["yolo"].names)))
+        resamples = Resamples(finders["yolo"].names)
+        runs = [read_run(str(bench.root / bench.folder("judged", name, title))) for name in MODELS]
+        table, differences = compare(runs, MARGIN)
+        rows: dict[str, Any] = {}
+        for name, row in zip(MODELS, table, strict=True):
+            finder, first = finders[name], finders["yolo"]
+            ap50 = float(finder.ap50(ones)[0])
+            told = read_json(bench.root / bench.folder("coco", name, title) / "metrics.json")["AP50"]
+            assert abs(ap50 - told) < 1e-9, f"{name}: AP50 {ap50} here, {told} by eval.coco"
+            rows[name] = {"ap50": ap50, "ap50_ci95": resamples.interval_of(finder.ap50), "accuracy": row["accuracy"],
+                          "accuracy_ci95": [row["ci95_low"], row["ci95_high"]]}  # fmt: skip
+            if name != "yolo":
+                change = resamples.interval_of(lambda d, a=first, b=finder: b.ap50(d) - a.ap50(d))
+                rows[name] |= {"ap50_over_yolo": ap50 - rows["yolo"]["ap50"], "ap50_over_yolo_ci95": change}
+        for name, row in zip(list(MODELS)[1:], differences, strict=True):
+            rows[name] |= {"accuracy_over_yolo": row["difference"], "p_holm": row["p_holm"],
+                           "accuracy_over_yolo_ci95": [row["ci95_low"], row["ci95_high"]]}  # fmt: skip
+        key = title.replace(" ", "_")
+        figures[key] = {"scenes": len(finders["yolo"].names), "captions": table[0]["num_captions"], **rows}
+    return figures
+
+
+def show(figures: dict[str, Any]) -> None:
+    """The same as lines on the terminal."""
+    for title, rows in figures.items():
+        print(f"\n{title}: {rows['scenes']} scenes, {rows['captions']} captions; differences from the demo's YOLO")
+        for name in MODELS:
+            row = rows[name]
+            line = f"  {name:<8}"
+            for figure in ("ap50", "accuracy"):
+                low, high = row[f"{figure}_ci95"]
+                line += f"  {figure} {row[figure]:.3f} ({low:.3f} to {high:.3f})"
+                if name != "yolo":
+                    low, high = row[f"{figure}_over_yolo_ci95"]
+                    line += f" {row[f'{figure}_over_yolo']:+.3f} ({low:+.3f} to {high:+.3f})"
+            print(line)
+
+
+def main() -> None:
+    """Run what is not finished yet, then judge."""
+    file = take_json()
+    words = dict(word.partition("=")[::2] for word in sys.argv[1:])
+    if "chain" not in words or set(words) - {"chain", "run_dir", "share"}:
+        print(__doc__)
+        raise SystemExit(0 if set(words) & {"-h", "--help"} else 2)
+    bench = Bench(Path(words.get("run_dir", "runs/detectors")), Path(words["chain"]), float(words.get("share", "0.5")))
+    bench.run()
+    figures = report(bench)
+    versions = {name: version(name) for name in ("torch", "ultralytics", "transformers")}
+    print(", ".join(f"{name} {number}" for name, number in versions.items()))
+    for name, told in bench.trainings.items():
+        print(f"{name}: {told['epochs'][0]} + {told['epochs'][1]} epochs, rate {told['rate']}, "
+              f"{told['cpu_s']:.0f} s of processor time")  # fmt: skip
+    show(figures)
+    whole = {"versions": versions, "trainings": bench.trainings, **figures}
+    write_json(bench.root / "results.json", whole)
+    record(file, "detectors", whole)
+
+
+if __name__ == "__main__":
+    main()

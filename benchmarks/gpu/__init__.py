@@ -1,0 +1,1 @@
+"""The rows of `make gpu-check`: training steps, the whole pipeline and agreement with the CPU, on one GPU."""
