@@ -15,8 +15,6 @@ from detector.models.detr import KINDS, TRAINABLE, DetrModel
 from detector.settings import DetectorConfig, StageConfig
 
 ARGS = {
-    "batch": 8,
-    "nbs": 8,
     "workers": 0,
     "optimizer": "AdamW",
     "lr0": 0.003,

@@ -222,6 +222,6 @@ def test_clean_and_noisy_stand_side_by_side(chain, tmp_path):
 def test_a_wrong_folder_of_images_is_one_line(refused):
     from eval.suspects import main as suspects
 
-    for command, words in ((main, ["run=chain"]), (suspects, ["runs=[chain]"])):
-        said = refused(command, [*words, "images=wrong/images", "run_dir=out"])
+    for command, words in ((main, ["run=chain", "run_dir=a"]), (suspects, ["runs=[chain]", "run_dir=b"])):
+        said = refused(command, [*words, "images=wrong/images"])
         assert "images: wrong/images: no such folder of images" in said
