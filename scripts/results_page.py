@@ -18,14 +18,14 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from experiment_presets import Row, read_rows  # beside this script, like the next two
+from designs import designs, table_head  # beside this script, like the next three
+from experiment_presets import Row, read_rows
 from reflow import reflow
 from words import read_words
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "results.md"
 TAKEAWAYS = ROOT / "docs" / "takeaways.yaml"
-DESIGNS = ROOT / "docs" / "results" / "published_design.json"
 # What an accuracy is a share of. The hidden test's is told by its three decimals; own test: boxes, and captions alike.
 SIZES = {"test": 1000, "validation": 5694, "own test": 2400}
 MEASURED = ROOT / "docs" / "results" / "measured.csv"
@@ -192,7 +192,7 @@ def measured() -> list[str]:
         rows = list(csv.DictReader(stream))
     lines = [
         ABOUT_OURS,
-        *_head(("system", "accuracy", "95 % by image", "chance", "ceiling", "scorer alone", "AP50", "source")),
+        *table_head(("system", "accuracy", "95 % by image", "chance", "ceiling", "scorer alone", "AP50", "source")),
     ]
     for row in rows:
         cells = [row[c] for c in ("accuracy", "interval", "chance", "ceiling", "scorer_alone", "AP50")]
@@ -217,56 +217,23 @@ def _shown(value: str) -> str:
     return f"{float(value):.3f}" if value else ""
 
 
-def _head(names: tuple[str, ...]) -> list[str]:
-    return [f"| {' | '.join(names)} |", "|---" * len(names) + "|"]
-
-
 def table(rows: list[Row], made: dict[str, float]) -> list[str]:
     """Published against corrected, and against ours where a preset was run, one line a row of the log."""
     names = (*GROUNDING[:-1], *(["ours"] if made else []), GROUNDING[-1])
     lines = ["## Every grounding run", ""]
     if not made:
         lines.append(NONE_OF_OURS)
-    lines += _head(names)
+    lines += table_head(names)
     for row in (r for r in rows if r["task"] == "grounding"):
         cells = [_shown(row[c]) for c in ("val_accuracy", "val_corrected", "own_test_accuracy", "test_accuracy")]
         if made:
             cells.append(f"{made[row['id']]:.3f}" if row["id"] in made else "")
         lines.append(f"| `{row['id']}` | {' | '.join(cells)} | {row['place']} |")
-    lines += [ABOUT_DETECTORS, *_head(DETECTOR)]
+    lines += [ABOUT_DETECTORS, *table_head(DETECTOR)]
     for row in (r for r in rows if r["task"] == "detector" and (r["AP"] or r["recall"])):
         cells = [_shown(row[c]) for c in ("AP", "AP50", "recall", "recall_corrected", "precision")]
         lines.append(f"| `{row['id']}` | {' | '.join(cells)} | {row['place']} |")
     return lines
-
-
-def designs() -> list[str]:
-    """Ours against the published design on drawn scenes, each step over the one before, from the benchmark's result."""
-    result = json.loads(DESIGNS.read_text(encoding="utf-8"))
-    goal, last = result["goal"]["error_ratio"], result["steps"][-1]["error_ratio"]
-    met = "met" if last[2] <= goal else "not met" if last[1] > goal else "undecided"
-    grades, seeds = len(result["grades"]), len(result["seeds"])
-    about = (
-        f"Not the log's: {result['answers']} answers over {result['images']} drawn scenes at {grades} grades of noise, "
-        f"small models trained by each design with {seeds} seeds "
-        "([published_design.json](results/published_design.json), `benchmarks/published_design.py`). "
-        f"Goal: at most {goal} of the errors; **{met}**. The intervals are over images, not over trainings."
-    )
-    if result["not_run"]:
-        about += (
-            f"\n\nMeasured on {result['date']} at {result['commit']}, by the benchmark as it was then, with the "
-            f"detector as a step. Its steps now are {', '.join(result['steps_now'])}. **Not run** in this form: "
-            f"{', '.join(result['not_run'])}."
-        )
-    lines = [*_head(("step", "accuracy", "gave, points", "errors over the published design's"))]
-    for step in result["steps"]:
-        gave, (low, high) = step["over_previous"]["difference"], step["over_previous"]["ci95"]
-        ratio = step["error_ratio"]
-        first = step is result["steps"][0]
-        change = "" if first else f"{100 * gave:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})"
-        errors = "1" if first else f"{ratio[0]:.2f} ({ratio[1]:.2f} to {ratio[2]:.2f})"
-        lines.append(f"| {step['step']} | {step['accuracy']:.3f} | {change} | {errors} |")
-    return ["## Ours against the published design", "", about, "", *lines, ""]
 
 
 def page(runs: str | None = None) -> str:

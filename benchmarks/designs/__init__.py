@@ -1,0 +1,1 @@
+"""What `benchmarks/published_design.py` trains, asks and judges."""
