@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import fmean
 from typing import Any
 
@@ -16,36 +16,21 @@ from benchmarks.designs.plan import (
     GOAL_HIGH,
     PUBLISHED_CUTS,
     STEPS,
-    TUNED,
+    TUNED_BY,
     UPSCALER,
     Step,
 )
 from benchmarks.designs.work import Work
-from core.choosing import ChoosingConfig
 from core.cuts import CutConfig, combinations
 from core.store import CandidateStore
 from data.captions import read_annotations
 from eval.statistics import Resamples, paired_difference
-from eval.sweep.points import Answers, Sweeper, SystemPoint
+from eval.sweep import best_row
+from eval.sweep.points import Sweeper, SystemPoint
 from eval.sweep.replay import Replay
 from eval.sweep.settings import SweepConfig
 
 Hits = NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What is chosen of a system after its models have spoken."""
-
-    cut: CutConfig = field(default_factory=lambda: PUBLISHED_CUTS)
-    choosing: ChoosingConfig = field(default_factory=ChoosingConfig)
-
-    def told(self) -> dict[str, Any]:
-        """The settings by their names."""
-        cut, way = self.cut, self.choosing
-        return {"confidence": cut.confidence, "nms_iou": cut.nms_iou, "vote_iou": cut.vote_iou,
-                "method": way.method.value, "combine": way.combine.value, "refusal": way.refusal,
-                "posterior": asdict(way.posterior)}  # fmt: skip
 
 
 @dataclass
@@ -53,7 +38,7 @@ class Judge:
     """Replays of every graded copy, and what has been chosen on the tuning ones."""
 
     work: Work
-    chosen: dict[tuple[str, int], Settings] = field(default_factory=dict)  # by their name in the plan, and seed
+    cuts: dict[tuple[str, int], CutConfig] = field(default_factory=dict)  # by what they are tuned for, and seed
     _sweepers: dict[tuple[str, str], Sweeper] = field(default_factory=dict)
 
     def sweeper(self, part: str, grade: str) -> Sweeper:
@@ -64,30 +49,38 @@ class Judge:
             self._sweepers[part, grade] = Sweeper(Replay(store, truth))
         return self._sweepers[part, grade]
 
-    def answers(self, part: str, grade: str, asked: str, seed: int, settings: Settings) -> Answers:
-        """What every caption of one graded copy gets."""
-        detector, scorer = (self.work.key(part, grade, asked, seed, kind) for kind in ("detector", "embeddings"))
-        return self.sweeper(part, grade).answers(
-            SystemPoint("*", settings.cut, detector, scorer, settings.choosing)
-        )  # fmt: skip
+    def point(
+        self, step: Step, part: str, grade: str, seed: int, cut: CutConfig, asked: str | None = None
+    ) -> SystemPoint:
+        """A step's system on one graded copy at a cut."""
+        names = part, grade, asked or step.asked, seed
+        detector, scorer = self.work.key(*names, "detector"), self.work.key(*names, "embeddings")
+        vote = self.work.plan.vote_iou if step.vote else None
+        return SystemPoint("*", replace(cut, vote_iou=vote), detector, scorer, step.choosing)
 
-    def settings(self, name: str | None, seed: int) -> Settings:
-        """The published settings without a name; or the best over all tuning copies together, the first of equals."""
-        if name is None:
-            return Settings()
-        if (name, seed) not in self.chosen:
-            tuned, plan = TUNED[name], self.work.plan
-            lists = SweepConfig(**plan.lists, vote_iou=[*plan.vote_iou] if tuned.vote else [None])
-            tried = [Settings(cut, way) for way in tuned.choosings for cut in combinations(lists, CutConfig())]
-            accuracies = [fmean(float(self.answers("tune", grade, tuned.asked, seed, settings).counts.hit.mean())
-                                for grade in plan.tune_grades) for settings in tried]  # fmt: skip
-            self.chosen[name, seed] = tried[int(np.argmax(accuracies))]
-        return self.chosen[name, seed]
+    def cut(self, step: Step, seed: int) -> CutConfig:
+        """The cuts of a step: the published, or the best over all tuning copies together for whom they are tuned."""
+        if step.cuts is None:
+            return PUBLISHED_CUTS
+        if (step.cuts, seed) not in self.cuts:
+            tuned = replace(STEPS[step.cuts], asked=TUNED_BY[step.cuts])
+            tried = combinations(SweepConfig(**self.work.plan.lists), CutConfig())
+            rows = []
+            for cut in tried:
+                found = [self.sweeper("tune", grade).figures(self.point(tuned, "tune", grade, seed, cut))
+                         for grade in self.work.plan.tune_grades]  # fmt: skip
+                rows.append({name: fmean(row[name] for row in found) for name in ("accuracy", "f1")} | {"cut": cut})
+            self.cuts[step.cuts, seed] = best_row(rows)["cut"]
+        return self.cuts[step.cuts, seed]
 
     def hits(self, step: Step, seed: int, asked: str | None = None) -> tuple[list[Hits], list[float]]:
         """Whether each caption of each grade is answered rightly, and the share of captions with a right candidate."""
-        settings = self.settings(step.settings, seed)
-        answers = [self.answers("val", grade, asked or step.asked, seed, settings) for grade in self.work.plan.grades]
+        answers = [
+            self.sweeper("val", grade).answers(
+                self.point(step, "val", grade, seed, self.cut(step, seed), asked)
+            )
+            for grade in self.work.plan.grades
+        ]  # fmt: skip
         return [a.counts.hit for a in answers], [float(a.reachable.mean()) for a in answers]
 
     def images(self) -> list[str]:
@@ -127,8 +120,8 @@ def judged(judge: Judge, names: Sequence[str], seeds: Sequence[int]) -> dict[str
         before = name
     return {"steps": rows, "not_run": [name for name in STEPS if name not in names],
             "seeds": list(seeds), "answers": len(images), "images": len(set(images)),
-            "settings": {f"{name}, seed {seed}": chosen.told()
-                         for (name, seed), chosen in judge.chosen.items()}}  # fmt: skip
+            "settings": {f"{name}, seed {seed}": {"confidence": cut.confidence, "nms_iou": cut.nms_iou}
+                         for (name, seed), cut in judge.cuts.items()}}  # fmt: skip
 
 
 def judged_enlarged(judge: Judge) -> dict[str, Any]:
@@ -138,7 +131,8 @@ def judged_enlarged(judge: Judge) -> dict[str, Any]:
     for name in ends:
         step, found = STEPS[name], []
         for seed in plan.enlarged_seeds:
-            judge.work.export_enlarged(ASKED[step.asked], name, seed, judge.settings(step.settings, seed).cut)
+            cut = replace(judge.cut(step, seed), vote_iou=plan.vote_iou if step.vote else None)
+            judge.work.export_enlarged(ASKED[step.asked], name, seed, cut)
             found.append((judge.hits(step, seed)[0], judge.hits(step, seed, f"{name}-{ENLARGED}")[0]))
         hits[name], hits[f"{name} {ENLARGED}"] = (np.concatenate([part for pair in found for part in pair[place]])
                                                   .astype(bool) for place in (0, 1))  # fmt: skip

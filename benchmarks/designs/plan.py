@@ -1,12 +1,10 @@
 """What is trained, asked and judged: sizes, detectors, scorers, what each step's system is, and what is tuned."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from itertools import product
+from dataclasses import dataclass, field
 
 from core.choosing import ChoosingConfig, ChoosingMethod, Combining
 from core.cuts import CutConfig
-from core.posterior import PosteriorWeights
 
 GOAL, GOAL_HIGH = 0.70, 0.75  # errors over the published design's, and the upper end of their interval
 UPSCALER = "realesr_animevideov3_x4"
@@ -54,44 +52,30 @@ ASKED = {
     "views": Asked("ours", "small", (DENOISE, VIEWS)),
 }
 FIRST = ("published", "small", "detector", "denoise", "views")  # what the goal needs; the steps between come later
-
-
-@dataclass(frozen=True)
-class Tuned:
-    """Settings that are chosen on the tuning scenes: of what is asked, with a vote or not, by which ways to choose."""
-
-    asked: str
-    vote: bool = False
-    choosings: tuple[ChoosingConfig, ...] = (ChoosingConfig(),)
+TUNED_BY = {"cuts": "detector", "posterior": "views", "refusal": "views"}  # steps with cuts of their own; what is asked
 
 
 @dataclass(frozen=True)
 class Step:
-    """A row of the table: what is asked, and with whose settings (none: the published)."""
+    """A row of the table: what is asked, by whose cuts (none: the published), a vote or not, and the choosing."""
 
     asked: str
-    settings: str | None = None
+    cuts: str | None = None
+    vote: bool = False
+    choosing: ChoosingConfig = field(default_factory=ChoosingConfig)
 
 
-WEIGHTS = (PosteriorWeights(), PosteriorWeights(confidence=1.0))
-POSTERIOR = tuple(ChoosingConfig(combine=Combining.posterior, posterior=weights) for weights in WEIGHTS)
-REFUSAL = tuple(replace(way, method=ChoosingMethod.assignment, refusal=refusal)
-                for way, refusal in product(POSTERIOR, (0.3, 1.0)))  # fmt: skip
-TUNED = {
-    "cuts": Tuned("detector"),
-    "vote": Tuned("denoise", vote=True),
-    "posterior": Tuned("views", vote=True, choosings=POSTERIOR),
-    "refusal": Tuned("views", vote=True, choosings=REFUSAL),
-}
+POSTERIOR = ChoosingConfig(combine=Combining.posterior)
+REFUSAL = ChoosingConfig(ChoosingMethod.assignment, combine=Combining.posterior, refusal=0.3)
 STEPS = {
     **{name: Step(name) for name in SCORERS},
     "detector": Step("detector"),
     "cuts": Step("detector", "cuts"),
     "denoise": Step("denoise", "cuts"),
-    "vote": Step("denoise", "vote"),
-    "views": Step("views", "vote"),
-    "posterior": Step("views", "posterior"),
-    "refusal": Step("views", "refusal"),
+    "vote": Step("denoise", "cuts", vote=True),
+    "views": Step("views", "cuts", vote=True),
+    "posterior": Step("views", "posterior", vote=True, choosing=POSTERIOR),
+    "refusal": Step("views", "refusal", vote=True, choosing=REFUSAL),
 }
 
 
@@ -111,10 +95,10 @@ class Plan:
     rates: tuple[str, ...] = ("1e-3", "2e-3")
     stages: Mapping[str, str] = field(default_factory=lambda: STAGES)
     scorers: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: SCORERS)
-    confidence: tuple[float, ...] = (0.01, 0.02, 0.05, 0.1, 0.25)
-    nms_iou: tuple[float, ...] = (0.1, 0.3, 0.5, 0.7)
+    confidence: tuple[float, ...] = (0.02, 0.05, 0.1, 0.25)
+    nms_iou: tuple[float, ...] = (0.1, 0.3, 0.5)
     max_det: tuple[int, ...] = (20,)
-    vote_iou: tuple[float, ...] = (0.5, 0.6)
+    vote_iou: float = 0.6
 
     @property
     def lists(self) -> dict[str, list[float]]:

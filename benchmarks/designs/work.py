@@ -134,7 +134,7 @@ class Work:
                     self._export(name, ASKED[name], part, seed)
 
     def _export(self, name: str, asked: Asked, part: str, seed: int) -> None:
-        cuts = self.plan.lists | ({"vote_iou": [None, *self.plan.vote_iou]} if asked.voted else {})
+        cuts = self.plan.lists | ({"vote_iou": [None, self.plan.vote_iou]} if asked.voted else {})
         lists = [f"sweep.{key}={str(values).replace('None', 'null').replace(' ', '')}" for key, values in cuts.items()]
         scorer = f"scorer={self.folder}/{self.run_of(asked.scorer, seed, self.rate(asked.scorer))}/last"
         for grade in self.plan.parts[part]:

@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 
 from benchmarks.designs.judging import error_ratio, is_met
-from benchmarks.designs.plan import ASKED, FIRST, RATED, SCORERS, STEPS, TUNED, Plan
+from benchmarks.designs.plan import ASKED, FIRST, RATED, SCORERS, STEPS, TUNED_BY, Plan
 from benchmarks.designs.work import Work, scaled
-from core.choosing import check_choosing
 from core.cuts import CutConfig
 from core.files import write_json
 from core.values import AnnotatedImage, Annotation
@@ -38,15 +37,14 @@ def test_errors_of_a_toy():
 def test_every_step_is_asked_and_changes_one_thing():
     for name, step in STEPS.items():
         assert step.asked in ASKED, name
-        assert step.settings is None or TUNED[step.settings].asked in ASKED
-    for tuned in TUNED.values():
-        assert ASKED[tuned.asked].swept
-        assert ASKED[tuned.asked].voted or not tuned.vote
-        for way in tuned.choosings:
-            check_choosing(way)
+        assert step.cuts is None or TUNED_BY[step.cuts] in ASKED
+    assert all(ASKED[asked].swept for asked in TUNED_BY.values())
     assert {ASKED[step.asked].scorer for step in STEPS.values()} == set(SCORERS)
+    assert {*FIRST} <= {*ASKED}
     assert {ASKED[name].scorer for name in FIRST} == {*RATED}
-    assert STEPS[next(iter(STEPS))].settings is None
+    first, last = (STEPS[name] for name in (next(iter(STEPS)), list(STEPS)[-1]))
+    assert (first.cuts, first.vote) == (None, False)
+    assert first.choosing != last.choosing
     assert len({repr(step) for step in STEPS.values()}) == len(STEPS)
 
 
