@@ -1,6 +1,8 @@
 """Does enlarging pay? Scorers trained and asked on crops enlarged by animevideov3, nearest, Lanczos, or not at all.
 
-    python benchmarks/upscaling.py chain=runs/demo [run_dir=runs/upscaling] [scenes=300] [epochs=24] [seed=77]
+    python benchmarks/upscaling.py chain=runs/demo [run_dir=runs/upscaling] [epochs=24] [json=FILE]
+
+scenes=300 and seed=77 draw those that are judged.
 
 `chain` is a finished `make demo`, whose training crops and detector are used; the scorers are trained here, one a way,
 with the demo's settings, and asked about scenes of another seed, clean and with `gauss2000` noise. animevideov3's
@@ -23,6 +25,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from benchmarks.recording import record, take_json
 from core.files import write_json
 from core.images import encode_image, read_image
 from core.runs import owner
@@ -39,14 +42,16 @@ SHOWN, SIDE = 6, 160  # crops in sides.png and the height of one
 def main() -> None:
     """Run what is not finished yet, then compare."""
     settings = {"run_dir": "runs/upscaling", "scenes": "300", "epochs": "24", "seed": "77"}
-    words = sys.argv[1:]
+    file, words = take_json(), sys.argv[1:]
     if any("=" not in word for word in words) or not any(word.startswith("chain=") for word in words):
         print(__doc__)
         raise SystemExit(0 if set(words) & {"-h", "--help"} else 2)
     settings |= dict(word.split("=", 1) for word in words)
     bench = Bench(Path(settings["run_dir"]), Path(settings["chain"]), settings)
     bench.run()
-    raise SystemExit(0 if report(bench) else 1)
+    met, figures = report(bench)
+    record(file, "upscaling", figures)
+    raise SystemExit(0 if met else 1)
 
 
 class Bench:
@@ -117,8 +122,8 @@ def _done(path: Path, words: Sequence[str]) -> bool:
     return record.get("state") == "done" and record["command_line"][3:] == list(words)
 
 
-def report(bench: Bench) -> bool:
-    """Print and write the comparisons; whether 8-bit crops are as good as they must be."""
+def report(bench: Bench) -> tuple[bool, dict[str, Any]]:
+    """Print and write the comparisons; whether 8-bit crops are as good as they must be, and the pages' figures."""
     sides(bench)
     found: dict[str, Any] = {}
     for title, names in {
@@ -128,7 +133,28 @@ def report(bench: Bench) -> bool:
     }.items():
         table, differences = compare([read_run(f"{bench.root}/judged_{name}") for name in names], MARGIN)
         found[title] = {"runs": table, "differences": differences}
-    return show(bench, found)
+    return show(bench, found), figures_of(bench, found)
+
+
+def figures_of(bench: Bench, found: dict[str, Any]) -> dict[str, Any]:
+    """Of each way a row: accuracy, difference from the first and its interval, in points, clean and then with noise."""
+    rows = []
+    for place in range(len(WAYS)):
+        row: list[float] = []
+        for tables in (found["clean"], found[NOISE]):
+            row.append(100 * tables["runs"][place]["accuracy"])
+            if place:
+                change = tables["differences"][place - 1]
+                row += [100 * change[name] for name in ("difference", "ci95_low", "ci95_high")]
+        rows.append(row)
+    (lost,) = (d for d in found["precision"]["differences"] if Path(d["b"]).name == "judged_int8_clean")
+    return {
+        "table": rows,
+        "captions": found["clean"]["runs"][0]["num_captions"],
+        "int8_points": 100 * lost["difference"],
+        "scenes": int(bench.settings["scenes"]),
+        "epochs": int(bench.settings["epochs"]),
+    }
 
 
 def show(bench: Bench, found: dict[str, Any]) -> bool:

@@ -128,6 +128,8 @@ class Tracker:
         if self._run is None:
             return
         offline, folder = bool(getattr(self._run, "offline", False)), Path(self._run.dir).parent
+        with contextlib.suppress(ValueError):  # as short as it was typed
+            folder = folder.relative_to(Path.cwd())
         self._quietly(lambda run: run.finish())
         self._run = None
         if offline:
@@ -186,7 +188,7 @@ def _begin(
 
     return wandb.init(
         mode=mode,  # type: ignore[arg-type]
-        dir=str(folder.path),
+        dir=str(folder.path.resolve()),  # the client's own process may have been started in another folder
         project=config.project or os.environ.get("WANDB_PROJECT", "grounder"),
         entity=config.entity,
         group=config.group,

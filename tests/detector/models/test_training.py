@@ -50,8 +50,8 @@ def test_losses_are_transformers_own(kind: str, tiny_detr: Callable) -> None:
     assert all(torch.isfinite(p.grad).all() for p in detr.parameters() if p.grad is not None)
 
 
-@pytest.mark.parametrize("kind", TRAINABLE)
-def test_every_kind_that_trains_learns(kind: str, tiny_detr: Callable, make_tree: Callable, train: Callable) -> None:
+@pytest.mark.parametrize("kind", ["d_fine", "rt_detr_v2"])  # the others go through the same lines
+def test_a_folder_learns(kind: str, tiny_detr: Callable, make_tree: Callable, train: Callable) -> None:
     """From a folder with three classes: one class after it, a loss that falls, a detector in the end."""
     tree = make_tree(train=8, val=2)
     start = tree.parent / kind

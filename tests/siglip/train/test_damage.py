@@ -117,7 +117,7 @@ def test_states_that_are_all_damaged_are_refused(words, tmp_path, capsys):
     train.main(words(tmp_path / "run", "epochs=1"))
     capsys.readouterr()
     train.main(words(tmp_path / "run", "epochs=1"))
-    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("epoch")]
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("epoch 1/1")]
     assert line.startswith("epoch 1/1 (trained before; judged again): ")
     assert "samples_per_s" not in line
     for folder in (tmp_path / "run" / "state").glob("step_*"):
