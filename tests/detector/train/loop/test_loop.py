@@ -51,7 +51,7 @@ def test_a_tiny_yolov6_learns_and_is_a_detector(make_tree: Callable, train: Call
         assert pixels[..., 0].mean() > 150  # it lies on something red
 
 
-@pytest.mark.parametrize("model", ["yolov6_tiny.yaml", "d_fine_tiny.yaml", "rt_detr_v2_tiny.yaml"])
+@pytest.mark.parametrize("model", ["yolov6_tiny.yaml", "d_fine_tiny.yaml"])  # RT-DETRv2 goes through D-FINE's lines
 @pytest.mark.parametrize("when", ["within an epoch", "before its state"])
 def test_a_killed_training_ends_at_the_same_weights(
     model: str, when: str, make_tree: Callable, train: Callable, monkeypatch: pytest.MonkeyPatch
