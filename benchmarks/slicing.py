@@ -17,13 +17,11 @@ import runpy
 import subprocess
 import sys
 from collections.abc import Sequence
-from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from benchmarks.recording import record, take_json
 from core.files import read_json, write_json
@@ -31,8 +29,8 @@ from core.records import read_detections
 from data.captions import read_annotations
 from detector.inference.slicing import slice_windows
 from detector.settings import SliceConfig, SliceMode
-from eval.boxes.matching import match_by_confidence
-from eval.boxes.table import BoxTable, ImageIds, detection_table, truth_table
+from eval.boxes.drawn import DrawnAP50
+from eval.boxes.table import ImageIds, detection_table, truth_table
 from eval.coco import CocoConfig, judge_boxes
 from eval.statistics import Resamples
 
@@ -45,7 +43,6 @@ WAYS = {
     "whole_480": ["detector.imgsz=480"],
     "slices": ["detector.imgsz=480", *SLICES],
 }
-RECALLS = np.linspace(0, 1, 101)  # COCO's
 MOST = 1000  # resamples of an AP50
 
 
@@ -124,19 +121,17 @@ class Bench:
         truth = truth_table(annotated)
         draws = Resamples([entry.image for entry in annotated])
         cells: dict[str, dict[str, Any]] = {}
-        first: Curve | None = None
+        first: DrawnAP50 | None = None
         for training, way in product(TRAININGS, WAYS):
             told = self.root / f"boxes_{training}_{way}" / "detections.json"
             found = detection_table(read_detections(told), annotated, str(told), ImageIds.auto)
-            metrics, curve = judge_boxes(found, truth, CocoConfig()), Curve(found, truth)
-            whole = float(curve.ap50(np.ones((1, truth.num_images)))[0])
-            assert abs(whole - metrics["AP50"]) < 1e-9, f"{training} {way}: {whole} against {metrics['AP50']}"
-            first = first or curve
+            metrics, drawn = judge_boxes(found, truth, CocoConfig()), DrawnAP50(found, truth)
+            first = first or drawn
             cell = cells[f"{training}_{way}"] = {name: metrics[name] for name in ("AP50", "recall", "precision")}
             cell |= {
-                "ci95": draws.interval_of(curve.ap50, MOST),
-                "over_first": whole - cells["whole_whole_480"]["AP50"],
-                "over_first_ci95": draws.interval_of(partial(difference, curve, first), MOST),
+                "ci95": draws.interval_of(drawn, MOST),
+                "over_first": metrics["AP50"] - cells["whole_whole_480"]["AP50"],
+                "over_first_ci95": draws.interval_of(lambda d, a=first, b=drawn: b(d) - a(d), MOST),
                 "cost": cost(way), "ms": read_json(told.with_name("metrics.json"))["detector_ms"],
             }  # fmt: skip
         training_s = {name: self.cpu_s[f"detector_{name}"] for name in TRAININGS}
@@ -146,30 +141,6 @@ class Bench:
             "training_cpu_s": training_s, "training_ratio": training_s["crops"] / training_s["whole"],
             "cpu_s": sum(self.cpu_s.values()), "cells": cells,
         }  # fmt: skip
-
-
-class Curve:
-    """AP50 of one set of boxes over any draw of its images; the match within an image is the same in every draw."""
-
-    def __init__(self, found: BoxTable, truth: BoxTable) -> None:
-        found = found.by_image_and_score()
-        found = found.take(found.rank_within_image() < 100)  # COCO's most boxes an image
-        order = np.argsort(-found.score, kind="stable")
-        self.image = found.image[order]
-        self._matched = match_by_confidence(found, truth, [0.5])[order, 0]
-        self._truth = np.bincount(truth.image, minlength=truth.num_images).astype(np.float64)
-
-    def ap50(self, draws_RI: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(R,) precision at 101 recalls, averaged, each image counted as often as it is drawn."""
-        return np.asarray([self._one(draws) for draws in draws_RI])
-
-    def _one(self, draws_I: NDArray[np.float64]) -> float:
-        weight = draws_I[self.image]
-        true, all_found = np.cumsum(weight * self._matched), np.cumsum(weight)
-        precision = np.divide(true, all_found, out=np.zeros_like(true), where=all_found > 0)
-        best = np.maximum.accumulate(precision[::-1])[::-1]
-        places = np.searchsorted(true / (draws_I @ self._truth), RECALLS, side="left")
-        return float(np.append(best, 0.0)[places].mean())
 
 
 def show(figures: dict[str, Any]) -> None:
@@ -183,11 +154,6 @@ def show(figures: dict[str, Any]) -> None:
         told = f"{cell['AP50']:.3f} ({cell['ci95'][0]:.3f} to {cell['ci95'][1]:.3f})"
         change = f"{cell['over_first']:+.3f} ({low:+.3f} to {high:+.3f})"
         print(f"{name:<26} {told}   {change}   {cell['recall']:.3f}   {cell['ms']:.0f}")
-
-
-def difference(one: Curve, other: Curve, draws_RI: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(R,) AP50 of one set of boxes less that of another, in the same draws."""
-    return one.ap50(draws_RI) - other.ap50(draws_RI)
 
 
 def cost(way: str) -> int:

@@ -99,9 +99,8 @@ def _train(folder: Path, settings: dict[str, Any], sizes: Sizes, device: str, ex
     pace = Pace(sizes, device)
     trainer.add_callback("on_train_batch_end", pace.tick)
     try:
-        trainer.train()
-    except Enough:
-        pass
+        with contextlib.suppress(Enough):  # what Pace ends it with after its batches
+            trainer.train()
     finally:
         del trainer
         free(device)
