@@ -33,6 +33,7 @@ from omegaconf import OmegaConf
 from benchmarks.recording import record, take_json
 from core.files import read_json, write_json
 from core.records import read_detections
+from core.runs import is_done
 from data.captions import read_annotations
 from eval.boxes.drawn import DrawnAP50
 from eval.boxes.table import detection_table, truth_table
@@ -67,7 +68,7 @@ class Bench:
         """Run one public command unless it is done with the same settings; its processor time goes to `cost.json`."""
         path = self.root / folder
         words = [*settings, f"run_dir={path}"]
-        if not _done(path, words):
+        if not (is_done(path, words) and (path / "cost.json").is_file()):
             print(f"$ {command} {' '.join(words)}", flush=True)
             path.parent.mkdir(parents=True, exist_ok=True)
             shutil.rmtree(path, ignore_errors=True)  # what a killed process spent is not known: begun anew
@@ -152,18 +153,6 @@ def _watch(pid: int, table: Path) -> tuple[int, Any, list[float]]:
         spent = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
         after_s += [sum(map(int, spent)) / os.sysconf("SC_CLK_TCK")] * (lines - len(after_s))
         time.sleep(0.2)
-
-
-def _record(path: Path) -> dict[str, Any]:
-    try:
-        return dict(json.loads((path / "run.json").read_text()))
-    except (OSError, ValueError):
-        return {}
-
-
-def _done(path: Path, words: list[str]) -> bool:
-    told = _record(path)
-    return told.get("state") == "done" and told["command_line"][3:] == words and (path / "cost.json").is_file()
 
 
 def ap50_of(truth: Path, export: Path) -> DrawnAP50:

@@ -14,7 +14,6 @@ has not run: neither was at hand where this was written; the tests run it with s
 """
 
 import importlib
-import json
 import shlex
 import subprocess
 import sys
@@ -23,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from core.files import write_json
+from core.runs import is_done
 from eval.compare import compare, read_run
 
 NEEDED = ("crops", "annotations", "images", "detector")
@@ -75,15 +75,6 @@ def step(path: Path, command: str, *words: str, launch: Sequence[str] = ()) -> P
     elif subprocess.run([*launch, "-m", command, *told], check=False).returncode != 0:
         raise SystemExit(f"finetuning: {command} failed; the same command goes on here")
     return path
-
-
-def is_done(path: Path, words: Sequence[str]) -> bool:
-    """Whether the folder is of a finished run of these words."""
-    try:
-        record = json.loads((path / "run.json").read_text())
-    except (OSError, ValueError):
-        return False
-    return record.get("state") == "done" and record["command_line"][-len(words) :] == list(words)
 
 
 def report(root: Path, settings: dict[str, str], judged: Sequence[Path]) -> None:

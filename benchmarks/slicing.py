@@ -10,13 +10,11 @@ scene, the paired differences, recall and precision, processor seconds. Cost: ab
 when the detectors' training times differ by more than a quarter.
 """
 
-import json
 import os
 import resource
 import runpy
 import subprocess
 import sys
-from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -26,6 +24,7 @@ import numpy as np
 from benchmarks.recording import record, take_json
 from core.files import read_json, write_json
 from core.records import read_detections
+from core.runs import is_done
 from data.captions import read_annotations
 from detector.inference.slicing import slice_windows
 from detector.settings import SliceConfig, SliceMode
@@ -75,7 +74,7 @@ class Bench:
         """Run one public command unless it is done with the same settings; its failure ends the benchmark."""
         path = self.root / folder
         words = [*settings, f"run_dir={path}"]
-        if _done(path, words):
+        if is_done(path, words):
             return path
         print(f"$ {command} {' '.join(words)}", flush=True)
         before = _children_s()
@@ -165,14 +164,6 @@ def cost(way: str) -> int:
 def _children_s() -> float:
     spent = resource.getrusage(resource.RUSAGE_CHILDREN)
     return spent.ru_utime + spent.ru_stime
-
-
-def _done(path: Path, words: Sequence[str]) -> bool:
-    try:
-        told = json.loads((path / "run.json").read_text())
-    except (OSError, ValueError):
-        return False
-    return told.get("state") == "done" and told["command_line"][3:] == list(words)
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ import numpy as np
 from benchmarks.recording import record, take_json
 from core.files import write_json
 from core.images import encode_image, read_image
-from core.runs import owner
+from core.runs import is_done, owner
 from eval.compare import compare, read_run
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -66,7 +66,7 @@ class Bench:
         """Run one public command unless it is done with the same settings; its failure ends the benchmark."""
         path = self.root / folder
         words = [*settings, f"run_dir={path}"]
-        if _done(path, words):
+        if is_done(path, words):
             return path
         while owner(path) is not None:
             time.sleep(1)
@@ -112,14 +112,6 @@ class Bench:
                            f"scorer={scorer}", *upscaler, *DEMO.export)  # fmt: skip
         self.step(f"judged_{name}", "eval.grounding", f"truth={scenes}/annotations.jsonl",
                   f"predictions={export}/predictions.jsonl")  # fmt: skip
-
-
-def _done(path: Path, words: Sequence[str]) -> bool:
-    try:
-        record = json.loads((path / "run.json").read_text())
-    except (OSError, ValueError):
-        return False
-    return record.get("state") == "done" and record["command_line"][3:] == list(words)
 
 
 def report(bench: Bench) -> tuple[bool, dict[str, Any]]:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -226,6 +227,15 @@ def choose_run_dir(command: str, run_dir: str | None, rank: int, processes: int)
 
 def _master() -> str:
     return f"{os.environ.get('MASTER_ADDR', 'local')}-{os.environ.get('MASTER_PORT', '0')}".replace("/", "_")
+
+
+def is_done(folder: Path, words: Sequence[str]) -> bool:
+    """Whether a folder holds a finished run of a command with exactly these words, so that it need not run again."""
+    try:
+        record = read_json(folder / "run.json")
+    except (InputError, OSError):
+        return False
+    return record.get("state") == "done" and record.get("command_line", [])[3:] == list(words)  # python -m COMMAND
 
 
 def _commit() -> str | None:

@@ -10,7 +10,6 @@ everything after a step that ran again runs again. `run_dir=DIR` says where (def
 """
 
 import importlib
-import json
 import shlex
 import subprocess
 import sys
@@ -24,7 +23,7 @@ from checking import check_chain, read_labels
 from words import read_words, refuse
 
 from core.errors import InputError
-from core.runs import owner
+from core.runs import is_done, owner
 
 
 def main() -> None:
@@ -66,7 +65,7 @@ class Chain:
                     self.beside.append((step, None, time.monotonic()))
                     continue
                 _await_earlier(step)
-                if not redo and self._complete(step):
+                if not redo and is_done(step.folder, step.words):
                     print(f"{head}: already done, reused ({step.folder})", flush=True)
                     self.reused += 1
                     continue
@@ -81,13 +80,6 @@ class Chain:
         wall_s = time.monotonic() - started
         print(f"the chain took {wall_s:.0f} s\n")
         self._summary(wall_s)
-
-    def _complete(self, step: Step) -> bool:
-        try:
-            record = json.loads((step.folder / "run.json").read_text())
-        except (OSError, ValueError):
-            return False
-        return record.get("state") == "done" and record["command_line"][3:] == step.words
 
     def _run(self, step: Step) -> None:
         begun = time.monotonic()
@@ -114,7 +106,7 @@ class Chain:
                 _check(other, process.wait())
             else:
                 _await_earlier(other)
-                if not self._complete(other):
+                if not is_done(other.folder, other.words):
                     _check(other, subprocess.run(other.argv, check=False).returncode)
             print(f"    {other.command}: {time.monotonic() - begun:.0f} s", flush=True)
 

@@ -16,6 +16,7 @@ from typing import Any
 from benchmarks.designs.plan import ASKED, ENLARGED, PUBLISHED_CUTS, RATED, UPSCALER, Asked, Plan
 from core.cuts import CutConfig
 from core.files import read_json, write_json
+from core.runs import is_done
 from core.values import AnnotatedImage
 from data.captions import read_annotations, write_annotations
 
@@ -36,10 +37,9 @@ class Work:
         """Run a command unless its run folder is complete with the same words; `apart`: in a process of its own."""
         path = self.folder / folder
         words = [*settings, f"run_dir={path}"]
-        record = read_json(path / "run.json") if (path / "run.json").is_file() else {}
-        if record.get("state") == "done" and record["command_line"][-len(words) :] == words:
+        if is_done(path, words):
             return path
-        if record and name.endswith(".train"):
+        if path.exists() and name.endswith(".train"):
             shutil.rmtree(path)  # one that goes on after a kill would tell the processor time of its rest alone
         print(f"{time.strftime('%H:%M:%S')} {name} {' '.join(words)}", flush=True)
         with open(self.folder / f"{folder.replace('/', '-')}.log", "a", encoding="utf-8") as log:

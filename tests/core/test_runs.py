@@ -7,7 +7,7 @@ import textwrap
 import pytest
 
 from core.errors import InputError
-from core.runs import RunFolder, choose_run_dir, owner
+from core.runs import RunFolder, choose_run_dir, is_done, owner
 
 
 def test_a_run_folder_tells_what_was_run(tmp_path):
@@ -115,3 +115,16 @@ def test_a_run_that_fails_on_a_full_disk_says_so_in_place(tmp_path, monkeypatch)
     assert owner(folder.path) is None
     with pytest.raises(InputError, match="No space left"):
         folder.close(None)
+
+
+def test_a_run_is_done_when_it_ended_with_these_very_words(tmp_path):
+    assert not is_done(tmp_path, ["a=1"])
+    folder = RunFolder(tmp_path, "x.y", ["python", "-m", "x.y", "a=1"])
+    folder.open("a: 1\n")
+    assert not is_done(tmp_path, ["a=1"])
+    folder.close({})
+    assert is_done(tmp_path, ["a=1"])
+    assert not is_done(tmp_path, ["a=2"])
+    assert not is_done(tmp_path, [])
+    (tmp_path / "run.json").write_text("{")
+    assert not is_done(tmp_path, ["a=1"])
