@@ -66,8 +66,6 @@ def build_reranker(config: RerankerConfig) -> "Reranker":
 
 def check_server(config: Any, where: str) -> None:
     """InputError for what no server can be asked with."""
-    if "@" in str(config.weights).split("://", 1)[-1].split("/", 1)[0]:
-        raise InputError(f"{where}: the URL holds a name or password, which would be written; use {where}.key_variable")
     if not config.model:
         raise InputError(f"{where}.model: must be given: the model's name at the server")
     for name in ("parallel", "tries", "max_tokens"):

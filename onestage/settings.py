@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, ClassVar
+
+from core.errors import InputError
 
 
 class OneStageFamily(Enum):
@@ -60,11 +62,21 @@ class ServerConfig:
     timeout_s: float = 60.0  # of one request
     tries: int = 3  # of one request, with a pause between that doubles
 
+    where: ClassVar[str] = "server"  # how messages call these settings
+
+    def __post_init__(self) -> None:
+        """Refuse a URL with a password before any run folder is there to hold it. Raises InputError."""
+        weights = getattr(self, "weights", None)
+        if is_url(weights) and "@" in str(weights).split("://", 1)[1].split("/", 1)[0]:
+            raise InputError(f"{self.where}: the URL holds a name or password, which would be written; use "
+                             f"{self.where}.key_variable")  # fmt: skip
+
 
 @dataclass
 class OneStageConfig(ServerConfig):
     """A one-stage model: a checkpoint of transformers or Ultralytics, or the URL of a server."""
 
+    where: ClassVar[str] = "onestage"
     weights: str | None = None  # a checkpoint's folder, file or hub name, or a server's URL (http://host:8000/v1)
     family: OneStageFamily = OneStageFamily.auto  # zero_shot, sam3, florence2, yolo, server; auto: told by the weights
     floor: float = 0.001  # boxes below this confidence are not kept
@@ -81,6 +93,7 @@ class OneStageConfig(ServerConfig):
 class RerankerConfig(ServerConfig):
     """A vision-language model that chooses among a caption's best crops."""
 
+    where: ClassVar[str] = "reranker"
     weights: str | None = None  # the server's URL; null: no re-ranking
     best: int = 5  # so many of the scorer's best candidates are shown
     side: int = 336  # longer side of a shown crop in pixels

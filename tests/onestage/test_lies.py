@@ -2,6 +2,7 @@
 
 import json
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -183,14 +184,26 @@ def test_a_key_said_back_is_not_in_the_error(ask, status, body):
     [
         ({}, "two\nlines", "onestage.key_variable: OPENAI_API_KEY holds characters"),
         ({}, "caf\u00e9", "onestage.key_variable: OPENAI_API_KEY holds characters"),
-        ({"weights": "http://me:s3cret-key@127.0.0.1:9/v1"}, KEY, "onestage: the URL holds a name or password"),
     ],
 )
-def test_a_key_that_cannot_be_sent_or_would_be_written_is_refused(monkeypatch, settings, key, told):
+def test_a_key_that_cannot_be_sent_is_refused(monkeypatch, settings, key, told):
     monkeypatch.setenv("OPENAI_API_KEY", key)
     with pytest.raises(InputError, match=told) as error:
         build_onestage(OneStageConfig(**({"weights": "http://127.0.0.1:9/v1", "model": "m"} | settings)))
     assert key not in str(error.value)
+
+
+@pytest.mark.parametrize("stage", ["onestage", "reranker"])
+def test_a_password_in_the_url_is_refused_before_a_run_folder_holds_it(stage, capsys):
+    from pipeline.export import main
+
+    with pytest.raises(SystemExit) as stop:
+        main(["annotations=a.jsonl", "images=a", f"{stage}=http://me:{KEY}@127.0.0.1:9/v1", "run_dir=run"])
+    assert stop.value.code == 2
+    told = capsys.readouterr().err
+    assert f"pipeline.export: {stage}: the URL holds a name or password" in told
+    assert KEY not in told
+    assert not Path("run").exists()
 
 
 @pytest.mark.parametrize("listed", [
